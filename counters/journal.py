@@ -1,0 +1,152 @@
+"""The journal: who joined and who was scanned, written down before the answer goes out.
+
+A worker appends one record per join and per badge scan to its spool's journal with a single `write`; what was written
+survives `kill -9` of the worker. When the window closes the records become a journal segment (counters.evidence).
+
+Spool record, little-endian, version 1 (all of it is covered by the checksum):
+
+    offset  size  field
+    0       2     length   bytes of the whole record, checksum included
+    2       1     type     1 join, 2 scan
+    3       1     version  1
+    4       n     the fixed part (JOIN or SCAN below)
+    4+n     …     the texts, in field order, each one byte of length and UTF-8
+    end−4   4     CRC-32 of everything before it
+
+A record whose length runs past the end of the file or whose checksum is wrong is the torn tail of a write that was
+never answered: reading stops there.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+VERSION: Final = 1
+TEXT_LIMIT_BYTES: Final = 255
+"""A text is counted in one byte; longer ones are cut at a character."""
+
+
+class JoinKind(IntEnum):
+    """What vouched for a join."""
+
+    TICKET = 1  # the issuer's JWT; opens a view
+    VIEWING_TOKEN = 2  # a viewing token of the same event; opens a view in another session
+    BADGE = 3  # the JWT on a badge, scanned at a gate; opens no view
+
+
+class Assurance(IntEnum):
+    """How well the attendee is known. Never mixed silently."""
+
+    TICKETED = 1
+    GUEST = 2
+
+
+class Direction(IntEnum):
+    """Which way a badge passed its gate."""
+
+    IN = 1
+    OUT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """One join: the attendee, the view it opened, and what later counting needs."""
+
+    seat: int  # 1 … 2^31 − 1
+    session: int  # session number; 0 for a badge at a gate of no running session
+    kind: JoinKind
+    assurance: Assurance
+    filters: int  # bit set of invalid-traffic flags; 0 = none
+    view: int  # 64-bit view id; 0 for a badge
+    joined_at_ms: int  # unix time in ms, the server's clock
+    pseudonym: bytes  # 16 bytes; all zero for VIEWING_TOKEN, which knows only its seat
+    token_digest: bytes  # SHA-256 of the JWT; all zero for VIEWING_TOKEN
+    address: bytes  # 8 bytes: keyed digest of the client's address prefix
+    issuer: str  # the issuer's id in the event file; "" for VIEWING_TOKEN
+    key_thumbprint: str  # RFC 7638 thumbprint of the key that signed; "" for VIEWING_TOKEN
+    country: str
+    category: str
+    outlet: str
+    network: str  # class of network, e.g. "", "datacentre"
+    agent: str  # class of player, e.g. "browser", "tv", "bot"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan of a badge at a gate, accepted or refused. The key (gate, nonce) names it once and for all."""
+
+    seat: int  # 0 if refused
+    session: int  # number of the session the gate opens at `scanned_at_ms`; 0 = none is on
+    direction: Direction
+    forced: bool  # uploaded as having happened: not refused for being against the rules
+    scanned_at_ms: int  # the scanner's clock, unix ms
+    received_at_ms: int  # the server's clock, unix ms
+    gate: str
+    nonce: str
+    refusal: str  # label of the `Reason`; "" if accepted
+
+
+_JOIN = struct.Struct("<IHBBIQQ16s32s8s")
+_SCAN = struct.Struct("<IHBBQQ")
+_HEAD = struct.Struct("<HBB")
+_CRC = struct.Struct("<I")
+_TYPE_JOIN, _TYPE_SCAN = 1, 2
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode()
+    if len(raw) > TEXT_LIMIT_BYTES:
+        raw = raw[:TEXT_LIMIT_BYTES].decode(errors="ignore").encode()
+    return bytes((len(raw),)) + raw
+
+
+def encode(record: Join | Scan) -> bytes:
+    """Return the spool record of a join or a scan."""
+    if isinstance(record, Join):
+        kind, fixed = _TYPE_JOIN, _JOIN.pack(
+            record.seat, record.session, record.kind, record.assurance, record.filters, record.view,
+            record.joined_at_ms, record.pseudonym, record.token_digest, record.address,
+        )  # fmt: skip
+        texts = (record.issuer, record.key_thumbprint, record.country, record.category, record.outlet,
+                 record.network, record.agent)  # fmt: skip
+    else:
+        kind, fixed = _TYPE_SCAN, _SCAN.pack(
+            record.seat, record.session, record.direction, record.forced, record.scanned_at_ms, record.received_at_ms
+        )
+        texts = (record.gate, record.nonce, record.refusal)
+    body = fixed + b"".join(map(_text, texts))
+    head = _HEAD.pack(_HEAD.size + len(body) + _CRC.size, kind, VERSION)
+    return head + body + _CRC.pack(zlib.crc32(head + body))
+
+
+def _decode_body(kind: int, body: bytes) -> Join | Scan:
+    fixed = _JOIN if kind == _TYPE_JOIN else _SCAN
+    values = fixed.unpack_from(body)
+    texts: list[str] = []
+    at = fixed.size
+    while at < len(body):
+        texts.append(body[at + 1 : at + 1 + body[at]].decode())
+        at += 1 + body[at]
+    if kind == _TYPE_JOIN:
+        seat, session, join_kind, assurance, *rest = values
+        return Join(seat, session, JoinKind(join_kind), Assurance(assurance), *rest, *texts)
+    seat, session, direction, forced, scanned, received = values
+    return Scan(seat, session, Direction(direction), bool(forced), scanned, received, *texts)
+
+
+def decode(journal: bytes) -> Iterator[Join | Scan]:
+    """Yield the records of a journal in the order in which they were written, up to a torn tail."""
+    at = 0
+    while at + _HEAD.size + _CRC.size <= len(journal):
+        length, kind, version = _HEAD.unpack_from(journal, at)
+        end = at + length
+        if length < _HEAD.size + _CRC.size or end > len(journal) or version != VERSION:
+            return
+        checked = journal[at : end - _CRC.size]
+        if zlib.crc32(checked) != _CRC.unpack_from(journal, end - _CRC.size)[0]:
+            return
+        yield _decode_body(kind, checked[_HEAD.size :])
+        at = end

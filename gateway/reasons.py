@@ -1,0 +1,84 @@
+"""Every way in which Turnout says no: one `Reason`, one status, one sentence, one metric label.
+
+The list is closed: a refusal that has no `Reason` cannot be written. The label goes to Prometheus and into the window's
+leaf of the ledger, so that what was refused at the door is on record; the sentence goes to whoever was refused and says
+what to do. Errors are JSON problem details (RFC 9457).
+"""
+
+from enum import Enum
+from http import HTTPStatus
+
+
+class Reason(Enum):
+    """Why a request was refused: (HTTP status, what to do about it). The name in lower case is the metric label."""
+
+    # The viewing token: the player joins again.
+    TOKEN_MALFORMED = (401, "This is not a viewing token. Join the session again.")
+    TOKEN_FORGED = (401, "The viewing token was not issued by this event. Join the session again.")
+    TOKEN_EXPIRED = (410, "The viewing token has expired. Join the session again.")
+    TOKEN_OTHER_EVENT = (410, "The viewing token is for another event. Join the session again.")
+    STATE_UNKNOWN = (400, "The state after the token is not one of p, b, a, e.")
+    # The issuer's JWT, at join and at check-in.
+    TICKET_MISSING = (401, "Send 'Authorization: Bearer' with the issuer's JWT or a viewing token of this event.")
+    TICKET_MALFORMED = (401, "The ticket is not a JWT in compact form.")
+    TICKET_UNKNOWN_ISSUER = (401, "The ticket's 'iss' is no issuer of this event.")
+    TICKET_ALGORITHM = (401, "The ticket is signed with an algorithm that its issuer does not allow.")
+    TICKET_UNKNOWN_KEY = (401, "The ticket's 'kid' names no key of its issuer.")
+    TICKET_FORGED = (401, "The ticket's signature does not verify.")
+    TICKET_AUDIENCE = (403, "The ticket's 'aud' is for something else than this event.")
+    TICKET_EXPIRED = (401, "The ticket has expired ('exp'). Ask its issuer for a new one.")
+    TICKET_NOT_YET_VALID = (401, "The ticket is not valid yet ('nbf' or 'iat' lies in the future).")
+    TICKET_WITHOUT_SUBJECT = (401, "The ticket names nobody: its subject claim is missing or empty.")
+    TICKET_CLAIMS = (401, "The ticket's claims are not what a JWT of this event carries.")
+    # The request.
+    EVENT_UNKNOWN = (404, "No such event here.")
+    SESSION_UNKNOWN = (404, "No such session in this event.")
+    NOT_FOUND = (404, "No such page.")
+    METHOD_NOT_ALLOWED = (405, "This address does not take that method.")
+    BODY_TOO_LARGE = (413, "The body is larger than this address takes.")
+    BODY_MALFORMED = (400, "The body is not what this address takes.")
+    QUERY_MALFORMED = (400, "The query asks for something that this address does not know.")
+    REQUEST_TIMEOUT = (408, "The request took too long to arrive.")
+    # Check-in: outcomes of one scan within a batch.
+    GATE_UNKNOWN = (422, "No session of this event has that gate.")
+    SCAN_IN_FUTURE = (422, "The scan is dated in the future. Set the scanner's clock.")
+    SCAN_TOO_OLD = (422, "The scan is older than the event, or came after its evidence was closed.")
+    # Who may ask.
+    KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")
+    KEY_WRONG = (403, "That key does not open this address.")
+    # Not now.
+    SEATS_EXHAUSTED = (503, "No seats are leased at the moment. Try again shortly.")
+    DISK_FULL = (503, "The disk for evidence is full: nothing more is accepted until there is room.")
+    LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
+    DRAINING = (503, "This worker is shutting down. Try again.")
+    INTERNAL = (500, "Something broke here; it was logged.")
+    # Between gateway and ledger.
+    MAC_WRONG = (403, "The request was not made with this event's secret.")
+    OTHER_EVENT = (409, "The gateway was started with another event file than the ledger.")
+    OTHER_PSEUDONYM_KEY = (409, "The gateway holds another pseudonym key than the ledger.")
+    EVIDENCE_MALFORMED = (422, "The hand-over is not sound evidence.")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.value[0]
+
+    @property
+    def detail(self) -> str:
+        """What happened and what to do, in one or two sentences."""
+        return self.value[1]
+
+    @property
+    def label(self) -> str:
+        """The name in metrics, in problem details and in the ledger."""
+        return self.name.lower()
+
+    def problem(self, detail: str = "") -> dict[str, object]:
+        """The RFC 9457 problem details; `detail` replaces the general sentence where more is known."""
+        return {
+            "type": f"urn:turnout:{self.label}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": detail or self.detail,
+            "reason": self.label,
+        }
