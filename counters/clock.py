@@ -1,0 +1,100 @@
+"""The clock: what time it is for the event, as one formula for real and simulated time.
+
+`now = base + speed · (monotonic − mark)`. A real event has speed 1, its base and mark read once when the process starts,
+so that a step of the wall clock moves no window (DESIGN.md §5). A simulated event (`[simulation]` in the event file)
+keeps base and mark in a small file that all processes of the one host share; a jump rewrites them.
+
+Clock file, little-endian, 32 bytes:
+
+    offset  size  field
+    0       8     magic    "TURNCLK\\0"
+    8       8     base     f64, unix seconds at the mark
+    16      8     mark     f64, CLOCK_MONOTONIC seconds
+    24      8     speed    f64, simulated seconds per second; 0 = stands still and only jumps
+
+base, mark and speed are read separately. With speed 0 only the base matters and an aligned 8-byte store is seen whole;
+with another speed a reader may meet a jump half written, for one reading, by at most the size of the jump.
+"""
+
+import mmap
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+_MAGIC: Final = b"TURNCLK\0"
+_SIZE: Final = 32
+
+
+class Clock(Protocol):
+    """What time it is for the event."""
+
+    def now(self) -> float:
+        """Return unix seconds on the event's clock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WallClock:
+    """The host's wall clock as read at the start, carried on by the monotonic clock."""
+
+    epoch: float
+
+    @classmethod
+    def start(cls) -> "WallClock":
+        """Read the wall clock once."""
+        return cls(time.time() - time.monotonic())
+
+    def now(self) -> float:
+        """Return unix seconds."""
+        return self.epoch + time.monotonic()
+
+    def drift_s(self) -> float:
+        """How far the host's wall clock has moved away since the start (positive: it is ahead)."""
+        return time.time() - self.now()
+
+
+class SimulatedClock:
+    """A clock shared through a file by the processes of one host. It owns the mapping of that file."""
+
+    def __init__(self, path: Path) -> None:
+        """Map an existing clock file.
+
+        Raises:
+            ValueError: the file is no clock file.
+        """
+        with path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size != _SIZE:
+                raise ValueError(f"{path} is no clock file: it has not {_SIZE} bytes")
+            self._map = mmap.mmap(file.fileno(), _SIZE)
+        if self._map[:8] != _MAGIC:
+            raise ValueError(f"{path} is no clock file: the magic is missing")
+        self._fields = memoryview(self._map).cast("d")
+
+    @classmethod
+    def create(cls, path: Path, starts_at: float, speed: float) -> "SimulatedClock":
+        """Write a clock file that says `starts_at` now (or open the one that is there: time never runs back)."""
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(_MAGIC + struct.pack("<ddd", starts_at, time.monotonic(), speed))
+            fresh.rename(path)
+        return cls(path)
+
+    def now(self) -> float:
+        """Return unix seconds of simulated time."""
+        fields = self._fields
+        speed = fields[3]
+        return fields[1] + speed * (time.monotonic() - fields[2]) if speed else fields[1]
+
+    def jump(self, now: float) -> None:
+        """Set the time to `now` (unix seconds) for every process that shares the file.
+
+        Raises:
+            ValueError: `now` lies before the present time.
+        """
+        if now < self.now():
+            raise ValueError("simulated time only moves forwards")
+        self._fields[2] = time.monotonic()
+        self._fields[1] = now

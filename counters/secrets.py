@@ -1,0 +1,97 @@
+"""The event's two secrets and the keys derived from them.
+
+The *event secret* authenticates: viewing tokens, hand-overs between gateway and ledger, and the bearer keys of organiser
+and scanners all derive from it, so every host of an event needs just this one value. The *pseudonym key* identifies: it
+is apart because auditors receive it in confidence, and must not be able to forge tokens with it.
+
+File `secrets.json`, mode 0600: {"version": 1, "event_secret": hex 32 bytes, "pseudonym_key": hex 32 bytes,
+"organiser_key": text, "scanner_key": text}. The last two are derived, written out for people to copy.
+"""
+
+import hashlib
+import json
+import os
+import secrets as _random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KEY_BYTES: Final = 32
+
+
+class SecretsError(Exception):
+    """The secrets file cannot be used; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """An event's secrets."""
+
+    event_secret: bytes  # 32 bytes
+    pseudonym_key: bytes  # 32 bytes
+
+    @classmethod
+    def generate(cls) -> "Secrets":
+        """Return fresh secrets from the operating system's randomness."""
+        return cls(_random.token_bytes(KEY_BYTES), _random.token_bytes(KEY_BYTES))
+
+    def derive(self, purpose: str) -> bytes:
+        """Return the 32-byte key for a purpose, the same on all hosts and after restarts."""
+        return hashlib.blake2b(purpose.encode(), key=self.event_secret, digest_size=KEY_BYTES).digest()
+
+    @property
+    def pseudonym_commitment(self) -> str:
+        """SHA-256 (hex) that binds the event to its pseudonym key and reveals nothing of it."""
+        return hashlib.sha256(b"turnout pseudonym key\0" + self.pseudonym_key).hexdigest()
+
+    @property
+    def organiser_key(self) -> str:
+        """The bearer key of the organiser's API."""
+        return "organiser-" + self.derive("organiser").hex()[:40]
+
+    @property
+    def scanner_key(self) -> str:
+        """The bearer key of the badge scanners."""
+        return "scanner-" + self.derive("scanner").hex()[:40]
+
+
+def load_secrets(path: Path) -> Secrets:
+    """Read a secrets file.
+
+    Raises:
+        SecretsError: it is missing, unreadable or not what this version writes.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        values = Secrets(bytes.fromhex(document["event_secret"]), bytes.fromhex(document["pseudonym_key"]))
+    except FileNotFoundError:
+        raise SecretsError(f"{path} is missing: copy it from the ledger's data directory") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SecretsError(f"{path} cannot be read as secrets ({error}): copy it again from the ledger") from error
+    if document.get("version") != 1 or {len(values.event_secret), len(values.pseudonym_key)} != {KEY_BYTES}:
+        raise SecretsError(f"{path} was written by another version of Turnout, or is cut short")
+    return values
+
+
+def load_or_create_secrets(path: Path) -> Secrets:
+    """Read the secrets file, or write a fresh one (mode 0600, durable before it is used)."""
+    if path.exists():
+        return load_secrets(path)
+    secrets = Secrets.generate()
+    document = {
+        "version": 1,
+        "event_secret": secrets.event_secret.hex(),
+        "pseudonym_key": secrets.pseudonym_key.hex(),
+        "organiser_key": secrets.organiser_key,
+        "scanner_key": secrets.scanner_key,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    # Created with its mode, not chmodded later: at no instant is it readable by others.
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    return secrets
