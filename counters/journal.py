@@ -110,13 +110,21 @@ def encode(record: Join | Scan) -> bytes:
             record.seat, record.session, record.kind, record.assurance, record.filters, record.view,
             record.joined_at_ms, record.pseudonym, record.token_digest, record.address,
         )  # fmt: skip
-        texts = (record.issuer, record.key_thumbprint, record.country, record.category, record.outlet,
-                 record.network, record.agent)  # fmt: skip
+        texts = [record.issuer, record.key_thumbprint, record.country, record.category, record.outlet,
+                 record.network, record.agent]  # fmt: skip
     else:
-        kind, fixed = _TYPE_SCAN, _SCAN.pack(
-            record.seat, record.session, record.direction, record.forced, record.scanned_at_ms, record.received_at_ms
+        kind, fixed = (
+            _TYPE_SCAN,
+            _SCAN.pack(
+                record.seat,
+                record.session,
+                record.direction,
+                record.forced,
+                record.scanned_at_ms,
+                record.received_at_ms,
+            ),
         )
-        texts = (record.gate, record.nonce, record.refusal)
+        texts = [record.gate, record.nonce, record.refusal]
     body = fixed + b"".join(map(_text, texts))
     head = _HEAD.pack(_HEAD.size + len(body) + _CRC.size, kind, VERSION)
     return head + body + _CRC.pack(zlib.crc32(head + body))

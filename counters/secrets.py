@@ -1,8 +1,8 @@
 """The event's two secrets and the keys derived from them.
 
-The *event secret* authenticates: viewing tokens, hand-overs between gateway and ledger, and the bearer keys of organiser
-and scanners all derive from it, so every host of an event needs just this one value. The *pseudonym key* identifies: it
-is apart because auditors receive it in confidence, and must not be able to forge tokens with it.
+The *event secret* authenticates: viewing tokens, hand-overs between gateway and ledger, and the bearer keys of
+organiser and scanners all derive from it, so every host of an event needs just this one value. The *pseudonym key*
+identifies: it is apart because auditors receive it in confidence, and must not be able to forge tokens with it.
 
 File `secrets.json`, mode 0600: {"version": 1, "event_secret": hex 32 bytes, "pseudonym_key": hex 32 bytes,
 "organiser_key": text, "scanner_key": text}. The last two are derived, written out for people to copy.
