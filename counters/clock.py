@@ -1,19 +1,19 @@
 """The clock: what time it is for the event, as one formula for real and simulated time.
 
-`now = base + speed · (monotonic − mark)`. A real event has speed 1, its base and mark read once when the process starts,
-so that a step of the wall clock moves no window (DESIGN.md §5). A simulated event (`[simulation]` in the event file)
-keeps base and mark in a small file that all processes of the one host share; a jump rewrites them.
+`now = base + speed · (monotonic − mark)`. A real event has speed 1, its base and mark read once when the process
+starts, so that a step of the wall clock moves no window (DESIGN.md §5). A simulated event (`[simulation]` in the event
+file) keeps base and mark in a small file that all processes of the one host share; a jump rewrites them.
 
 Clock file, little-endian, 32 bytes:
 
     offset  size  field
-    0       8     magic    "TURNCLK\\0"
+    0       8     magic    "TURNCLK" and a zero byte
     8       8     base     f64, unix seconds at the mark
     16      8     mark     f64, CLOCK_MONOTONIC seconds
     24      8     speed    f64, simulated seconds per second; 0 = stands still and only jumps
 
-base, mark and speed are read separately. With speed 0 only the base matters and an aligned 8-byte store is seen whole;
-with another speed a reader may meet a jump half written, for one reading, by at most the size of the jump.
+base, mark and speed are read separately. With speed 0 only the base matters and an aligned 8-byte store is seen
+whole; with another speed a reader may meet a jump half written, for one reading, by at most the size of the jump.
 """
 
 import mmap

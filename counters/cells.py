@@ -1,0 +1,75 @@
+"""Counters that survive their process: named 64-bit integers in a memory-mapped file.
+
+A worker counts outcomes with `cells.values[i] += 1` (about 0.06 µs); the courier reads the same file for /metrics and
+for the window's leaf, also after the worker was killed.
+
+File, little-endian, version 1:
+
+    offset  size   field
+    0       8      magic   "TURNCEL" and a zero byte
+    8       2      version 1
+    10      2      count   number of cells, at most 256
+    12      4      bytes of the names
+    16      …      names, separated by newlines, UTF-8
+    8192    8·n    the cells, i64
+"""
+
+import mmap
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+MAGIC: Final = b"TURNCEL\0"
+VERSION: Final = 1
+LIMIT: Final = 256
+"""Cells in one file: a window's header keeps two snapshots of all of them (counters.spool)."""
+_HEAD: Final = struct.Struct("<8sHHI")
+_CELLS_AT: Final = 8192
+
+
+class Cells:
+    """A worker's counters. The worker that created the file is the only one that writes to it."""
+
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        """Create the file with every cell at zero."""
+        self.names = tuple(names)
+        text = "\n".join(self.names).encode()
+        if len(self.names) > LIMIT or _HEAD.size + len(text) > _CELLS_AT:
+            raise ValueError(f"{len(self.names)} cells do not fit the file's header")
+        path.write_bytes(
+            (_HEAD.pack(MAGIC, VERSION, len(self.names), len(text)) + text).ljust(_CELLS_AT, b"\0")
+            + bytes(8 * len(self.names))
+        )
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
+        self.values = memoryview(self._map)[_CELLS_AT:].cast("q")
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """The position of a cell in `values`, to be looked up once and not per heartbeat."""
+        return self._index[name]
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Raise one cell by name: for the paths that are not hot."""
+        self.values[self._index[name]] += amount
+
+    def snapshot(self) -> bytes:
+        """All cells as they stand, as little-endian i64."""
+        return bytes(self.values)
+
+
+def read_cells(path: Path) -> Mapping[str, int]:
+    """Return the counters in a file, by name.
+
+    Raises:
+        ValueError: the file is no cells file of this version.
+    """
+    raw = path.read_bytes()
+    if len(raw) < _CELLS_AT:
+        raise ValueError(f"{path} is cut short")
+    magic, version, count, text_bytes = _HEAD.unpack_from(raw)
+    if magic != MAGIC or version != VERSION:
+        raise ValueError(f"{path} is no cells file of version {VERSION}")
+    names = raw[_HEAD.size : _HEAD.size + text_bytes].decode().split("\n")
+    return dict(zip(names, struct.unpack_from(f"<{count}q", raw, _CELLS_AT), strict=True))

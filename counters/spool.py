@@ -1,0 +1,301 @@
+"""The spool: a worker's crash-safe local files of what it has accepted and not yet handed over.
+
+One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock on `lock`) for as long as it lives:
+
+    lock                   JSON: the worker, its gateway, the event; whoever can lock it knows that the owner is dead
+    cells                  outcome counters (counters.cells)
+    uniques-<day>          registers of the day's uniques, raised at join (counters.uniques)
+    w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
+    w<window>.journal      joins and scans of one window (counters.journal)
+
+A chunk is allocated on disk *before* it is mapped: storing into a sparse map on a full disk is SIGBUS, which no one
+can catch, where posix_fallocate is an honest ENOSPC, which we answer with 503. A record is one aligned 8-byte store
+into the shared map, so it belongs to the kernel the moment it is made: `kill -9` of the worker can neither take it back
+nor tear it.
+
+Chunk, little-endian, version 1:
+
+    offset  size   field
+    0       8      magic            "TURNSPL" and a zero byte
+    8       2      version          1
+    10      2      chunk            0, 1, … within the window
+    12      4      rows             sessions of the event; row i is the i-th by number
+    16      8      window           unix seconds of its start
+    24      8      opened_ms        when the worker began to accept into this window, unix ms
+    32      8      closed_ms        when it stopped; 0 = open, or the worker died
+    40      8      synced_until_ms  what was accepted before this is on the platters
+    48      4      registers_at     offset of the registers; 0 = none in this chunk
+    52      4      records_at       offset of the records
+    56      4      capacity         records that fit
+    60      4      cells            number of counters in each of the two snapshots
+    64      32     event            SHA-256 of the canonical event file
+    96      8      worker           the incarnation
+    4096    2048   counters when the window was opened
+    6144    2048   counters when it was closed
+    8192    …      registers, u8 [6 buckets][rows][2: attendees, views][16384]
+    …       8·n    records
+
+Record, u64: seat (bits 0–31) ‖ session number (32–47) ‖ flags (48–55) ‖ bucket within the window (56–63). A seat is
+never 0, so the first zero word ends the records. Example: seat 70000 in session 3, in the background, in the window's
+third bucket: 02 01 0003 00011170, stored as 70 11 01 00 03 00 01 02.
+"""
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from counters.cells import read_cells
+
+MAGIC: Final = b"TURNSPL\0"
+VERSION: Final = 1
+HEADER: Final = struct.Struct("<8sHHIqqqqIIII32s8s")
+_SNAPSHOT_AT: Final = (4096, 6144)
+_BODY_AT: Final = 8192
+_CLOSED_AT, _SYNCED_AT = 32, 40
+BUCKETS: Final = 6
+"""Ten-second buckets in a window of sixty."""
+REGISTERS: Final = 16_384
+SKETCHES: Final = 2
+FIRST_CHUNK_RECORDS: Final = 64 * 1024
+"""A quiet worker's minute; half a megabyte."""
+CHUNK_RECORDS: Final = 512 * 1024
+"""Four megabytes: five seconds at 100,000 heartbeats a second, so the next chunk is always ready in time."""
+BACKGROUND: Final = 1
+"""Flag bit: the heartbeat said that the player is in the background."""
+
+Registers = npt.NDArray[np.uint8]
+Records = npt.NDArray[np.uint64]
+
+
+class SpoolError(Exception):
+    """A spool file is not what this version wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolIdentity:
+    """Whose spool it is; stamped on every chunk."""
+
+    worker: str  # 16 hex digits, the incarnation
+    gateway: str
+    event_digest: str  # SHA-256 hex
+    rows: int  # sessions of the event
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkHeader:
+    """The fields of a chunk's header."""
+
+    chunk: int
+    rows: int
+    window: int
+    opened_ms: int
+    closed_ms: int
+    synced_until_ms: int
+    registers_at: int
+    records_at: int
+    capacity: int
+    cells: int
+    event_digest: str
+    worker: str
+
+
+class Chunk:
+    """One mapped chunk file. Its worker is the only writer."""
+
+    def __init__(self, path: Path, identity: SpoolIdentity, *, first: bool, cells: int) -> None:
+        """Allocate and map a file that belongs to no window yet.
+
+        Raises:
+            OSError: the disk is full; nothing is left behind.
+        """
+        self.path = path
+        registers_bytes = BUCKETS * identity.rows * SKETCHES * REGISTERS if first else 0
+        self.capacity = FIRST_CHUNK_RECORDS if first else CHUNK_RECORDS
+        records_at = _BODY_AT + registers_bytes
+        size = records_at + 8 * self.capacity
+        self._file = path.open("x+b")
+        try:
+            os.posix_fallocate(self._file.fileno(), 0, size)
+            self._map = mmap.mmap(self._file.fileno(), size)
+        except OSError:
+            self._file.close()
+            path.unlink()
+            raise
+        HEADER.pack_into(
+            self._map, 0, MAGIC, VERSION, 0, identity.rows, 0, 0, 0, 0, _BODY_AT if first else 0, records_at,
+            self.capacity, cells, bytes.fromhex(identity.event_digest), bytes.fromhex(identity.worker),
+        )  # fmt: skip
+        view = memoryview(self._map)
+        self.registers = view[_BODY_AT:records_at]
+        self.records = view[records_at:].cast("Q")
+
+    def open_for(self, window: int, number: int, opened_ms: int, counters: bytes) -> None:
+        """Give the file its window and its name: from here on it is evidence."""
+        struct.pack_into("<H", self._map, 10, number)
+        struct.pack_into("<qq", self._map, 16, window, opened_ms)
+        self._map[_SNAPSHOT_AT[0] : _SNAPSHOT_AT[0] + len(counters)] = counters
+        named = self.path.with_name(f"w{window}-{number:03d}")
+        # A crash before this rename leaves an unnamed spare that nobody reads and the next start deletes.
+        self.path = self.path.rename(named)
+
+    def close(self, closed_ms: int, counters: bytes) -> None:
+        """Say that nothing more will be written; the courier may take the window from here on."""
+        self._map[_SNAPSHOT_AT[1] : _SNAPSHOT_AT[1] + len(counters)] = counters
+        struct.pack_into("<q", self._map, _CLOSED_AT, closed_ms)
+
+    def sync(self, now_ms: int) -> None:
+        """Bring to disk what was stored before `now_ms` and say so. Blocks: for a thread.
+
+        `os.fdatasync` and not `mmap.flush`, which holds the interpreter lock and would stall heartbeats.
+        """
+        os.fdatasync(self._file.fileno())
+        struct.pack_into("<q", self._map, _SYNCED_AT, now_ms)
+
+
+def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, int]:
+    """Make and lock the folder of a new incarnation.
+
+    Returns:
+        The folder, and the descriptor that holds its lock for as long as it is open.
+    """
+    folder = spool / identity.worker
+    folder.mkdir(parents=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    about = {
+        "version": VERSION,
+        "worker": identity.worker,
+        "gateway": identity.gateway,
+        "event_sha256": identity.event_digest,
+        "pid": os.getpid(),
+    }
+    os.write(descriptor, json.dumps(about).encode())
+    return folder, descriptor
+
+
+def read_lock(folder: Path) -> dict[str, Any]:
+    """What a worker wrote into its lock file; {} while it is still being written."""
+    try:
+        about = json.loads((folder / "lock").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def owner_is_dead(folder: Path) -> bool:
+    """Whether the worker of a spool folder is gone: its lock is free. Only such a spool may be adopted."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False  # the folder was made a moment ago
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def read_header(path: Path) -> ChunkHeader:
+    """Read the header of a chunk file.
+
+    Raises:
+        SpoolError: the file was not written by this version.
+    """
+    with path.open("rb") as file:
+        raw = file.read(HEADER.size)
+    return _parse_header(path, raw)
+
+
+def _parse_header(path: Path, raw: bytes) -> ChunkHeader:
+    if len(raw) < HEADER.size:
+        raise SpoolError(f"{path} is cut short")
+    values = HEADER.unpack_from(raw)
+    if values[:2] != (MAGIC, VERSION):
+        raise SpoolError(f"{path} is no spool chunk of version {VERSION}")
+    return ChunkHeader(*values[2:12], *(digest.hex() for digest in values[12:]))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpool:
+    """What one worker accepted in one window, read back from its files."""
+
+    window: int  # unix seconds
+    worker: str
+    event_digest: str
+    opened_ms: int
+    closed_ms: int  # 0 = the worker died in this window
+    synced_until_ms: int
+    records: Records  # u64, in the order of acceptance
+    registers: Registers  # u8 [6][rows][2][16384]
+    counters: npt.NDArray[np.int64]  # what each cell grew by in this window, in the order of the cells file
+    journal: bytes
+    paths: tuple[Path, ...]  # the files it was read from
+
+
+def window_chunks(folder: Path) -> dict[int, list[Path]]:
+    """The chunk files of a worker by window, each list in chunk order."""
+    chunks: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob("w*-*")):
+        chunks.setdefault(int(path.name[1:].split("-")[0]), []).append(path)
+    return chunks
+
+
+def read_window(paths: list[Path]) -> WindowSpool:
+    """Read a window that its worker has closed, or died in.
+
+    Raises:
+        SpoolError: a file is not a chunk of this window.
+    """
+    first = read_header(paths[0])
+    raw = np.memmap(paths[0], np.uint8, "r")
+    end = first.records_at
+    registers = np.array(raw[first.registers_at : end]).reshape(BUCKETS, first.rows, SKETCHES, REGISTERS)
+    at_open, at_close = (np.frombuffer(bytes(raw[at : at + 8 * first.cells]), np.int64) for at in _SNAPSHOT_AT)
+    if not first.closed_ms:
+        # The worker died in this window, so its cells stand as they stood at the end.
+        at_close = np.array(list(read_cells(paths[0].with_name("cells")).values()), np.int64)
+    synced_until_ms = first.synced_until_ms
+    parts: list[Records] = []
+    for path in paths:
+        header = read_header(path)
+        if (header.window, header.worker) != (first.window, first.worker):
+            raise SpoolError(f"{path} belongs to another window or worker than {paths[0].name}")
+        synced_until_ms = min(synced_until_ms, header.synced_until_ms) if header.synced_until_ms else synced_until_ms
+        words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
+        stored = int(np.argmin(words != 0)) if not words[-1] else header.capacity
+        parts.append(np.array(words[:stored]))
+    journal = paths[0].with_name(f"w{first.window}.journal")
+    return WindowSpool(
+        window=first.window,
+        worker=first.worker,
+        event_digest=first.event_digest,
+        opened_ms=first.opened_ms,
+        closed_ms=first.closed_ms,
+        synced_until_ms=synced_until_ms,
+        records=np.concatenate(parts),
+        registers=registers,
+        counters=at_close - at_open,
+        journal=journal.read_bytes() if journal.exists() else b"",
+        paths=(*paths, journal),
+    )
+
+
+def open_registers(path: Path) -> Registers | None:
+    """Map the registers of a window that may still be open: [6][rows][2][16384]; None if the file is gone."""
+    try:
+        header = read_header(path)
+        flat = np.memmap(path, np.uint8, "r", offset=header.registers_at,
+                         shape=(BUCKETS * header.rows * SKETCHES * REGISTERS,))  # fmt: skip
+    except FileNotFoundError:
+        return None
+    return flat.reshape(BUCKETS, header.rows, SKETCHES, REGISTERS)

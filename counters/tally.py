@@ -1,0 +1,250 @@
+"""The tally: what one worker has accepted in the window that is open now.
+
+The hot path of Turnout ends here: `beat` raises two sketch registers and stores one spool record. It takes values and
+asks the clock, and knows neither sockets nor tokens. Everything it writes lies in memory maps of the spool
+(counters.spool), so the tally itself holds nothing that a `kill -9` could lose.
+
+When the clock has passed the window's end, the next call (or `advance`, called several times a second) closes the
+window and opens the current one on a chunk that a thread has prepared meanwhile.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from counters.cells import Cells
+from counters.clock import Clock
+from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, SpoolIdentity
+from counters.uniques import Uniques
+
+BUCKET_S: Final = 10
+WINDOW_S: Final = 60
+SYNC_EVERY_S: Final = 1.0
+"""Power loss costs at most what was accepted since the last sync (DESIGN.md §5)."""
+
+
+class Accepted(IntEnum):
+    """What became of a heartbeat or join."""
+
+    YES = 0
+    NO_SUCH_SESSION = 1
+    DISK_FULL = 2
+
+
+class Tally:
+    """One worker's open window. Owned by the worker's event loop; only `prepare` and `sync` run in a thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: SpoolIdentity,
+        clock: Clock,
+        session_numbers: tuple[int, ...],
+        cells: Cells,
+        day_of: Callable[[float], str],
+    ) -> None:
+        """Open the window that is current.
+
+        Args:
+            folder: the worker's locked spool folder.
+            identity: what is stamped on its chunks.
+            clock: the event's clock.
+            session_numbers: all sessions of the event, ascending; the row of a session is its place here.
+            cells: the worker's outcome counters, snapshot at each window's edges.
+            day_of: the local calendar date of a time, for the day's uniques.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._folder = folder
+        self._identity = identity
+        self._now = clock.now
+        self._rows = {number: row for row, number in enumerate(session_numbers)}
+        self._cells = cells
+        self._day_of = day_of
+        self._day = ""
+        self._spares: dict[bool, Chunk] = {}
+        self._spares_lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._chunk: Chunk | None = None
+        self._stored = 0
+        self._capacity = 0
+        self.window = 0
+        self._advance(clock.now())
+        if self._chunk is None:
+            raise OSError("there is no room on the disk for the spool")
+
+    # The hot path.
+
+    def beat(self, place: int, attendee: int, view: int, *, background: bool = False) -> Accepted:
+        """Record one playing heartbeat; when this returns YES it survives `kill -9`.
+
+        Args:
+            place: seat | session number << 32.
+            attendee: the attendee's sketch position.
+            view: the view's sketch position.
+            background: whether the player said that it plays in the background.
+        """
+        now = self._now()
+        if now >= self._bucket_ends:
+            self._advance(now)
+        stored = self._stored
+        if stored == self._capacity and not self._next_chunk():
+            return Accepted.DISK_FULL
+        base = self._bases.get(place >> 32)
+        if base is None:
+            return Accepted.NO_SUCH_SESSION
+        registers = self._registers
+        at = base + (attendee & 0x3FFF)
+        rank = attendee >> 24
+        if registers[at] < rank:  # noqa: PLR1730 - a compare costs half of max() on the hot path
+            registers[at] = rank
+        at = base + REGISTERS + (view & 0x3FFF)
+        rank = view >> 24
+        if registers[at] < rank:  # noqa: PLR1730
+            registers[at] = rank
+        stored = self._stored
+        self._records[stored] = place | (self._tail_background if background else self._tail)
+        self._stored = stored + 1
+        return Accepted.YES
+
+    # Joins and scans.
+
+    def write_journal(self, record: bytes) -> Accepted:
+        """Append one journal record; when this returns YES it survives `kill -9`."""
+        self.advance()
+        if self._chunk is None:
+            return Accepted.DISK_FULL
+        good = self._journal.tell()
+        try:
+            written = self._journal.write(record)
+        except OSError:
+            written = 0
+        if written != len(record):
+            # A torn record would hide every later one from the reader: take it back.
+            self._journal.seek(good)
+            self._journal.truncate()
+            return Accepted.DISK_FULL
+        return Accepted.YES
+
+    def count_unique(self, session: int, attendee: int) -> None:
+        """Raise the day's uniques of a session and of the event at a join."""
+        day = self._day_of(self._now())
+        if day != self._day:
+            self._uniques = Uniques(self._folder, day, len(self._rows))
+            self._day = day
+        self._uniques.add(self._rows[session], attendee)
+
+    # Time.
+
+    def advance(self) -> None:
+        """Close the window if its time is over: called a few times a second so that quiet workers report too."""
+        now = self._now()
+        if now >= self._bucket_ends:
+            self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        window = int(now) // WINDOW_S * WINDOW_S
+        if window != self.window:
+            self._roll(window, int(now * 1000))
+        bucket = (int(now) - window) // BUCKET_S
+        self._bucket_ends: float = window + (bucket + 1) * BUCKET_S
+        rows = len(self._rows)
+        self._bases = {number: (bucket * rows + row) * SKETCHES * REGISTERS for number, row in self._rows.items()}
+        self._tail = bucket << 56
+        self._tail_background = self._tail | BACKGROUND << 48
+
+    def _roll(self, window: int, now_ms: int) -> None:
+        self.close(now_ms)
+        self.window = window
+        try:
+            chunk = self._take_spare(first=True)
+        except OSError:
+            # Disk full: everything is refused until a chunk can be had; what was accepted before is kept.
+            self._refuse_all()
+            return
+        chunk.open_for(window, 0, now_ms, self._cells.snapshot())
+        # Unbuffered: a record belongs to the kernel when `write` returns.
+        self._journal = (self._folder / f"w{window}.journal").open("xb", buffering=0)
+        self._chunk_number = 0
+        self._use(chunk)
+        self._registers = chunk.registers
+        self._first_chunk = chunk
+
+    def _use(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._records = chunk.records
+        self._capacity = chunk.capacity
+        self._stored = 0
+        self._wanted.set()
+
+    def _refuse_all(self) -> None:
+        self._chunk = None
+        self._capacity = self._stored = 0
+        self._registers = memoryview(bytearray(len(self._rows) * 6 * SKETCHES * REGISTERS))
+        self._wanted.set()
+
+    def _next_chunk(self) -> bool:
+        if self._chunk is None:
+            self._roll(self.window, int(self._now() * 1000))
+            return self._chunk is not None
+        try:
+            chunk = self._take_spare(first=False)
+        except OSError:
+            return False
+        self._chunk_number += 1
+        chunk.open_for(self.window, self._chunk_number, int(self._now() * 1000), self._cells.snapshot())
+        self._use(chunk)
+        return True
+
+    def close(self, now_ms: int) -> None:
+        """Close the open window: the courier may take it. The worker calls this itself only when it stops."""
+        if self._chunk is None:
+            return
+        self._first_chunk.close(now_ms, self._cells.snapshot())
+        self._journal.close()
+        self._chunk = None
+
+    # In a thread.
+
+    def _take_spare(self, *, first: bool) -> Chunk:
+        with self._spares_lock:
+            spare = self._spares.pop(first, None)
+        return spare or self._make(first=first)
+
+    def _make(self, *, first: bool) -> Chunk:
+        name = f"spare-{'first' if first else 'more'}-{os.urandom(4).hex()}"
+        return Chunk(self._folder / name, self._identity, first=first, cells=len(self._cells.names))
+
+    def prepare(self) -> None:
+        """Allocate the chunks that will be needed next. Blocks: for a thread."""
+        for first in (True, False):
+            if first not in self._spares:
+                # A full disk is found out and answered where the chunk is needed.
+                with contextlib.suppress(OSError):
+                    spare = self._make(first=first)
+                    with self._spares_lock:
+                        self._spares[first] = spare
+
+    def sync(self) -> None:
+        """Bring what is accepted so far to the disk. Blocks: for a thread."""
+        chunk = self._chunk
+        if chunk is None:
+            return
+        now_ms = int(self._now() * 1000)
+        # The window may roll meanwhile and close its journal; the courier then syncs it by handing it over.
+        with contextlib.suppress(ValueError):
+            os.fdatasync(self._journal.fileno())
+        chunk.sync(now_ms)
+
+    def keep(self, stop: threading.Event) -> None:
+        """Prepare and sync until told to stop: the body of the worker's one background thread."""
+        while not stop.is_set():
+            self._wanted.clear()
+            self.prepare()
+            self.sync()
+            self._wanted.wait(SYNC_EVERY_S)
