@@ -1,0 +1,311 @@
+"""The event: its sessions, issuers and counting rules, frozen, with one canonical form whose digest locks the rules.
+
+The canonical form is RFC 8785 JSON with these members; it is the `event` of the ledger's leaf 0, and its SHA-256 is the
+event's digest everywhere (`event_sha256`):
+
+    id, name, organiser, time_zone   text
+    interval_s, window_s             integers
+    late_until                       time
+    sessions                         by number: number, id, title, starts_at, ends_at, gates
+    issuers                          in the file's order: id, issuer, audience, namespace, subject_claim, operated_by,
+                                     algorithms, attributes, development, keys (the public JWKs)
+    counting                         rules, exclude_categories, suppress_below
+    simulation                       null, or starts_at and speed
+
+A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import rfc8785
+
+from counters.event_file import EventFileError, MissingDevelopmentKeys, MissingKeys, Problem, check_sealed, read
+
+__all__ = [
+    "Counting",
+    "Event",
+    "EventFileError",
+    "Issuer",
+    "MissingDevelopmentKeys",
+    "MissingKeys",
+    "Problem",
+    "Session",
+    "Simulation",
+    "load_event",
+]
+
+WINDOW_S: Final = 60
+"""A window is one clock minute."""
+CANONICAL_LIMIT_BYTES: Final = 60_000
+"""Leaf 0 holds the canonical form and a few hundred bytes more; a tlog entry is at most 65,535 bytes."""
+EARLY_SCAN_S: Final = 60 * 60
+"""How long before a session people are let in: an in-scan counts for the next session at its gate."""
+LATE_SCAN_S: Final = 60 * 60
+"""How long after a session people are still leaving: an out-scan counts for the session that ended at its gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One programme item. It is on during [starts_at, ends_at)."""
+
+    number: int  # 1 … 65535
+    id: str
+    title: str
+    starts_at: datetime  # aware, whole seconds
+    ends_at: datetime
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who vouches for attendees: a ticketing or identity provider that signs JWTs."""
+
+    id: str
+    issuer: str  # the `iss` claim
+    audience: str
+    namespace: str
+    subject_claim: str
+    operated_by: str
+    algorithms: tuple[str, ...]  # of ES256, Ed25519, RS256
+    attributes: Mapping[str, str]  # JWT claim -> attribute (country, category or outlet)
+    development: bool
+    keys: tuple[Mapping[str, Any], ...]  # public JWKs
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What is counted, and for whom."""
+
+    rules: tuple[str, ...]
+    exclude_categories: tuple[str, ...]
+    suppress_below: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The simulated clock."""
+
+    starts_at: datetime
+    speed: float = 0.0  # simulated seconds per real second; 0 = the clock stands still and only jumps when told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The whole event. Sessions are sorted by number. Its canonical form and digest are computed once."""
+
+    id: str
+    name: str
+    organiser: str
+    time_zone: str
+    interval_s: int = 30  # between two heartbeats of a player
+    window_s: int = WINDOW_S
+    late_until: datetime
+    sessions: tuple[Session, ...]
+    issuers: tuple[Issuer, ...]
+    counting: Counting
+    simulation: Simulation | None = None
+    _canonical: bytes = field(init=False, repr=False, compare=False)
+    _digest: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        canonical = rfc8785.dumps(self._document())
+        object.__setattr__(self, "_canonical", canonical)
+        object.__setattr__(self, "_digest", hashlib.sha256(canonical).hexdigest())
+
+    @staticmethod
+    def from_canonical(raw: bytes) -> "Event":
+        """Return the event whose canonical form `raw` is.
+
+        Raises:
+            EventFileError: it is not the canonical form of a valid event.
+        """
+        source = "the event in the ledger"
+        if len(raw) > CANONICAL_LIMIT_BYTES:
+            raise _unreadable(source, f"it has {len(raw)} bytes, more than {CANONICAL_LIMIT_BYTES}")
+        try:
+            parsed = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(source, f"it is not JSON ({error})") from error
+        if not isinstance(parsed, dict):
+            raise _unreadable(source, "it is not a JSON object")
+        event = _event(check_sealed(_as_tables(parsed), source))
+        if event.canonical() != raw:
+            raise _unreadable(source, "it is not in canonical form (or the time zone data here differs)")
+        return event
+
+    def canonical(self) -> bytes:
+        """Return the RFC 8785 JSON described at the top of this module."""
+        return self._canonical
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, in hex."""
+        return self._digest
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The event's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the clock is simulated: every output then says SIMULATED."""
+        return self.simulation is not None
+
+    def iso(self, unix_s: float) -> str:
+        """Return a time as it is printed: "2023-11-19T09:00:00+08:00", in the event's zone, to the second."""
+        return datetime.fromtimestamp(unix_s, self.zone).isoformat(timespec="seconds")
+
+    def day(self, unix_s: float) -> str:
+        """Return the local calendar date: "2023-11-19"."""
+        return datetime.fromtimestamp(unix_s, self.zone).date().isoformat()
+
+    def session(self, session_id: str) -> Session | None:
+        """Return the session of that id."""
+        return next((session for session in self.sessions if session.id == session_id), None)
+
+    def session_numbered(self, number: int) -> Session | None:
+        """Return the session of that number."""
+        return next((session for session in self.sessions if session.number == number), None)
+
+    def scheduled(self, window: int) -> tuple[Session, ...]:
+        """Return the sessions whose [starts_at, ends_at) overlaps the clock minute that starts at `window` (unix s)."""
+        return tuple(session for session in self.sessions if window in self.session_windows(session))
+
+    def session_windows(self, session: Session) -> range:
+        """Return the starts (unix s) of the clock minutes that the session's schedule touches."""
+        starts, ends = int(session.starts_at.timestamp()), int(session.ends_at.timestamp())
+        return range(starts - starts % WINDOW_S, ends, WINDOW_S)
+
+    def scheduled_windows(self) -> list[int]:
+        """Return every window in which at least one session is scheduled, ascending (unix s)."""
+        return sorted({window for session in self.sessions for window in self.session_windows(session)})
+
+    def session_at_gate(self, gate: str, unix_s: float, *, leaving: bool = False) -> Session | None:
+        """Return the session that a scan at `gate` is for.
+
+        That is the session that is on there. If none is: for somebody entering, the next one, if it starts within
+        EARLY_SCAN_S; for somebody leaving, the last one, if it ended at most LATE_SCAN_S ago. The event file has no
+        two sessions at one gate at the same time.
+        """
+        here = [session for session in self.sessions if gate in session.gates]
+        spans = [(session.starts_at.timestamp(), session.ends_at.timestamp(), session) for session in here]
+        for starts, ends, session in spans:
+            if starts <= unix_s < ends:
+                return session
+        if leaving:
+            left = [(ends, session) for _, ends, session in spans if 0 <= unix_s - ends <= LATE_SCAN_S]
+            return max(left, key=lambda pair: pair[0])[1] if left else None
+        coming = [(starts, session) for starts, _, session in spans if 0 < starts - unix_s <= EARLY_SCAN_S]
+        return min(coming, key=lambda pair: pair[0])[1] if coming else None
+
+    def _document(self) -> dict[str, Any]:
+        """Return the canonical form as plain JSON values."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "organiser": self.organiser,
+            "time_zone": self.time_zone,
+            "interval_s": self.interval_s,
+            "window_s": self.window_s,
+            "late_until": self._time(self.late_until),
+            "sessions": [self._session(session) for session in self.sessions],
+            "issuers": [_issuer(issuer) for issuer in self.issuers],
+            "counting": {name: list(value) if isinstance(value, tuple) else value
+                         for name, value in asdict(self.counting).items()},
+            "simulation": self.simulation and {
+                "starts_at": self._time(self.simulation.starts_at), "speed": self.simulation.speed
+            },
+        }  # fmt: skip
+
+    def _time(self, time: datetime) -> str:
+        return time.astimezone(self.zone).isoformat(timespec="seconds")
+
+    def _session(self, session: Session) -> dict[str, Any]:
+        return {
+            "number": session.number,
+            "id": session.id,
+            "title": session.title,
+            "starts_at": self._time(session.starts_at),
+            "ends_at": self._time(session.ends_at),
+            "gates": list(session.gates),
+        }
+
+
+def load_event(path: Path | str) -> Event:
+    """Return the event of an event file (TOML, docs/event-file.md), its issuers' keys read from their files.
+
+    Raises:
+        MissingDevelopmentKeys: all is well but the keys of development issuers, which `turnout up` then creates.
+        EventFileError: it cannot be used; the text lists every problem with its key, its meaning and the fix.
+    """
+    path = Path(path)
+    event = _event(read(path))
+    if len(event.canonical()) > CANONICAL_LIMIT_BYTES:
+        wrong = f"its canonical form has {len(event.canonical())} bytes, more than {CANONICAL_LIMIT_BYTES}"
+        fix = "Shorten titles, remove unused keys, or certify parts of the programme as events of their own."
+        raise EventFileError(path.name, [Problem("file", "", wrong, fix)])
+    return event
+
+
+def _event(document: dict[str, Any]) -> Event:
+    """Return the event of a document that counters.event_file has checked."""
+    simulation = document["simulation"]
+    values = {
+        "sessions": tuple(Session(**session) for session in document["sessions"]),
+        "issuers": tuple(
+            Issuer(**issuer | {"attributes": dict(issuer["attributes"]), "keys": tuple(issuer["keys"])})
+            for issuer in document["issuers"]
+        ),
+        "counting": Counting(**document["counting"]),
+        "simulation": None if simulation is None else Simulation(**simulation),
+    }
+    return Event(**document | values)
+
+
+def _issuer(issuer: Issuer) -> dict[str, Any]:
+    return {
+        "id": issuer.id,
+        "issuer": issuer.issuer,
+        "audience": issuer.audience,
+        "namespace": issuer.namespace,
+        "subject_claim": issuer.subject_claim,
+        "operated_by": issuer.operated_by,
+        "algorithms": list(issuer.algorithms),
+        "attributes": dict(issuer.attributes),
+        "development": issuer.development,
+        "keys": [dict(key) for key in issuer.keys],
+    }
+
+
+def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
+    """Return the canonical form's members in the shape of an event file, so that one check reads both."""
+    named = {"sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation"}
+    tables = {table: canonical[member] for member, table in named.items() if canonical.get(member) is not None}
+    tables["event"] = {member: value for member, value in canonical.items() if member not in named}
+    _parse_times(tables["event"], "late_until")
+    for session in tables["session"] if isinstance(tables.get("session"), list) else []:
+        _parse_times(session, "starts_at", "ends_at")
+    _parse_times(tables.get("simulation"), "starts_at")
+    return tables
+
+
+def _parse_times(table: object, *names: str) -> None:
+    if not isinstance(table, dict):
+        return
+    for name in names:
+        try:
+            table[name] = datetime.fromisoformat(table[name])
+        except (KeyError, TypeError, ValueError):
+            continue  # left as it is: the check says what is wrong with it
+
+
+def _unreadable(source: str, wrong: str) -> EventFileError:
+    return EventFileError(source, [Problem("event", "", wrong, "Get the log again from its publisher.")])
