@@ -1,0 +1,218 @@
+"""The door: an `asyncio.Protocol` that answers heartbeats and leaves itself and hands everything else to aiohttp.
+
+Ten million players send the same few hundred bytes again and again; a general HTTP stack spends thirty microseconds on
+each. The door recognises exactly one kind of request and does nothing else:
+
+    POST /v1/beat or /v1/leave HTTP/1.1, one Host, one exact Content-Length, no Transfer-Encoding, Expect or Upgrade,
+    no Connection but keep-alive, a body without a type or text/plain, headers of plain visible characters
+
+A head that was read once is remembered with what it said (bounded), since a player repeats its own to the byte. A
+request in parts is gathered until it is whole. Whatever is not recognised goes, with every byte read so far, to
+aiohttp's own handler, which owns the connection from then on; aiohttp's answers there say `Connection: close`, so that a
+player comes back through the door. The same heartbeat on aiohttp's route has the same outcome (a test feeds both).
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from gateway.heartbeats import BODY_BYTES, Heartbeats
+from gateway.reasons import Reason
+
+HEAD_LIMIT_BYTES: Final = 8192
+"""aiohttp's own limit for a header line; a browser's whole head is about 700 bytes."""
+HEADS_LIMIT: Final = 4096
+"""Remembered heads: a few hundred bytes each, so about 3 MB a worker at most."""
+IDLE_S: Final = 90.0
+"""Three heartbeat intervals of silence: the player is gone."""
+PARTIAL_S: Final = 10.0
+"""A request that takes longer than this to arrive is not a player's."""
+ROUTES: Final = (b"POST /v1/beat ", b"POST /v1/leave ")
+_BEAT_LINE, _LEAVE_LINE = (route + b"HTTP/1.1" for route in ROUTES)
+_LONGEST_ROUTE: Final = max(map(len, ROUTES))
+_HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
+_CORS: Final = b"Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Turnout-Interval, Retry-After\r\n"
+_RETRY_S: Final = 5
+
+Head = tuple[bool, int]
+"""What a head says: whether it is a heartbeat (else a leave), and its Content-Length."""
+
+
+def read_head(head: bytes) -> Head | None:
+    """Return what a request head (without the empty line) says, or None if the door does not understand all of it."""
+    if len(head) > HEAD_LIMIT_BYTES:
+        return None
+    line, *rest = head.split(b"\r\n")
+    if line not in {_BEAT_LINE, _LEAVE_LINE}:
+        return None
+    seen: dict[bytes, bytes] = {}
+    for header in rest:
+        match = _HEADER.fullmatch(header)
+        if match is None:
+            return None
+        name, value = match[1].lower(), match[2].strip()
+        if name in seen and name in {b"host", b"content-length", b"content-type", b"connection"}:
+            return None
+        seen[name] = value
+    length = seen.get(b"content-length", b"")
+    understood = (
+        bool(seen.get(b"host"))
+        and length.isdigit()
+        and len(length) <= 3
+        and length == str(int(length)).encode()
+        and not seen.keys() & {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"}
+        and seen.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+        and seen.get(b"content-type", b"text/plain").lower().partition(b";")[0].strip() == b"text/plain"
+    )
+    is_beat = line == _BEAT_LINE
+    if not understood or int(length) not in (BODY_BYTES if is_beat else BODY_BYTES[:1]):
+        return None
+    return is_beat, int(length)
+
+
+class Answers:
+    """The door's answers as bytes, made anew when the date or the interval changes."""
+
+    def __init__(self, interval_s: int) -> None:
+        """Announce `interval_s` in every answer to a heartbeat."""
+        self.interval_s = interval_s
+        self.refresh(0)
+
+    def refresh(self, now: float) -> None:
+        """Put the current date (unix seconds) into the answers."""
+        common = _CORS + b"Turnout-Interval: %d\r\nDate: %b\r\n" % (
+            self.interval_s,
+            formatdate(now, usegmt=True).encode(),
+        )
+        self.accepted = b"HTTP/1.1 204 No Content\r\n" + common + b"\r\n"
+        self.refused = {reason: self._refusal(reason, common) for reason in Reason}
+
+    @staticmethod
+    def _refusal(reason: Reason, common: bytes) -> bytes:
+        body = json.dumps(reason.problem()).encode()
+        retry = b"Retry-After: %d\r\n" % _RETRY_S if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        return (
+            b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())
+            + common
+            + retry
+            + b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
+
+
+class DoorKeeper:
+    """What the doors of one worker share: the answers, the remembered heads, the open connections."""
+
+    def __init__(
+        self,
+        heartbeats: Heartbeats,
+        answers: Answers,
+        http_protocol: Callable[[], asyncio.Protocol],
+    ) -> None:
+        """Answer heartbeats by `heartbeats`; give other connections to what `http_protocol` makes."""
+        self.heartbeats = heartbeats
+        self.answers = answers
+        self.http_protocol = http_protocol
+        self.heads: dict[bytes, Head] = {}
+        self.doors: set[Door] = set()
+        self._swept_at = 0.0
+
+    def __call__(self) -> "Door":
+        """Make the protocol of a new connection."""
+        return Door(self)
+
+    def remember(self, head: bytes) -> Head | None:
+        """Read a head that is not known yet, and keep what it said."""
+        said = read_head(head)
+        if said is not None:
+            if len(self.heads) >= HEADS_LIMIT:
+                self.heads.clear()
+            self.heads[head] = said
+        return said
+
+    def sweep(self, now: float) -> None:
+        """Close connections that went silent (`now`: the loop's time); called every few seconds."""
+        for door in tuple(self.doors):
+            if door.active:
+                door.active = False
+                door.silent_since = now
+            elif now - door.silent_since > (PARTIAL_S if door.gathered else IDLE_S):
+                door.close()
+
+    def close_all(self) -> None:
+        """Close every connection that is not in the middle of a request: the worker is stopping."""
+        for door in tuple(self.doors):
+            door.close()
+
+
+class Door(asyncio.Protocol):
+    """One connection, for as long as it brings nothing but heartbeats and leaves."""
+
+    __slots__ = ("_keeper", "_transport", "active", "gathered", "silent_since")
+
+    def __init__(self, keeper: DoorKeeper) -> None:
+        """Belong to a worker's keeper."""
+        self._keeper = keeper
+        self.gathered = b""
+        self.active = True
+        self.silent_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP server makes no other kind
+        self._transport = transport
+        self._keeper.doors.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's
+        """End; nothing is kept per viewer, so nothing is to be done."""
+        self._keeper.doors.discard(self)
+
+    def close(self) -> None:
+        """Close the connection after what is being sent."""
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole heartbeat in `data`; keep the rest, or hand the connection over."""
+        if self.gathered:
+            data = self.gathered + data
+            self.gathered = b""
+        self.active = True
+        keeper = self._keeper
+        heads = keeper.heads
+        while data:
+            head_bytes = data.find(b"\r\n\r\n")
+            if head_bytes < 0:
+                self._gather(data)
+                return
+            head = data[:head_bytes]
+            said = heads.get(head) or keeper.remember(head)
+            if said is None:
+                self._hand_over(data)
+                return
+            is_beat, body_bytes = said
+            end = head_bytes + 4 + body_bytes
+            if len(data) < end:
+                self.gathered = data
+                return
+            body = data[head_bytes + 4 : end]
+            reason = keeper.heartbeats.beat(body) if is_beat else keeper.heartbeats.leave(body)
+            self._transport.write(keeper.answers.accepted if reason is None else keeper.answers.refused[reason])
+            data = data[end:]
+
+    def _gather(self, data: bytes) -> None:
+        could_be_ours = any(data[:_LONGEST_ROUTE].startswith(route[: len(data)]) for route in ROUTES)
+        if could_be_ours and len(data) <= HEAD_LIMIT_BYTES:
+            self.gathered = data
+        else:
+            self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        protocol = self._keeper.http_protocol()
+        self._keeper.doors.discard(self)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)

@@ -1,0 +1,103 @@
+"""Heartbeats: a token and a state letter in, recorded or refused.
+
+The same object answers for the door (gateway.door) and for aiohttp's route, so a heartbeat has the same outcome on
+both. No await, no Redis, no JSON, nothing kept per viewer.
+"""
+
+import hashlib
+from binascii import a2b_base64
+from hmac import compare_digest
+from typing import Final
+
+from counters.cells import Cells
+from counters.clock import Clock
+from counters.tally import Accepted, Tally
+from gateway.reasons import Reason
+from gateway.viewing_token import FIELDS, MAC_BYTES, SIGNED_BYTES, TEXT_BYTES, TO_STANDARD, TokenKeys, TokenRefused
+
+STATES: Final = {"p": "playing", "b": "background", "a": "paused", "e": "ended"}
+"""State letters as CMCD has them, and `b` for playing in a background tab. No letter means playing."""
+BODY_BYTES: Final = (TEXT_BYTES, TEXT_BYTES + 2)
+"""A body is a token, or a token, a space and a letter."""
+REFUSALS: Final = (
+    Reason.TOKEN_MALFORMED,
+    Reason.TOKEN_FORGED,
+    Reason.TOKEN_EXPIRED,
+    Reason.TOKEN_OTHER_EVENT,
+    Reason.STATE_UNKNOWN,
+    Reason.SESSION_UNKNOWN,
+    Reason.DISK_FULL,
+    Reason.BODY_TOO_LARGE,
+    Reason.BODY_MALFORMED,
+)
+"""Every way in which a heartbeat is refused."""
+CELLS: Final = (*(f"beat.{state}" for state in STATES.values()), *(f"beat.{r.label}" for r in REFUSALS), "leave.left")
+
+_NOT_ACCEPTED: Final = {Accepted.NO_SUCH_SESSION: Reason.SESSION_UNKNOWN, Accepted.DISK_FULL: Reason.DISK_FULL}
+_PLAYING, _BACKGROUND = ord("p"), ord("b")
+
+
+class Heartbeats:
+    """Takes the heartbeats of one worker."""
+
+    def __init__(self, keys: TokenKeys, tally: Tally, cells: Cells, clock: Clock) -> None:
+        """Answer for one event."""
+        self._keys = keys
+        self._key_of = keys.by_prefix.get
+        self._record = tally.beat
+        self._clock = clock
+        self._cells = cells
+        self._counts = cells.values
+        self._cell_of_state = {ord(letter): cells.index(f"beat.{state}") for letter, state in STATES.items()}
+        self._cell_of_reason = {reason: cells.index(f"beat.{reason.label}") for reason in REFUSALS}
+        self._left = cells.index("leave.left")
+        self.tick()
+
+    def tick(self) -> None:
+        """Read the clock for expiries: a few times a second is exact enough for a 12-hour token."""
+        self._now_s = int(self._clock.now())
+
+    def refuse(self, reason: Reason) -> Reason:
+        """Count a refusal."""
+        self._counts[self._cell_of_reason[reason]] += 1
+        return reason
+
+    def beat(self, body: bytes) -> Reason | None:  # noqa: PLR0911 - one line per refusal, in order
+        """Take one heartbeat; None means that it is recorded (or, paused and ended, noted) and is answered 204."""
+        state = _PLAYING
+        if len(body) != TEXT_BYTES:
+            if len(body) != BODY_BYTES[1] or body[TEXT_BYTES] != 32:
+                return self.refuse(Reason.TOKEN_MALFORMED)
+            state = body[-1]
+            body = body[:TEXT_BYTES]
+        try:
+            raw = a2b_base64(body.translate(TO_STANDARD), strict_mode=True)
+        except ValueError:
+            return self.refuse(Reason.TOKEN_MALFORMED)
+        prefix, place, attendee, view, _, expires_at = FIELDS.unpack_from(raw)
+        key = self._key_of(prefix)
+        if key is None:
+            return self.refuse(self._keys.refusal(prefix))
+        mac = hashlib.blake2b(raw[:SIGNED_BYTES], key=key, digest_size=MAC_BYTES).digest()
+        if not compare_digest(mac, raw[SIGNED_BYTES:]):
+            return self.refuse(Reason.TOKEN_FORGED)
+        if expires_at < self._now_s:
+            return self.refuse(Reason.TOKEN_EXPIRED)
+        cell = self._cell_of_state.get(state)
+        if cell is None:
+            return self.refuse(Reason.STATE_UNKNOWN)
+        if state in {_PLAYING, _BACKGROUND}:
+            accepted = self._record(place, attendee, view, background=state == _BACKGROUND)
+            if accepted:
+                return self.refuse(_NOT_ACCEPTED[accepted])
+        self._counts[cell] += 1
+        return None
+
+    def leave(self, body: bytes) -> Reason | None:
+        """Take a leave: a courtesy, since silence ends a view as well; presence already recorded stays."""
+        try:
+            self._keys.open(body)
+        except TokenRefused as refused:
+            return self.refuse(refused.reason)
+        self._counts[self._left] += 1
+        return None
