@@ -1,0 +1,137 @@
+"""The manifest of a window: which files of evidence there are, what they cover, and whose evidence is missing.
+
+A file of evidence itself: canonical JSON, named by its SHA-256, which the window's leaf (or a late leaf) carries.
+
+    type, version   "manifest", 1
+    event_sha256    hex digest of the canonical event file
+    window          ISO 8601 with the event's offset; window_s, interval_s integers
+    evidence        ascending by sha256: {"sha256", "kind": "presence" or "journal", "bytes", "gateway"}
+    coverage        the workers' rows (counters.segment.Coverage), ascending by worker, then from_ms
+    missing         ids of workers that hold seats and did not report, ascending
+    registers       {"session", "sketch": "attendees" or "views", "sha256"} of the canonical 12,288 bytes of the merged
+                    sketch, ascending by session, then sketch
+    software        "turnout 0.1.0"
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+from counters import canonical_json
+from counters.segment import WINDOW_S, Coverage, SegmentError, coverage_rows, is_count, is_digest
+
+VERSION: Final = 1
+KINDS: Final = ("journal", "presence")
+SKETCHES: Final = ("attendees", "views")
+
+
+class ManifestError(ValueError):
+    """The bytes are not a sound manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """One file of evidence."""
+
+    sha256: str  # hex
+    kind: str  # "presence" or "journal"
+    bytes: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class SketchDigest:
+    """The digest of one merged sketch of the window."""
+
+    session: str  # id in the event file
+    sketch: str  # "attendees" or "views"
+    sha256: str  # hex, of the canonical 12,288 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a window's leaf stands on."""
+
+    event_sha256: str
+    window: str  # ISO 8601 with the event's offset
+    interval_s: int
+    evidence: tuple[EvidenceFile, ...]
+    coverage: tuple[Coverage, ...]
+    missing: tuple[str, ...]
+    registers: tuple[SketchDigest, ...]
+    software: str
+
+    def encode(self) -> bytes:
+        """Return the canonical JSON of this manifest."""
+        return canonical_json.encode(
+            {
+                "type": "manifest",
+                "version": VERSION,
+                "event_sha256": self.event_sha256,
+                "window": self.window,
+                "window_s": WINDOW_S,
+                "interval_s": self.interval_s,
+                "evidence": [asdict(file) for file in self.evidence],
+                "coverage": [row.as_json() for row in self.coverage],
+                "missing": list(self.missing),
+                "registers": [asdict(row) for row in self.registers],
+                "software": self.software,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Manifest":
+        """Return the manifest in a file of evidence.
+
+        Raises:
+            ManifestError: anything but what `encode` writes.
+        """
+        try:
+            value = canonical_json.decode(data)
+            manifest = _read(value)
+        except (canonical_json.CanonicalJsonError, SegmentError) as error:
+            raise ManifestError(f"manifest: {error}") from error
+        if manifest.encode() != data:
+            raise ManifestError("the manifest has other fields than it must")
+        return manifest
+
+
+def _read(value: Any) -> Manifest:
+    if not isinstance(value, dict) or value.get("type") != "manifest" or value.get("version") != VERSION:
+        raise ManifestError("not a manifest of version 1")
+    texts = [value.get(name) for name in ("window", "software")]
+    missing = value.get("missing")
+    if not isinstance(missing, list) or not all(isinstance(text, str) for text in texts + missing):
+        raise ManifestError("window, software or a missing worker is not text")
+    if not is_digest(value.get("event_sha256")) or not is_count(value.get("interval_s")):
+        raise ManifestError("the manifest names no event digest or no interval")
+    evidence = tuple(EvidenceFile(**row) for row in _rows(value.get("evidence"), EvidenceFile))
+    for file in evidence:
+        if file.kind not in KINDS or not is_count(file.bytes) or not is_digest(file.sha256):
+            raise ManifestError("a file of evidence has an unknown kind, no length or no digest")
+    if [file.sha256 for file in evidence] != sorted({file.sha256 for file in evidence}):
+        raise ManifestError("the files of evidence are not in ascending order")
+    registers = tuple(SketchDigest(**row) for row in _rows(value.get("registers"), SketchDigest))
+    if any(row.sketch not in SKETCHES or not is_digest(row.sha256) for row in registers):
+        raise ManifestError("a sketch has an unknown name or no digest")
+    coverage = coverage_rows(value.get("coverage"))
+    return Manifest(
+        value["event_sha256"],
+        value["window"],
+        value["interval_s"],
+        evidence,
+        coverage,
+        tuple(missing),
+        registers,
+        value["software"],
+    )
+
+
+def _rows(rows: object, of: type[EvidenceFile | SketchDigest]) -> list[Mapping[str, Any]]:
+    names = {field.name for field in fields(of)}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) == names for row in rows):
+        raise ManifestError("a list in the manifest holds rows of other fields than it must")
+    for row in rows:
+        if not all(isinstance(row[name], str) for name in names - {"bytes"}):
+            raise ManifestError("a row in the manifest names something by other than text")
+    return rows

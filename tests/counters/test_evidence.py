@@ -1,0 +1,311 @@
+"""Segments, manifests and what they are made of: one spelling each, and nothing else is read."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from counters import canonical_json, hyperloglog, roaring
+from counters.evidence import (
+    Coverage,
+    JournalSegment,
+    PresenceSegment,
+    SegmentError,
+    SegmentHead,
+    SessionPresence,
+    decode,
+    decode_registers,
+    encode,
+    encode_registers,
+    journal_segments,
+)
+from counters.journal import Assurance, Direction, Join, JoinKind, Scan
+from counters.manifest import EvidenceFile, Manifest, ManifestError, SketchDigest
+
+DIGEST = hashlib.sha256(b"event").hexdigest()
+WINDOW = 1_700_355_600
+HEAD = SegmentHead(
+    DIGEST,
+    "gateway-1",
+    WINDOW,
+    30,
+    (Coverage("00112233aabbccdd", "gateway-1", 1_700_355_600_000, 1_700_355_660_000, 1_700_355_659_000, False, 7),),  # noqa: FBT003
+)
+JOIN = Join(
+    seat=7, session=1, kind=JoinKind.TICKET, assurance=Assurance.TICKETED, filters=0, view=2**63 + 1,
+    joined_at_ms=1_700_355_601_234, pseudonym=bytes(range(16)), token_digest=bytes(32), address=b"addressx",
+    issuer="tickets", key_thumbprint="thumb", country="FR", category="visitor", outlet="étude", network="",
+    agent="browser",
+)  # fmt: skip
+SCAN = Scan(
+    seat=9, session=1, direction=Direction.IN, forced=False, scanned_at_ms=1_700_355_602_000,
+    received_at_ms=1_700_355_603_000, gate="hall-a", nonce="n-1", refusal="",
+)  # fmt: skip
+
+seats = st.sets(st.integers(1, 2**32 - 1) | st.integers(1, 200_000), max_size=80).map(BitMap)
+ranges = st.tuples(st.integers(1, 2**20), st.integers(0, 70_000)).map(lambda pair: BitMap(range(pair[0], sum(pair))))
+
+
+def registers_of(elements: int) -> hyperloglog.Registers:
+    registers = hyperloglog.empty()
+    for element in range(elements):
+        hyperloglog.add(registers, element.to_bytes(8, "little"))
+    return registers
+
+
+def presence(session: int = 7) -> PresenceSegment:
+    one = SessionPresence(session, BitMap([1, 2, 5, 70_000]), BitMap([5]), registers_of(4), registers_of(6))
+    return PresenceSegment.of(HEAD, {"token_expired": 3, "token_forged": 0}, [one])
+
+
+def journal() -> JournalSegment:
+    return JournalSegment.of(HEAD, [JOIN, SCAN, replace(JOIN, seat=8, country="")])
+
+
+@given(seats | ranges)
+def test_a_set_of_seats_reads_back_whatever_way_it_was_built(members: BitMap) -> None:
+    data = roaring.encode(members)
+    assert roaring.decode(data) == members
+    rebuilt = BitMap()
+    rebuilt.update(reversed(members.to_array()))
+    assert roaring.encode(rebuilt) == data
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes_are_a_set_of_seats_or_an_error(data: bytes) -> None:
+    try:
+        members = roaring.decode(data)
+    except roaring.RoaringError:
+        return
+    assert roaring.encode(members) == data
+
+
+def test_a_run_container_is_written_as_the_format_page_says() -> None:
+    assert roaring.encode(BitMap([1, 2, 3, 4])).hex() == "3b3000000100000300010001000300"
+    assert roaring.encode(BitMap([1, 2, 3])).hex() == "3a300000010000000000020010000000010002000300"
+
+
+def test_a_container_whose_cardinality_lies_never_reaches_the_c_library() -> None:
+    bits = bytearray(roaring.encode(BitMap(range(0, 20_000, 2))))
+    bits[10:12] = (5000 - 1).to_bytes(2, "little")
+    with pytest.raises(roaring.RoaringError, match="cardinality"):
+        roaring.decode(bytes(bits))
+
+
+def test_a_presence_segment_reads_back_as_it_was_written() -> None:
+    assert decode(encode(presence())) == presence()
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.integers(1, 65_535), st.tuples(seats | ranges, st.integers(0, 30), st.integers(0, 30)), max_size=4
+    ),
+    st.dictionaries(st.text("abc_", max_size=8), st.integers(0, 2**53 - 1), max_size=3),
+)
+def test_any_presence_segment_reads_back_as_it_was_written(
+    sessions: dict[int, tuple[BitMap, int, int]], refusals: dict[str, int]
+) -> None:
+    rows = [
+        SessionPresence(number, playing, BitMap(playing[::2]), registers_of(attendees), registers_of(views))
+        for number, (playing, attendees, views) in sessions.items()
+    ]
+    evidence = PresenceSegment.of(HEAD, refusals, rows)
+    data = encode(evidence)
+    assert decode(data) == evidence
+    assert encode(decode(data)) == data
+
+
+def test_a_journal_segment_reads_back_as_it_was_written() -> None:
+    data = encode(journal())
+    back = decode(data)
+    assert isinstance(back, JournalSegment)
+    assert back == journal()
+    assert list(back.records()) == [JOIN, replace(JOIN, seat=8, country=""), SCAN]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.builds(
+            Join,
+            seat=st.integers(1, 2**32 - 1),
+            session=st.integers(0, 65_535),
+            kind=st.sampled_from(JoinKind),
+            assurance=st.sampled_from(Assurance),
+            filters=st.integers(0, 2**32 - 1),
+            view=st.integers(0, 2**64 - 1),
+            joined_at_ms=st.integers(0, 2**64 - 1),
+            pseudonym=st.binary(min_size=16, max_size=16),
+            token_digest=st.binary(min_size=32, max_size=32),
+            address=st.binary(min_size=8, max_size=8),
+            **dict.fromkeys(
+                ("issuer", "key_thumbprint", "country", "category", "outlet", "network", "agent"), st.text(max_size=5)
+            ),
+        ),
+        max_size=6,
+    ),
+    st.lists(
+        st.builds(
+            Scan,
+            seat=st.integers(1, 2**32 - 1),
+            session=st.integers(0, 65_535),
+            direction=st.sampled_from(Direction),
+            forced=st.booleans(),
+            scanned_at_ms=st.integers(0, 2**64 - 1),
+            received_at_ms=st.integers(0, 2**64 - 1),
+            gate=st.text(max_size=5),
+            nonce=st.text(max_size=5),
+            refusal=st.text(max_size=5),
+        ),
+        max_size=6,
+    ),
+)
+def test_any_journal_segment_reads_back_as_it_was_written(joins: list[Join], scans: list[Scan]) -> None:
+    evidence = JournalSegment.of(HEAD, [*joins, *scans])
+    data = encode(evidence)
+    back = decode(data)
+    assert isinstance(back, JournalSegment)
+    assert back == evidence
+    assert list(back.records()) == [*joins, *scans]
+    assert encode(back) == data
+
+
+@pytest.mark.parametrize("make", [presence, journal])
+def test_no_byte_of_a_segment_can_be_flipped_without_being_refused_or_meaning_something_else(make: object) -> None:
+    evidence = make()  # type: ignore[operator]
+    data = encode(evidence)
+    for position in range(len(data)):
+        for mask in (0x01, 0x80):
+            changed = bytearray(data)
+            changed[position] ^= mask
+            try:
+                back = decode(bytes(changed))
+            except SegmentError:
+                continue
+            assert back != evidence
+            assert encode(back) == bytes(changed)
+
+
+@pytest.mark.parametrize("make", [presence, journal])
+def test_a_torn_or_padded_segment_is_refused(make: object) -> None:
+    data = encode(make())  # type: ignore[operator]
+    with pytest.raises(SegmentError):
+        decode(data + b"\0")
+    for length in range(len(data)):
+        try:
+            back = decode(data[:length])
+        except SegmentError:
+            continue
+        assert encode(back) == data[:length], "a cut between two sections leaves a smaller sound segment"
+
+
+@given(st.binary(max_size=80))
+def test_arbitrary_bytes_are_a_segment_error(data: bytes) -> None:
+    with pytest.raises(SegmentError):
+        decode(b"TURNSEG\0\x01\0\x01\0" + data)
+
+
+def test_more_texts_than_a_segment_holds_are_spread_over_several() -> None:
+    scans = [replace(SCAN, nonce=f"n-{number}") for number in range(65_540)]
+    with pytest.raises(SegmentError, match="65536"):
+        JournalSegment.of(HEAD, scans)
+    segments = journal_segments(HEAD, scans)
+    assert [len(segment.scans) for segment in segments] == [65_534, 6]
+    assert [len(segment.scans) for segment in journal_segments(HEAD, [SCAN, SCAN])] == [2]
+    assert journal_segments(HEAD, []) == []
+
+
+def test_a_background_seat_that_is_not_present_and_seat_zero_are_refused() -> None:
+    for playing, background in ((BitMap([1]), BitMap([2])), (BitMap([0, 1]), BitMap())):
+        row = SessionPresence(1, playing, background, hyperloglog.empty(), hyperloglog.empty())
+        with pytest.raises(SegmentError):
+            encode(PresenceSegment(HEAD, {}, (row,)))
+
+
+@pytest.mark.parametrize("elements", [0, 1, 50, 5000, 20_000])
+def test_registers_read_back_sparse_or_packed(elements: int) -> None:
+    registers = np.zeros(hyperloglog.REGISTERS, np.uint8)
+    registers[:elements] = 3
+    payload = encode_registers(registers)
+    assert len(payload) == min(3 * elements, hyperloglog.PACKED_BYTES)
+    assert np.array_equal(decode_registers(payload), registers)
+
+
+def test_sparse_registers_are_written_as_the_format_page_says() -> None:
+    registers = hyperloglog.empty()
+    registers[5] = 3
+    assert encode_registers(registers).hex() == "050003"
+    for wrong in ("050034", "050000", "004003", "050003050003", "0500"):
+        with pytest.raises(SegmentError):
+            decode_registers(bytes.fromhex(wrong))
+    with pytest.raises(SegmentError, match="sparse form is shorter"):
+        decode_registers(hyperloglog.pack(registers))
+
+
+def manifest() -> Manifest:
+    return Manifest(
+        DIGEST,
+        "2023-11-19T09:00:00+08:00",
+        30,
+        (EvidenceFile("0" * 64, "presence", 100, "gateway-1"), EvidenceFile("1" * 64, "journal", 50, "gateway-1")),
+        HEAD.workers,
+        ("ffff000011112222",),
+        (SketchDigest("opening", "attendees", "2" * 64),),
+        "turnout 0.1.0",
+    )
+
+
+def test_a_manifest_reads_back_as_it_was_written() -> None:
+    assert Manifest.decode(manifest().encode()) == manifest()
+
+
+def test_no_byte_of_a_manifest_can_be_flipped_without_being_refused_or_meaning_something_else() -> None:
+    data = manifest().encode()
+    for position in range(len(data)):
+        for mask in (0x01, 0x10, 0x80):
+            changed = bytearray(data)
+            changed[position] ^= mask
+            try:
+                back = Manifest.decode(bytes(changed))
+            except ManifestError:
+                continue
+            assert back != manifest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1, 2]",
+        '{"b":1,"a":2}',
+        '{"a":1,"a":1}',
+        "1.0",
+        "1e2",
+        "NaN",
+        "9007199254740992",
+        '"\\u0041"',
+        "[" * 9999,
+    ],
+)
+def test_another_spelling_of_a_json_value_is_refused(text: str) -> None:
+    with pytest.raises(canonical_json.CanonicalJsonError):
+        canonical_json.decode(text.encode())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e15, 1e15)
+    | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(json_values)
+def test_any_json_value_reads_back_from_its_canonical_form(value: object) -> None:
+    assert canonical_json.decode(canonical_json.encode(value)) == value
