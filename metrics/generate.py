@@ -1,0 +1,52 @@
+"""Writes docs/metrics.md from the catalogue (`make generate`); a test compares what is checked in."""
+
+from pathlib import Path
+from typing import Final
+
+from metrics.catalogue import CATALOGUE, Label, Metric, Open
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "metrics.md"
+
+_MORE: Final = {
+    Open.REFUSALS: "the label of every refusal",
+    Open.SESSIONS: "the session's id",
+    Open.IDENTITY: "",
+}
+
+_HEAD: Final = """<!-- Generated from metrics/catalogue.py by `make generate`; do not edit. -->
+# Metrics
+
+The gateway and the ledger each serve `/metrics` on their ops port, in the Prometheus text format. A gateway's numbers
+are sums over its worker processes; its counters do not fall when a worker is replaced. Every outcome of a counter is
+there from the start, at 0.
+
+The sets of label values are closed. No label says anything about one viewer: there is no seat, pseudonym, view, token
+or address, and no attribute of an attendee. The labels of refusals are the lower-case names in `gateway/reasons.py`,
+the same as in an error's `reason` and in a window's leaf.
+
+The event-wide numbers have names of their own, because people who watch two sessions are one attendee: adding up
+the sessions gives no number of people.
+
+| metric | type | from | labels | meaning |
+|---|---|---|---|---|
+"""
+
+
+def _label(label: Label) -> str:
+    values = ", ".join((*label.values, *filter(None, [_MORE[label.more] if label.more else ""])))
+    return f"`{label.name}`" + (f": {values}" if values else "")
+
+
+def _row(metric: Metric) -> str:
+    processes = ", ".join(metric.processes)
+    labels = "; ".join(map(_label, metric.labels)) or "–"
+    return f"| `{metric.name}` | {metric.kind} | {processes} | {labels} | {metric.help} |\n"
+
+
+def page() -> str:
+    """Return the text of docs/metrics.md."""
+    return _HEAD + "".join(map(_row, CATALOGUE))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,201 @@
+"""A snapshot becomes text that Prometheus reads, with closed sets of labels and every metric in it."""
+
+import math
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from prometheus_client.core import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from metrics.catalogue import (
+    CATALOGUE,
+    FLUSH_BUCKETS_S,
+    HEARTBEAT_OUTCOMES,
+    Kind,
+    Process,
+)
+from metrics.exposition import (
+    Durations,
+    GatewaySnapshot,
+    Identity,
+    LedgerSnapshot,
+    UnknownLabelError,
+    Vocabulary,
+    render,
+)
+
+VOCABULARY = Vocabulary(sessions=("opening", "forum-7"), refusals=("token_expired", "draining"))
+IDENTITY = Identity(version="0.1.0", event="wiotc2023", simulated=True)
+GATEWAY = GatewaySnapshot(
+    identity=IDENTITY,
+    workers=2,
+    heartbeats={"playing": 1200, "paused": 7, "token_expired": 3},
+    joins={"ticket": 300},
+    checkins={"in": 12, "repeated": 1},
+    leaves=5,
+    live_attendees={"": 812, "opening": 700, "forum-7": 140},
+    live_views={"": 900, "opening": 760, "forum-7": 140},
+    live_span_s=50,
+    live_age_s=0.4,
+    live_stale=False,
+    redis_flush=Durations().observed(0.003).observed(4.0),
+    redis_flush_failures=1,
+    seats_leased=131072,
+    spool_bytes=8192,
+    spool_oldest_s=0.0,
+    handovers={"accepted": 4},
+)
+LEDGER = LedgerSnapshot(
+    identity=IDENTITY,
+    size=42,
+    sealed_window_s=1700355600,
+    seal_lag_s=1.5,
+    checkpoint_s=1700355661.5,
+    missing_workers=0,
+    window_attendees={"": 812, "opening": 808, "forum-7": None},
+)
+
+
+def families(snapshot: GatewaySnapshot | LedgerSnapshot) -> dict[str, Family]:
+    """Return the families of a rendered snapshot as Prometheus' own parser reads them, by name."""
+    text, _ = render(snapshot, VOCABULARY)
+    return {family.name: family for family in text_string_to_metric_families(text.decode())}
+
+
+def values(snapshot: GatewaySnapshot | LedgerSnapshot, name: str) -> dict[str, float]:
+    """Return a family's numbers by the value of its one label, or by "" where it has none."""
+    return {next(iter(s.labels.values()), ""): s.value for s in families(snapshot)[name].samples}
+
+
+@pytest.mark.parametrize(("snapshot", "process"), [(GATEWAY, Process.GATEWAY), (LEDGER, Process.LEDGER)])
+def test_each_process_exposes_exactly_what_the_catalogue_declares_for_it(
+    snapshot: GatewaySnapshot | LedgerSnapshot, process: Process
+) -> None:
+    declared = {
+        metric.name.removesuffix("_total"): (metric.kind.value, metric.help)
+        for metric in CATALOGUE
+        if process in metric.processes
+    }
+    exposed = {name: (family.type, family.documentation) for name, family in families(snapshot).items()}
+    assert exposed == declared
+
+
+@pytest.mark.parametrize("snapshot", [GATEWAY, LEDGER])
+def test_every_label_is_declared_and_every_value_is_in_its_closed_set(
+    snapshot: GatewaySnapshot | LedgerSnapshot,
+) -> None:
+    metrics = {metric.name.removesuffix("_total"): metric for metric in CATALOGUE}
+    open_sets = {"sessions": VOCABULARY.sessions, "refusals": VOCABULARY.refusals, "identity": ("0.1.0", "wiotc2023")}
+    for name, family in families(snapshot).items():
+        closed = {label.name: {*label.values, *open_sets.get(label.more or "", ())} for label in metrics[name].labels}
+        for sample in family.samples:
+            labels = {key: value for key, value in sample.labels.items() if key != "le"}
+            assert labels.keys() == closed.keys(), sample
+            assert all(value in closed[key] for key, value in labels.items()), sample
+
+
+def test_a_counter_has_every_outcome_from_the_start_at_zero() -> None:
+    beats = values(GATEWAY, "turnout_heartbeats")
+    assert beats == {"playing": 1200, "background": 0, "paused": 7, "ended": 0, "token_expired": 3, "draining": 0}
+    assert set(beats) == {*HEARTBEAT_OUTCOMES, *VOCABULARY.refusals}
+
+
+def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
+    assert values(GATEWAY, "turnout_live_attendees") == {"opening": 700, "forum-7": 140}
+    assert values(GATEWAY, "turnout_live_event_attendees") == {"": 812}
+    assert values(LEDGER, "turnout_window_event_attendees_exact") == {"": 812}
+
+
+def test_a_number_that_the_leaf_suppresses_is_not_exposed_either() -> None:
+    assert values(LEDGER, "turnout_window_attendees_exact") == {"opening": 808}
+
+
+def test_what_is_not_known_yet_has_no_sample() -> None:
+    new = replace(LEDGER, sealed_window_s=None, seal_lag_s=None, checkpoint_s=None, window_attendees={})
+    for name in ("turnout_ledger_sealed_window_timestamp_seconds", "turnout_ledger_seal_lag_seconds"):
+        assert families(new)[name].samples == []
+    assert families(replace(GATEWAY, live_age_s=None))["turnout_live_age_seconds"].samples == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(GATEWAY, heartbeats={"dancing": 1}),
+        replace(GATEWAY, joins={"playing": 1}),
+        replace(GATEWAY, handovers={"token_expired": 1}),
+        replace(GATEWAY, live_attendees={"party": 3}),
+        replace(LEDGER, window_attendees={"party": 3}),
+    ],
+)
+def test_a_label_value_outside_its_closed_set_is_an_error(wrong: GatewaySnapshot | LedgerSnapshot) -> None:
+    with pytest.raises(UnknownLabelError, match="not in the closed set"):
+        render(wrong, VOCABULARY)
+
+
+def test_a_simulated_clock_is_said() -> None:
+    (sample,) = families(LEDGER)["turnout_event_info"].samples
+    assert sample.labels == {"event": "wiotc2023", "simulated": "true"}
+
+
+def test_flush_times_are_a_histogram_with_cumulative_buckets() -> None:
+    samples = families(GATEWAY)["turnout_redis_flush_seconds"].samples
+    buckets = {s.labels["le"]: s.value for s in samples if s.name.endswith("_bucket")}
+    assert (buckets["0.0025"], buckets["0.005"], buckets["2.5"], buckets["+Inf"]) == (0, 1, 1, 2)
+    assert {s.name: s.value for s in samples if "le" not in s.labels} == {
+        "turnout_redis_flush_seconds_count": 2,
+        "turnout_redis_flush_seconds_sum": 4.003,
+    }
+
+
+@given(st.lists(st.floats(min_value=0, max_value=10) | st.sampled_from(FLUSH_BUCKETS_S), max_size=20))
+def test_a_bucket_counts_every_duration_up_to_its_bound(seconds: list[float]) -> None:
+    durations = Durations()
+    for duration in seconds:
+        durations = durations.observed(duration)
+    for at, bound in enumerate((*FLUSH_BUCKETS_S, math.inf)):
+        assert sum(durations.counts[: at + 1]) == sum(duration <= bound for duration in seconds)
+
+
+@given(
+    counters=st.dictionaries(st.sampled_from((*HEARTBEAT_OUTCOMES, *VOCABULARY.refusals)), st.integers(0, 2**53)),
+    leaves=st.integers(0, 2**53),
+)
+def test_integers_up_to_two_to_the_53_arrive_exactly(counters: dict[str, int], leaves: int) -> None:
+    snapshot = replace(GATEWAY, heartbeats=counters, leaves=leaves)
+    beats = values(snapshot, "turnout_heartbeats")
+    assert {outcome: beats[outcome] for outcome in counters} == counters
+    assert values(snapshot, "turnout_leaves") == {"": leaves}
+
+
+def test_rendering_touches_no_process_global_registry() -> None:
+    before = {family.name for family in REGISTRY.collect()}
+    render(GATEWAY, VOCABULARY)
+    assert {family.name for family in REGISTRY.collect()} == before
+
+
+def test_the_text_is_the_same_for_the_same_snapshot_and_says_its_type() -> None:
+    text, content_type = render(GATEWAY, VOCABULARY)
+    assert render(GATEWAY, VOCABULARY)[0] == text
+    assert content_type == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize("snapshot", [GATEWAY, LEDGER], ids=["gateway", "ledger"])
+def test_promtool_finds_nothing_to_improve(snapshot: GatewaySnapshot | LedgerSnapshot) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
+            pytest.fail("promtool is not on the PATH (Debian: apt-get install prometheus)")
+        pytest.skip("promtool is not on the PATH")
+    text, _ = render(snapshot, VOCABULARY)
+    checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_every_kind_of_metric_is_exercised() -> None:
+    assert {metric.kind for metric in CATALOGUE} == set(Kind)
