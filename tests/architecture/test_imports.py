@@ -1,0 +1,164 @@
+"""Imports run one way: gateway → counters → (stdlib, numpy, crypto); the rules are read off every module's syntax."""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("gateway", "counters", "metrics", "deploy", "load_tests")
+REDIS_SPEAKERS = ("counters/live.py", "counters/registry.py")
+
+
+def imported(source: str, module: str) -> Iterator[str]:
+    """Yield the dotted names that a module's source imports, wherever in the module and however spelled.
+
+    `module` is its path from the root, which relative imports start from. `from a import b` yields "a.b": whether b is
+    a module or a name in one, the import reaches into a.
+    """
+    package = module.removesuffix(".py").split("/")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            origin = [*start, *([node.module] if node.module else [])]
+            yield from (".".join([*origin, alias.name]) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            callee = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if callee in ("import_module", "__import__"):
+                yield str(node.args[0].value)
+
+
+def within(name: str, *roots: str) -> bool:
+    return any(name == root or name.startswith(f"{root}.") for root in roots)
+
+
+def ours(name: str) -> bool:
+    return within(name, *PACKAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """In modules for which `where` holds, no import for which `forbidden` holds."""
+
+    sentence: str
+    where: Callable[[str], bool]
+    forbidden: Callable[[str], bool]
+
+
+RULES = (
+    Rule(
+        "counters knows neither HTTP nor Prometheus nor who uses it",
+        lambda module: module.startswith("counters/"),
+        lambda name: within(name, "gateway", "metrics", "deploy", "load_tests", "aiohttp", "prometheus_client"),
+    ),
+    Rule(
+        "only counters/live.py and counters/registry.py speak Redis",
+        lambda module: module not in REDIS_SPEAKERS,
+        lambda name: within(name, "redis"),
+    ),
+    Rule(
+        "metrics knows no HTTP handler",
+        lambda module: module.startswith("metrics/"),
+        lambda name: within(name, "gateway", "deploy", "load_tests", "aiohttp"),
+    ),
+    Rule(
+        "deploy stands below the gateway",
+        lambda module: module.startswith("deploy/"),
+        lambda name: within(name, "gateway", "metrics", "load_tests", "aiohttp"),
+    ),
+    Rule(
+        "load_tests is an outsider: of ours it uses the verifier, everything else over HTTP",
+        lambda module: module.startswith("load_tests/"),
+        lambda name: ours(name) and not within(name, "load_tests", "counters.verify"),
+    ),
+    Rule(
+        "the gateway does not know the load tests, but for the demo command",
+        lambda module: module.startswith("gateway/") and module != "gateway/cli.py",
+        lambda name: within(name, "load_tests"),
+    ),
+    Rule(
+        "the command line knows of the load tests only the demo",
+        lambda module: module == "gateway/cli.py",
+        lambda name: within(name, "load_tests") and not within(name, "load_tests.demo"),
+    ),
+    Rule(
+        "nothing imports the tests",
+        lambda _: True,
+        lambda name: within(name, "tests", "pytest", "hypothesis"),
+    ),
+)
+
+
+def violations(rule: Rule, module: str, source: str) -> list[str]:
+    if not rule.where(module):
+        return []
+    return [f"{module} imports {name}" for name in imported(source, module) if rule.forbidden(name)]
+
+
+def modules() -> dict[str, str]:
+    """Return the source of every module of ours by its path from the root."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.sentence)
+def test_every_module_keeps_to(rule: Rule) -> None:
+    assert [fault for module, source in modules().items() for fault in violations(rule, module, source)] == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "module", "source"),
+    [
+        ("counters knows", "counters/tally.py", "import aiohttp"),
+        ("counters knows", "counters/tally.py", "from gateway.reasons import Reason"),
+        ("counters knows", "counters/ledger/log.py", "from prometheus_client import Counter"),
+        ("counters knows", "counters/tally.py", "from metrics import catalogue"),
+        ("counters knows", "counters/tally.py", "def f():\n    import load_tests.demo"),
+        ("counters knows", "counters/tally.py", "import importlib\nimportlib.import_module('deploy.redis')"),
+        ("counters knows", "counters/ledger/log.py", "from ...gateway import reasons"),
+        ("counters knows", "counters/tally.py", "if TYPE_CHECKING:\n    from aiohttp import web"),
+        ("only counters/live.py", "counters/spool.py", "import redis"),
+        ("only counters/live.py", "gateway/join.py", "from redis.asyncio import Redis"),
+        ("metrics knows", "metrics/exposition.py", "from aiohttp import web"),
+        ("metrics knows", "metrics/catalogue.py", "from gateway import reasons"),
+        ("deploy stands", "deploy/redis.py", "import gateway.app"),
+        ("load_tests is", "load_tests/demo.py", "from counters.event import load_event"),
+        ("load_tests is", "load_tests/demo.py", "import counters"),
+        ("load_tests is", "load_tests/demo.py", "from counters import *"),
+        ("load_tests is", "load_tests/demo.py", "from gateway.viewing_token import open_token"),
+        ("load_tests is", "load_tests/demo.py", "import counters.verify_more"),
+        ("the gateway does", "gateway/app.py", "from load_tests.demo import replay"),
+        ("the command line", "gateway/cli.py", "from load_tests.players import Player"),
+        ("nothing imports", "gateway/app.py", "import pytest"),
+    ],
+)
+def test_a_module_against_the_rule_is_found(sentence: str, module: str, source: str) -> None:
+    (rule,) = [rule for rule in RULES if rule.sentence.startswith(sentence)]
+    assert violations(rule, module, source)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("counters/live.py", "import redis.asyncio"),
+        ("counters/tally.py", "from counters.hyperloglog import position\nfrom . import spool\nimport numpy"),
+        ("gateway/app.py", "import aiohttp, counters.event, deploy\nfrom metrics.exposition import render"),
+        ("gateway/cli.py", "from load_tests.demo import replay"),
+        (
+            "load_tests/demo.py",
+            "from counters.verify import verify\nfrom counters import verify\nimport load_tests.players",
+        ),
+    ],
+)
+def test_a_module_within_the_rules_is_left_alone(module: str, source: str) -> None:
+    assert [fault for rule in RULES for fault in violations(rule, module, source)] == []
+
+
+def test_the_rules_are_read_off_real_modules() -> None:
+    found = modules()
+    assert {path.split("/")[0] for path in found} == set(PACKAGES)
+    assert "gateway.reasons.Reason" in set(imported("from gateway.reasons import Reason", "tests/x.py"))
