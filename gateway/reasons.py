@@ -42,7 +42,7 @@ class Reason(Enum):
     # Check-in: outcomes of one scan within a batch.
     GATE_UNKNOWN = (422, "No session of this event has that gate.")
     SCAN_IN_FUTURE = (422, "The scan is dated in the future. Set the scanner's clock.")
-    SCAN_TOO_OLD = (422, "The scan is older than the event, or came after its evidence was closed.")
+    SCAN_TOO_OLD = (422, "The scan is not of the last minutes: upload what was scanned offline with 'force', in time.")
     # Who may ask.
     KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")
     KEY_WRONG = (403, "That key does not open this address.")

@@ -1,0 +1,175 @@
+"""Check-in: badges scanned at the gates, in batches, also late and more than once.
+
+A badge is the attendee's ticket, the issuer's JWT, usually printed as a QR code. Every scan goes to the journal before
+it is answered, refused ones with their reason. The pair (gate, nonce) names a scan once and for all: a scanner that got
+no answer sends the same scan again, and counting takes it once (counters.attendance).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from counters.attendee import pseudonym
+from counters.clock import Clock
+from counters.event import Event
+from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
+from counters.secrets import Secrets
+from counters.tally import Accepted, Tally
+from gateway.join import Joins
+from gateway.problems import Refused
+from gateway.reasons import Reason
+from gateway.seats import Seats
+
+BATCH_LIMIT: Final = 500
+"""Scans in one request: what a scanner gathers in ten minutes without a network."""
+FUTURE_S: Final = 60
+"""A scanner's clock may be this far ahead."""
+LIVE_S: Final = 15 * 60
+"""An older scan happened offline and says so with `force`."""
+NONCE_LIMIT: Final = 128
+_KEYS: Final = {"nonce", "badge", "gate", "direction", "scanned_at", "force"}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """One scan as a scanner reports it."""
+
+    nonce: str
+    badge: str
+    gate: str
+    direction: Direction
+    scanned_at: float  # unix seconds, the scanner's clock
+    force: bool
+
+
+def parse_batch(document: Any) -> list[ScanRequest]:
+    """Read a batch: {"scans": [{nonce, badge, gate, direction, scanned_at, force}]}.
+
+    Raises:
+        Refused: the batch is not of that shape; nothing of it is taken, and the detail says which scan and why.
+    """
+    scans = document.get("scans") if isinstance(document, dict) else None
+    if not isinstance(scans, list) or not scans:
+        raise Refused(Reason.BODY_MALFORMED, 'A batch is {"scans": [...]} with at least one scan.')
+    if len(scans) > BATCH_LIMIT:
+        raise Refused(Reason.BODY_TOO_LARGE, f"A batch holds at most {BATCH_LIMIT} scans.")
+    return [_parse_scan(i, scan) for i, scan in enumerate(scans)]
+
+
+def _parse_scan(place: int, scan: Any) -> ScanRequest:
+    def wrong(what: str) -> Refused:
+        return Refused(Reason.BODY_MALFORMED, f"scans[{place}]: {what}")
+
+    if not isinstance(scan, dict):
+        raise wrong("is not an object")
+    if unknown := scan.keys() - _KEYS:
+        raise wrong(f"has unknown keys {sorted(unknown)}")
+    for key in ("nonce", "badge", "gate", "direction", "scanned_at"):
+        if not isinstance(scan.get(key), str) or not scan[key]:
+            raise wrong(f"'{key}' must be a text")
+    if len(scan["nonce"]) > NONCE_LIMIT or len(scan["gate"]) > NONCE_LIMIT:
+        raise wrong(f"'nonce' and 'gate' have at most {NONCE_LIMIT} characters")
+    if scan["direction"] not in {"in", "out"}:
+        raise wrong('\'direction\' is "in" or "out"')
+    if not isinstance(scan.get("force", False), bool):
+        raise wrong("'force' is true or false")
+    try:
+        scanned_at = datetime.fromisoformat(scan["scanned_at"])
+    except ValueError:
+        raise wrong("'scanned_at' is an ISO 8601 time") from None
+    if scanned_at.tzinfo is None:
+        raise wrong("'scanned_at' needs its offset, for example 2023-11-19T09:00:00+08:00")
+    return ScanRequest(
+        nonce=scan["nonce"],
+        badge=scan["badge"],
+        gate=scan["gate"],
+        direction=Direction.IN if scan["direction"] == "in" else Direction.OUT,
+        scanned_at=scanned_at.timestamp(),
+        force=scan.get("force", False),
+    )
+
+
+class CheckIns:
+    """Takes the scans of one worker."""
+
+    def __init__(self, event: Event, secrets: Secrets, joins: Joins, seats: Seats, tally: Tally, clock: Clock) -> None:
+        """Answer for one event."""
+        self._event = event
+        self._secrets = secrets
+        self._joins = joins
+        self._seats = seats
+        self._tally = tally
+        self._clock = clock
+        self._gates = {gate for session in event.sessions for gate in session.gates}
+
+    async def check_in(self, request: ScanRequest) -> Reason | None:
+        """Journal one scan; None means that it is accepted.
+
+        Raises:
+            Refused: it could not even be journaled.
+        """
+        records = b""
+        seat = 0
+        try:
+            self._check(request)
+            identity = self._joins.identify(request.badge)
+            name = pseudonym(self._secrets.pseudonym_key, identity.namespace, identity.subject)
+            seat = await self._seats.seat_of(name)
+            refusal = None
+        except Refused as refused:
+            if refused.reason.status == 503:
+                raise
+            refusal = refused.reason
+        now_ms = int(self._clock.now() * 1000)
+        leaving = request.direction is Direction.OUT
+        session = self._event.session_at_gate(request.gate, request.scanned_at, leaving=leaving)
+        number = session.number if session else 0
+        if refusal is None:
+            records = encode(
+                Join(
+                    seat=seat,
+                    session=number,
+                    kind=JoinKind.BADGE,
+                    assurance=Assurance.TICKETED,
+                    filters=0,
+                    view=0,
+                    joined_at_ms=int(request.scanned_at * 1000),
+                    pseudonym=name,
+                    token_digest=identity.token_digest,
+                    address=bytes(8),
+                    issuer=identity.issuer,
+                    key_thumbprint=identity.key_thumbprint,
+                    country=identity.country,
+                    category=identity.category,
+                    outlet=identity.outlet,
+                    network="",
+                    agent="",
+                )
+            )
+        records += encode(
+            Scan(
+                seat=seat,
+                session=number,
+                direction=request.direction,
+                forced=request.force,
+                scanned_at_ms=int(request.scanned_at * 1000),
+                received_at_ms=now_ms,
+                gate=request.gate,
+                nonce=request.nonce,
+                refusal=refusal.label if refusal else "",
+            )
+        )
+        # One write for both records: a scan is never on record without its attendee.
+        if self._tally.write_journal(records) is not Accepted.YES:
+            raise Refused(Reason.DISK_FULL)
+        return refusal
+
+    def _check(self, request: ScanRequest) -> None:
+        now = self._clock.now()
+        if request.gate not in self._gates:
+            raise Refused(Reason.GATE_UNKNOWN)
+        if request.scanned_at > now + FUTURE_S:
+            raise Refused(Reason.SCAN_IN_FUTURE)
+        too_old = now - request.scanned_at > LIVE_S and not request.force
+        if too_old or now > self._event.late_until.timestamp():
+            raise Refused(Reason.SCAN_TOO_OLD)

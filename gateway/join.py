@@ -1,0 +1,189 @@
+"""Join: where the work happens, so that heartbeats have none.
+
+A ticket (the issuer's JWT) or a still-known viewing token of the same event becomes a view: the attendee has its seat,
+the journal has the join on record, and the player gets the viewing token that its heartbeats show.
+"""
+
+import hashlib
+import ipaddress
+import secrets as random_source
+from dataclasses import dataclass
+from typing import Final
+
+from counters import hyperloglog
+from counters.attendee import attendee_selector, pseudonym
+from counters.clock import Clock
+from counters.event import Event, Session
+from counters.journal import Assurance, Join, JoinKind, encode
+from counters.secrets import Secrets
+from counters.tally import Accepted, Tally
+from gateway.identity import Identity, IdentityVerifier, TicketRefused
+from gateway.problems import Refused
+from gateway.reasons import Reason
+from gateway.seats import Seats
+from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys, TokenRefused, ViewingToken
+
+OUTLET_LIMIT: Final = 64
+ADDRESS_PREFIX: Final = {4: 24, 6: 48}
+"""Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
+_AGENTS: Final = (("bot", "bot"), ("tv", "tv"), ("mobile", "mobile"), ("mozilla", "browser"))
+_NOTHING: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """What a join says about the player that asks."""
+
+    address: str
+    user_agent: str
+    outlet: str  # media outlet that embeds the stream, as the player names it; "" if it does not
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a join grants."""
+
+    token: str
+    expires_at: int  # unix seconds
+
+
+def address_digest(secrets: Secrets, address: str) -> bytes:
+    """Return 8 bytes that are equal for addresses of one network prefix and tell nothing without the secret."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return bytes(8)
+    network = ipaddress.ip_network((parsed, ADDRESS_PREFIX[parsed.version]), strict=False)
+    return hashlib.blake2b(network.network_address.packed, key=secrets.derive("address"), digest_size=8).digest()
+
+
+def agent_class(user_agent: str) -> str:
+    """Return a coarse class of player: bot, tv, mobile, browser or other."""
+    lower = user_agent.lower()
+    return next((name for mark, name in _AGENTS if mark in lower), "other")
+
+
+class Joins:
+    """Takes the joins of one worker."""
+
+    def __init__(
+        self,
+        event: Event,
+        secrets: Secrets,
+        keys: TokenKeys,
+        identities: IdentityVerifier,
+        seats: Seats,
+        tally: Tally,
+        clock: Clock,
+    ) -> None:
+        """Answer for one event."""
+        self._event = event
+        self._secrets = secrets
+        self._keys = keys
+        self._identities = identities
+        self._seats = seats
+        self._tally = tally
+        self._clock = clock
+
+    async def join(self, session: Session, credential: str, player: Player) -> View:
+        """Open a view of a session, or renew the one that a viewing token of the same session names.
+
+        Args:
+            session: what is to be watched.
+            credential: a JWT or a viewing token.
+            player: who asks, for the journal.
+
+        Raises:
+            Refused: the credential does not open this event, or nothing can be accepted now.
+        """
+        if not credential:
+            raise Refused(Reason.TICKET_MISSING)
+        if len(credential) == TEXT_BYTES and "." not in credential:
+            return self._by_viewing_token(session, credential, player)
+        return await self._by_ticket(session, credential, player)
+
+    def identify(self, ticket: str) -> Identity:
+        """Return who a ticket vouches for.
+
+        Raises:
+            Refused: the ticket is no good.
+        """
+        try:
+            return self._identities.verify(ticket)
+        except TicketRefused as refused:
+            raise Refused(refused.reason, refused.detail) from None
+
+    async def _by_ticket(self, session: Session, ticket: str, player: Player) -> View:
+        identity = self.identify(ticket)
+        name = pseudonym(self._secrets.pseudonym_key, identity.namespace, identity.subject)
+        seat = await self._seats.seat_of(name)
+        attendee = hyperloglog.position(name, attendee_selector(name))
+        join = Join(
+            seat=seat,
+            session=session.number,
+            kind=JoinKind.TICKET,
+            assurance=Assurance.TICKETED,
+            filters=0,
+            view=_new_view_id(),
+            joined_at_ms=int(self._clock.now() * 1000),
+            pseudonym=name,
+            token_digest=identity.token_digest,
+            address=address_digest(self._secrets, player.address),
+            issuer=identity.issuer,
+            key_thumbprint=identity.key_thumbprint,
+            country=identity.country,
+            category=identity.category,
+            outlet=identity.outlet or player.outlet[:OUTLET_LIMIT],
+            network="",
+            agent=agent_class(player.user_agent),
+        )
+        return self._open(join, attendee)
+
+    def _by_viewing_token(self, session: Session, text: str, player: Player) -> View:
+        try:
+            token = self._keys.open(text.encode())
+        except TokenRefused as refused:
+            raise Refused(refused.reason) from None
+        now = self._clock.now()
+        if now > token.expires_at + RENEWABLE_S:
+            raise Refused(Reason.TOKEN_EXPIRED)
+        if token.session == session.number:
+            # The same view goes on: nothing new to count, nothing to journal.
+            return self._grant(token.seat, session.number, token.attendee, token.view, token.view_id)
+        join = Join(
+            seat=token.seat,
+            session=session.number,
+            kind=JoinKind.VIEWING_TOKEN,
+            assurance=Assurance.TICKETED,
+            filters=0,
+            view=_new_view_id(),
+            joined_at_ms=int(now * 1000),
+            pseudonym=_NOTHING[:16],
+            token_digest=_NOTHING,
+            address=address_digest(self._secrets, player.address),
+            issuer="",
+            key_thumbprint="",
+            country="",
+            category="",
+            outlet=player.outlet[:OUTLET_LIMIT],
+            network="",
+            agent=agent_class(player.user_agent),
+        )
+        return self._open(join, token.attendee)
+
+    def _open(self, join: Join, attendee: int) -> View:
+        # Journaled before the answer: a view that a player knows of is on record.
+        if self._tally.write_journal(encode(join)) is not Accepted.YES:
+            raise Refused(Reason.DISK_FULL)
+        self._tally.count_unique(join.session, attendee)
+        view = hyperloglog.position(join.view.to_bytes(8, "little"), join.view & 1023)
+        return self._grant(join.seat, join.session, attendee, view, join.view)
+
+    def _grant(self, seat: int, session: int, attendee: int, view: int, view_id: int) -> View:
+        expires_at = int(self._clock.now()) + LIFETIME_S
+        return View(self._keys.seal(ViewingToken(seat, session, attendee, view, view_id, expires_at)), expires_at)
+
+
+def _new_view_id() -> int:
+    """A random 64-bit id; never 0, which means no view."""
+    return random_source.randbits(64) or 1
