@@ -31,7 +31,12 @@ REFUSALS: Final = (
     Reason.BODY_MALFORMED,
 )
 """Every way in which a heartbeat is refused."""
-CELLS: Final = (*(f"beat.{state}" for state in STATES.values()), *(f"beat.{r.label}" for r in REFUSALS), "leave.left")
+CELLS: Final = (
+    *(f"beat.{state}" for state in STATES.values()),
+    *(f"refused.beat.{reason.label}" for reason in REFUSALS),
+    "leave.left",
+)
+"""The counters that this module raises (counters.cells)."""
 
 _NOT_ACCEPTED: Final = {Accepted.NO_SUCH_SESSION: Reason.SESSION_UNKNOWN, Accepted.DISK_FULL: Reason.DISK_FULL}
 _PLAYING, _BACKGROUND = ord("p"), ord("b")
@@ -49,7 +54,7 @@ class Heartbeats:
         self._cells = cells
         self._counts = cells.values
         self._cell_of_state = {ord(letter): cells.index(f"beat.{state}") for letter, state in STATES.items()}
-        self._cell_of_reason = {reason: cells.index(f"beat.{reason.label}") for reason in REFUSALS}
+        self._cell_of_reason = {reason: cells.index(f"refused.beat.{reason.label}") for reason in REFUSALS}
         self._left = cells.index("leave.left")
         self.tick()
 

@@ -1,0 +1,154 @@
+"""What one gateway hands to the ledger for one window: segments of evidence, and which workers they speak for.
+
+Bundle, version 1: one line of canonical JSON, a newline, then the segments one after the other.
+
+    {"version": 1, "event_sha256": hex, "gateway": text, "window": unix s, "segments": [bytes of each],
+     "workers": [{"worker": id, "through": unix s, "ended": bool}]}
+
+`through` promises that everything this worker accepted before that time is handed over with this bundle or was before;
+`ended` that the worker is gone and nothing more will come. A bundle without segments is such a promise alone.
+
+Hand-worked, a promise for one worker: `{"event_sha256":"…","gateway":"g","segments":[],"version":1,"window":60,"workers":
+[{"ended":false,"through":120,"worker":"00…01"}]}` and a newline.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from counters import canonical_json, journal
+from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, encode, journal_segments
+from counters.segment import is_count, is_digest
+from counters.spool import BACKGROUND, WindowSpool
+
+VERSION: Final = 1
+REFUSED: Final = "refused."
+"""Cells of this prefix count refusals: refused.<path>.<label of the reason>."""
+
+
+class HandOverError(ValueError):
+    """The bytes are no sound bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a bundle promises for one worker."""
+
+    worker: str
+    through: int  # unix seconds
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """One bundle."""
+
+    event_sha256: str
+    gateway: str
+    window: int  # unix seconds
+    workers: tuple[WorkerReport, ...]
+    segments: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """Return the bundle's bytes."""
+        head = {
+            "version": VERSION,
+            "event_sha256": self.event_sha256,
+            "gateway": self.gateway,
+            "window": self.window,
+            "segments": [len(segment) for segment in self.segments],
+            "workers": [asdict(report) for report in self.workers],
+        }
+        return b"".join((canonical_json.encode(head), b"\n", *self.segments))
+
+    @classmethod
+    def decode(cls, bundle: bytes) -> "HandOver":
+        """Return what a bundle says; the segments themselves are not looked into.
+
+        Raises:
+            HandOverError: anything but what `encode` writes.
+        """
+        line, newline, body = bundle.partition(b"\n")
+        try:
+            head = canonical_json.decode(line)
+            reports = tuple(WorkerReport(**row) for row in head["workers"])
+            lengths = head["segments"]
+            value = cls(head["event_sha256"], head["gateway"], head["window"], reports, _cut(body, lengths))
+        except (canonical_json.CanonicalJsonError, KeyError, TypeError) as error:
+            raise HandOverError(f"the head of the bundle cannot be read: {error}") from error
+        sound = (
+            bool(newline)
+            and is_digest(value.event_sha256)
+            and isinstance(value.gateway, str)
+            and all(is_count(number) for number in (value.window, *(report.through for report in reports)))
+            and all(isinstance(report.worker, str) and isinstance(report.ended, bool) for report in reports)
+        )
+        if not sound or value.encode() != bundle:
+            raise HandOverError("the head of the bundle has other fields than it must")
+        return value
+
+
+def _cut(body: bytes, lengths: Any) -> tuple[bytes, ...]:
+    if not isinstance(lengths, list) or not all(is_count(length) for length in lengths) or sum(lengths) != len(body):
+        raise HandOverError("the segments are cut short or run over")
+    ends = np.cumsum([0, *lengths]).tolist()
+    return tuple(body[start:end] for start, end in zip(ends, ends[1:], strict=False))
+
+
+def window_segments(
+    head: SegmentHead,
+    spools: Sequence[WindowSpool],
+    session_numbers: Sequence[int],
+    cell_names: Sequence[str],
+) -> tuple[bytes, ...]:
+    """Return the segments of what a gateway's workers accepted in one window: presence, and journals if there are any.
+
+    Args:
+        head: gateway, window and coverage.
+        spools: the window of each worker.
+        session_numbers: the event's sessions, ascending: the rows of the registers.
+        cell_names: the workers' counters, in the order of the snapshots.
+    """
+    records = np.concatenate([spool.records for spool in spools]) if spools else np.empty(0, np.uint64)
+    seats = (records & 0xFFFFFFFF).astype(np.uint32)
+    sessions = ((records >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.uint16)
+    behind = ((records >> np.uint64(48)) & np.uint64(BACKGROUND)).astype(bool)
+    presences: list[SessionPresence] = []
+    for row, number in enumerate(session_numbers):
+        here = sessions == number
+        if not here.any():
+            continue
+        playing = BitMap(np.unique(seats[here]))
+        foreground = BitMap(np.unique(seats[here & ~behind]))
+        sketches = np.maximum.reduce([spool.registers[:, row].max(axis=0) for spool in spools])
+        presences.append(SessionPresence(number, playing, playing - foreground, sketches[0], sketches[1]))
+    presence = encode(PresenceSegment.of(head, _refusals(spools, cell_names), presences))
+    written = [record for spool in spools for record in journal.decode(spool.journal)]
+    return (presence, *(encode(segment) for segment in journal_segments(head, written)))
+
+
+def _refusals(spools: Sequence[WindowSpool], cell_names: Sequence[str]) -> Mapping[str, int]:
+    refusals: dict[str, int] = {}
+    for spool in spools:
+        for name, count in zip(cell_names, spool.counters.tolist(), strict=True):
+            if count and name.startswith(REFUSED):
+                label = name.rpartition(".")[2]
+                refusals[label] = refusals.get(label, 0) + count
+    return refusals
+
+
+def coverage(spool: WindowSpool, gateway: str) -> Coverage:
+    """What one worker can vouch for in a window: of a dead one, what had reached the disk for certain."""
+    crashed = not spool.closed_ms
+    return Coverage(
+        worker=spool.worker,
+        gateway=gateway,
+        from_ms=spool.opened_ms,
+        until_ms=max(spool.synced_until_ms, spool.opened_ms) if crashed else spool.closed_ms,
+        synced_until_ms=spool.synced_until_ms,
+        crashed=crashed,
+        records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
+    )
