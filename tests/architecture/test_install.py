@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TRACKED_SUFFIXES = (".py", ".toml", ".typed", ".json", ".js", ".html", ".css")
+PACKAGES = ("gateway", "counters", "metrics", "deploy", "load_tests")
 
 
 def run(*arguments: str | Path, cwd: Path) -> str:
@@ -22,58 +22,38 @@ def run(*arguments: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as pip builds it, with the locked build tools of this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ("-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--wheel-dir", folder)
+    run(sys.executable, *build, ROOT, cwd=folder)
+    (built,) = folder.glob("turnout-*.whl")
+    return built
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_empty_environment_gets_a_working_turnout_from_the_locked_versions(tmp_path: Path) -> None:
-    wheels, environment = tmp_path / "wheels", tmp_path / "environment"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-build-isolation",
-        "--no-deps",
-        "-w",
-        wheels,
-        ROOT,
-        cwd=tmp_path,
-    )
-    (wheel,) = wheels.glob("turnout-*.whl")
-    run(sys.executable, "-m", "venv", environment, cwd=tmp_path)
-    pip = (environment / "bin" / "python", "-m", "pip", "install", "--quiet")
-    run(*pip, "--require-hashes", "-r", ROOT / "requirements" / "runtime.txt", cwd=tmp_path)
-    run(*pip, "--no-deps", wheel, cwd=tmp_path)
+def test_an_empty_environment_gets_a_working_turnout_from_the_locked_versions(wheel: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "environment", cwd=tmp_path)
+    binaries = tmp_path / "environment" / "bin"
+    install = (binaries / "python", "-m", "pip", "install", "--quiet")
+    run(*install, "--require-hashes", "-r", ROOT / "requirements" / "runtime.txt", cwd=tmp_path)
+    run(*install, "--no-deps", wheel, cwd=tmp_path)
 
-    run(environment / "bin" / "python", "-m", "pip", "check", cwd=tmp_path)
-    shown = run(environment / "bin" / "turnout", "--help", cwd=tmp_path)
+    run(binaries / "python", "-m", "pip", "check", cwd=tmp_path)
+    shown = run(binaries / "turnout", "--help", cwd=tmp_path)
     for command in ("up", "gateway", "ledger", "certify", "verify", "token", "demo"):
         assert f"  {command} " in shown
-        run(environment / "bin" / "turnout", command, "--help", cwd=tmp_path)
+        run(binaries / "turnout", command, "--help", cwd=tmp_path)
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_every_file_of_every_package_and_nothing_else(tmp_path: Path) -> None:
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-build-isolation",
-        "--no-deps",
-        "-w",
-        tmp_path,
-        ROOT,
-        cwd=tmp_path,
-    )
-    (wheel,) = tmp_path.glob("turnout-*.whl")
-    packages = ("gateway", "counters", "metrics", "deploy", "load_tests")
+def test_the_wheel_holds_every_file_of_every_package_and_nothing_else(wheel: Path) -> None:
     expected = {
         path.relative_to(ROOT).as_posix()
-        for package in packages
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in TRACKED_SUFFIXES
+        if path.is_file() and "__pycache__" not in path.parts
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == expected

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
 FILES = ("runtime", "embedded", "dev", "build")
 ENTRY = re.compile(
-    r"^(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>\S+)(?: ; [^\\\n]+)? \\\n(?P<hashes>(?:    --hash=.*\n?)+)",
+    r"^(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>\S+)(?: ; [^\\\n]+)? \\\n(?:    --hash=.*\n?)+",
     re.MULTILINE,
 )
 
