@@ -1,0 +1,217 @@
+"""The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
+
+Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending order,
+each at most once; late evidence and certificates may stand anywhere after it. A type that is not known here is an error:
+an old verifier must not pass over an entry that changes what the others mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from counters import canonical_json
+from counters.event import Event, EventFileError
+from counters.segment import WINDOW_S, is_count, is_digest
+from counters.window_leaf import COUNTS
+
+VERSION: Final = 1
+
+
+class LogEntryError(ValueError):
+    """An entry is not one that this software knows, or stands where it must not."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLeaf:
+    """The public leaf of a window."""
+
+    index: int  # in the log
+    window: int  # start, unix seconds
+    interval_s: int
+    totals: Mapping[str, Mapping[str, Any]]  # by session id, "" = event-wide; counts are None where suppressed
+    estimates: Mapping[tuple[str, str], int | None]  # (session id, sketch) -> estimate
+    manifest_sha256: str
+    missing: tuple[str, ...]
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LateLeaf:
+    """Evidence that came after its window was sealed."""
+
+    index: int
+    window: int
+    manifest_sha256: str
+    received_at: int  # unix seconds
+    counted: bool  # received no later than the event's `late_until`
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLog:
+    """The log up to some size."""
+
+    event: Event
+    locked_at: str  # when leaf 0 was made
+    leaves: tuple[WindowLeaf | LateLeaf, ...]  # in the order of the log
+
+    @property
+    def windows(self) -> dict[int, WindowLeaf]:
+        """The window leaves by the start of their window."""
+        return {leaf.window: leaf for leaf in self.leaves if isinstance(leaf, WindowLeaf)}
+
+    @property
+    def late(self) -> list[LateLeaf]:
+        """The late leaves in the order of the log."""
+        return [leaf for leaf in self.leaves if isinstance(leaf, LateLeaf)]
+
+
+def certificate_entry(certificate_sha256: str, event_sha256: str, issued_at: str) -> bytes:
+    """Return the entry that puts a certificate into the log: only its digest, since an entry is limited in length."""
+    return canonical_json.encode(
+        {
+            "type": "certificate",
+            "version": VERSION,
+            "event_sha256": event_sha256,
+            "certificate_sha256": certificate_sha256,
+            "issued_at": issued_at,
+        }
+    )
+
+
+def read_log(entries: Sequence[bytes]) -> SealedLog:
+    """Return the log of these entries, from entry 0 on.
+
+    Raises:
+        LogEntryError: an entry is malformed, unknown or out of place; the text names it by number.
+    """
+    if not entries:
+        raise LogEntryError("the log is empty: not even the event is in it")
+    event, locked_at = _read_event(_decode(0, entries[0]))
+    leaves: list[WindowLeaf | LateLeaf] = []
+    last = -1
+    for index, raw in enumerate(entries[1:], start=1):
+        entry = _decode(index, raw)
+        if entry.get("event_sha256") != event.digest:
+            raise LogEntryError(f"entry {index} is of another event")
+        kind = entry.get("type")
+        try:
+            if kind == "window":
+                leaf = _read_window(event, index, entry, raw)
+                if leaf.window <= last:
+                    raise LogEntryError("its window is not after the window before it")
+                last = leaf.window
+                leaves.append(leaf)
+            elif kind == "late":
+                leaves.append(_read_late(event, index, entry))
+            elif kind != "certificate":
+                raise LogEntryError(f"unknown type {kind!r}: this software is older than the log")
+        except (LogEntryError, KeyError, TypeError) as error:
+            raise LogEntryError(f"entry {index}: {error}") from error
+    return SealedLog(event, locked_at, tuple(leaves))
+
+
+def _decode(index: int, raw: bytes) -> dict[str, Any]:
+    try:
+        entry = canonical_json.decode(raw)
+    except canonical_json.CanonicalJsonError as error:
+        raise LogEntryError(f"entry {index}: {error}") from error
+    if not isinstance(entry, dict) or entry.get("version") != VERSION or type(entry["version"]) is not int:
+        raise LogEntryError(f"entry {index} is no object of version {VERSION}")
+    return entry
+
+
+def _read_event(entry: dict[str, Any]) -> tuple[Event, str]:
+    if entry.get("type") != "event" or not isinstance(entry.get("locked_at"), str):
+        raise LogEntryError("entry 0 is not the event")
+    try:
+        event = Event.from_canonical(canonical_json.encode(entry.get("event")))
+    except (canonical_json.CanonicalJsonError, EventFileError) as error:
+        raise LogEntryError(f"entry 0: {error}") from error
+    if entry.get("event_sha256") != event.digest:
+        raise LogEntryError("entry 0: event_sha256 is not the digest of the event")
+    if entry.get("simulated") is not event.simulated:
+        raise LogEntryError("entry 0 does not say truly whether the event is simulated")
+    return event, entry["locked_at"]
+
+
+def _time(event: Event, text: object) -> int:
+    """Return the unix seconds of a time as the event writes it."""
+    try:
+        unix_s = int(datetime.fromisoformat(str(text)).timestamp())
+        if event.iso(unix_s) == text:
+            return unix_s
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise LogEntryError(f"{text!r} is no time in the event's zone")
+
+
+def _window(event: Event, text: object) -> int:
+    window = _time(event, text)
+    if window % WINDOW_S:
+        raise LogEntryError(f"{text!r} is not the start of a clock minute")
+    return window
+
+
+def _read_window(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> WindowLeaf:
+    window = _window(event, entry["window"])
+    if entry["window_s"] != WINDOW_S or not is_count(entry["interval_s"]) or entry["interval_s"] == 0:
+        raise LogEntryError("its window or interval is not a number of seconds that this software counts with")
+    if entry["scheduled"] != [session.id for session in event.scheduled(window)]:
+        raise LogEntryError("it names other sessions as scheduled than the event does")
+    if entry["simulated"] is not event.simulated or not is_digest(entry["manifest_sha256"]):
+        raise LogEntryError("it does not say whether it is simulated, or has no manifest")
+    if not isinstance(entry["missing"], list) or not all(isinstance(worker, str) for worker in entry["missing"]):
+        raise LogEntryError("its missing workers are not a list of names")
+    return WindowLeaf(
+        index,
+        window,
+        entry["interval_s"],
+        _read_totals(event, entry["totals"]),
+        _read_estimates(event, entry["sketches"]),
+        entry["manifest_sha256"],
+        tuple(entry["missing"]),
+        raw,
+    )
+
+
+def _read_totals(event: Event, rows: Any) -> dict[str, Mapping[str, Any]]:
+    known = {""} | {session.id for session in event.sessions}
+    totals: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        suppressed = "suppressed" in row
+        if row["session"] not in known or row["session"] in totals or row["channel"] != "online":
+            raise LogEntryError("its totals have a row too many, or one of an unknown session or channel")
+        if set(row) != {"session", "channel", *COUNTS} | ({"suppressed"} if suppressed else set()):
+            raise LogEntryError("a row of its totals has other fields than it must")
+        if suppressed and (row["suppressed"] is not True or any(row[name] is not None for name in COUNTS)):
+            raise LogEntryError("a suppressed row of its totals holds counts")
+        if not suppressed and not all(is_count(row[name]) for name in COUNTS):
+            raise LogEntryError("a count in its totals is no whole number")
+        if not suppressed and max(row["arrived"], row["background"]) > row["present"]:
+            raise LogEntryError("its totals count more attendees arrived or in the background than present")
+        totals[row["session"]] = row
+    return totals
+
+
+def _read_estimates(event: Event, rows: Any) -> dict[tuple[str, str], int | None]:
+    known = {session.id for session in event.sessions}
+    estimates: dict[tuple[str, str], int | None] = {}
+    for row in rows:
+        key = (row["session"], row["sketch"])
+        if row["session"] not in known or row["sketch"] not in ("attendees", "views") or key in estimates:
+            raise LogEntryError("it has a sketch too many, or one of an unknown session or name")
+        if set(row) != {"session", "sketch", "registers_sha256", "estimate"} or not is_digest(row["registers_sha256"]):
+            raise LogEntryError("a sketch has other fields than it must")
+        if row["estimate"] is not None and not is_count(row["estimate"]):
+            raise LogEntryError("an estimate is no whole number")
+        estimates[key] = row["estimate"]
+    return estimates
+
+
+def _read_late(event: Event, index: int, entry: dict[str, Any]) -> LateLeaf:
+    if entry["simulated"] is not event.simulated or not is_digest(entry["manifest_sha256"]):
+        raise LogEntryError("it does not say whether it is simulated, or has no manifest")
+    received_at = _time(event, entry["received_at"])
+    counted = received_at <= event.late_until.timestamp()
+    return LateLeaf(index, _window(event, entry["window"]), entry["manifest_sha256"], received_at, counted)

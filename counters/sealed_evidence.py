@@ -1,0 +1,70 @@
+"""From the log to the evidence behind it: the manifests and segments of each leaf, every digest checked on the way."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from counters import evidence
+from counters.event import Event
+from counters.evidence import JournalSegment, PresenceSegment, SegmentError
+from counters.evidence_store import EvidenceError
+from counters.log_entries import LateLeaf, SealedLog, WindowLeaf
+from counters.manifest import Manifest, ManifestError
+from counters.window_leaf import LeafError, StoredSegment, build_manifest
+
+ReadEvidence = Callable[[str], bytes]
+"""From a SHA-256 in hex to the bytes of that file."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafEvidence:
+    """What one leaf of the log stands on."""
+
+    leaf: WindowLeaf | LateLeaf
+    manifest: Manifest
+    presence: tuple[PresenceSegment, ...]
+    journals: tuple[JournalSegment, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether it enters the numbers: late evidence does until the event's `late_until`."""
+        return isinstance(self.leaf, WindowLeaf) or self.leaf.counted
+
+
+def read_evidence_of(log: SealedLog, read: ReadEvidence) -> Iterator[LeafEvidence]:
+    """Yield the evidence of each leaf in the order of the log.
+
+    Raises:
+        EvidenceError: a file is absent, has another digest than its name, is malformed or contradicts its manifest.
+    """
+    for leaf in log.leaves:
+        yield _read_leaf(log.event, leaf, read)
+
+
+def _checked(read: ReadEvidence, digest: str) -> bytes:
+    data = read(digest)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise EvidenceError(f"evidence {digest} was changed: its bytes have another digest")
+    return data
+
+
+def _read_leaf(event: Event, leaf: WindowLeaf | LateLeaf, read: ReadEvidence) -> LeafEvidence:
+    where = f"entry {leaf.index}, window {event.iso(leaf.window)}"
+    try:
+        manifest = Manifest.decode(_checked(read, leaf.manifest_sha256))
+        stored = []
+        for file in manifest.evidence:
+            data = _checked(read, file.sha256)
+            stored.append(StoredSegment(file.sha256, len(data), evidence.decode(data)))
+        # The manifest must be exactly what its segments make it: lengths, kinds, coverage, sketches.
+        if build_manifest(event, leaf.window, stored, manifest.missing, manifest.software) != manifest:
+            raise EvidenceError(f"the manifest {leaf.manifest_sha256} does not describe the segments that it names")
+    except (EvidenceError, ManifestError, SegmentError, LeafError) as error:
+        raise EvidenceError(f"{where}: {error}") from error
+    segments = [file.segment for file in stored]
+    return LeafEvidence(
+        leaf,
+        manifest,
+        tuple(segment for segment in segments if isinstance(segment, PresenceSegment)),
+        tuple(segment for segment in segments if isinstance(segment, JournalSegment)),
+    )

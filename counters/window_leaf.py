@@ -1,0 +1,333 @@
+r"""The leaf of a window: what the public sees of one clock minute, and the manifest that an auditor follows from it.
+
+Pure functions from decoded segments to bytes. The ledger's sealer calls them when a window closes; the verifier calls
+them again with the segments from the evidence and requires the very same leaf.
+
+A leaf's totals have one row for each session of the event, and one for the whole event with session "", where somebody
+was present online or a view was opened:
+
+    present     seats with an accepted heartbeat in the window, |Bw|
+    arrived     those of them not present in the preceding clock minute, |Bw \ Bw−1|
+    background  those of them heard only from players in the background
+    views       views opened in the window
+
+All of them without attendees of excluded categories (as the journals sealed so far know them) and without guests. A row
+whose present (or, with nobody present, views) is 1 … suppress_below − 1 carries "suppressed": true and null counts.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from counters import canonical_json, hyperloglog
+from counters.event import Event
+from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
+from counters.journal import Direction, JoinKind
+from counters.manifest import EvidenceFile, Manifest, SketchDigest
+from counters.segment import WINDOW_S
+
+VERSION: Final = 1
+ENTRY_LIMIT_BYTES: Final = 65_535
+"""tlog-tiles counts an entry's length in 16 bits."""
+FIRST_GUEST_SEAT: Final = 1 << 31
+"""Bit 31 marks guests: devices, which no number of people contains."""
+SEATS_END: Final = 1 << 32
+
+COUNTS: Final = ("present", "arrived", "background", "views")
+
+
+class LeafError(ValueError):
+    """The evidence does not make a leaf: it is of another window or event, or the leaf would be too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment and the file it came from."""
+
+    sha256: str  # hex
+    bytes: int
+    segment: PresenceSegment | JournalSegment
+
+
+def merge_presence(segments: Iterable[PresenceSegment]) -> dict[int, SessionPresence]:
+    """Return by session number who was present, as all gateways together saw it.
+
+    A seat is in the background if no gateway heard it in the foreground.
+    """
+    parts: dict[int, list[SessionPresence]] = {}
+    for segment in segments:
+        for session in segment.sessions:
+            parts.setdefault(session.session, []).append(session)
+    return {number: _merge_session(number, parts[number]) for number in sorted(parts)}
+
+
+def _merge_session(number: int, parts: Sequence[SessionPresence]) -> SessionPresence:
+    if len(parts) == 1:
+        return parts[0]
+    playing = BitMap.union(*(part.playing for part in parts))
+    foreground = BitMap.union(*(part.playing - part.background for part in parts))
+    return SessionPresence(
+        number,
+        playing,
+        playing - foreground,
+        hyperloglog.merge(part.attendees for part in parts),
+        hyperloglog.merge(part.views for part in parts),
+    )
+
+
+class ExclusionsSoFar:
+    """Which seats the journals sealed so far exclude: a seat's first identity in the log decides.
+
+    The owner is whoever reads windows in the order of the log: the sealer, and the verifier after it. (A certificate
+    decides by the attendee's earliest join; where late evidence makes a difference, it says so in `checkable_by`.)
+    """
+
+    def __init__(self, event: Event) -> None:
+        """Start before the first window."""
+        self._categories = event.counting.exclude_categories
+        self._known = BitMap()
+        self.excluded = BitMap()
+        """Seats; to be read, and changed by nobody else."""
+
+    def add(self, journals: Iterable[JournalSegment]) -> None:
+        """Take in the journals of the next leaf, late leaves included."""
+        if not self._categories:
+            return
+        seats, times, barred = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)], [np.empty(0, bool)]
+        for journal in journals:
+            joins = journal.joins[journal.joins["kind"] != JoinKind.VIEWING_TOKEN]
+            excluded = [position for position, text in enumerate(journal.texts) if text in self._categories]
+            seats.append(joins["seat"])
+            times.append(joins["joined_at_ms"])
+            barred.append(np.isin(joins["category"], excluded))
+        seat, time, out = np.concatenate(seats), np.concatenate(times), np.concatenate(barred)
+        order = np.lexsort((out, time, seat))  # of two identities in one millisecond, the one that counts
+        first, at = np.unique(seat[order], return_index=True)
+        self.excluded |= BitMap(first[out[order][at]]) - self._known
+        self._known |= BitMap(first)
+
+
+def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> dict[int, int]:
+    """Return by session number how many views attendees who are not excluded opened; a view counts once."""
+    keys = [np.empty((0, 2), np.uint64)]
+    for journal in journals:
+        joins = journal.joins[journal.joins["view"] != 0]
+        if excluded:
+            joins = joins[~np.isin(joins["seat"], np.frombuffer(excluded.to_array(), np.uint32))]
+        keys.append(np.stack([joins["session"].astype(np.uint64), joins["view"]], axis=1))
+    sessions = np.unique(np.concatenate(keys), axis=0)[:, 0]
+    numbers, counts = np.unique(sessions, return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def people(seats: BitMap, excluded: BitMap) -> BitMap:
+    """Return the seats without guests and without those excluded."""
+    net = seats - excluded
+    net.remove_range(FIRST_GUEST_SEAT, SEATS_END)
+    return net
+
+
+def window_totals(
+    event: Event,
+    present: Mapping[int, SessionPresence],
+    before: Mapping[int, SessionPresence],
+    excluded: BitMap,
+    views: Mapping[int, int],
+) -> list[dict[str, Any]]:
+    """Return the rows of a leaf's totals: event-wide first, then by session number.
+
+    Args:
+        event: names the sessions; a session number that it does not have is in no row.
+        present: by session number, of this window (`merge_presence`).
+        before: the same of the preceding clock minute; empty if that was not sealed.
+        excluded: seats that count for nothing (`ExclusionsSoFar`).
+        views: by session number, views opened in this window (`views_opened`).
+    """
+    now, then, seen = [BitMap()], [BitMap()], [BitMap()]
+    rows = []
+    for session in event.sessions:
+        here, earlier = present.get(session.number), before.get(session.number)
+        playing = people(here.playing, excluded) if here else BitMap()
+        background = people(here.background, excluded) if here else BitMap()
+        previous = people(earlier.playing, excluded) if earlier else BitMap()
+        now.append(playing)
+        then.append(previous)
+        seen.append(playing - background)
+        rows.append(_row(event, session.id, (playing, previous, background), views.get(session.number, 0)))
+    everyone = BitMap.union(*now)
+    background = everyone - BitMap.union(*seen)
+    opened = sum(views.get(session.number, 0) for session in event.sessions)
+    rows.insert(0, _row(event, "", (everyone, BitMap.union(*then), background), opened))
+    return [row for row in rows if row["present"] != 0 or row["views"] != 0]
+
+
+def _row(event: Event, session: str, sets: tuple[BitMap, BitMap, BitMap], views: int) -> dict[str, Any]:
+    playing, previous, background = sets
+    counts = (len(playing), playing.difference_cardinality(previous), len(background), views)
+    row: dict[str, Any] = {"session": session, "channel": "online", **dict(zip(COUNTS, counts, strict=True))}
+    if 0 < (len(playing) or views) < event.counting.suppress_below:
+        row |= dict.fromkeys(COUNTS) | {"suppressed": True}
+    return row
+
+
+def build_manifest(event: Event, window: int, stored: Sequence[StoredSegment], missing: Collection[str],
+                   software: str) -> Manifest:  # fmt: skip
+    """Return the manifest of a window's segments, or of what came late for it.
+
+    Raises:
+        LeafError: a segment is of another event or window.
+    """
+    _check_heads(event, window, (file.segment for file in stored))
+    files = {file.sha256: file for file in stored}
+    merged = merge_presence(_presence(file.segment for file in stored))
+    coverage = {row for file in stored for row in file.segment.head.workers}
+    return Manifest(
+        event.digest,
+        event.iso(window),
+        _interval_s(event, (file.segment for file in stored)),
+        tuple(
+            EvidenceFile(
+                file.sha256,
+                "journal" if isinstance(file.segment, JournalSegment) else "presence",
+                file.bytes,
+                file.segment.head.gateway,
+            )
+            for _, file in sorted(files.items())
+        ),
+        tuple(sorted(coverage, key=lambda row: (row.worker, row.from_ms, row.until_ms, row.records))),
+        tuple(sorted(missing)),
+        tuple(
+            SketchDigest(session, sketch, hashlib.sha256(hyperloglog.pack(registers)).hexdigest())
+            for session, sketch, registers in _sketches(
+                event, merge_presence(_presence(file.segment for file in stored))
+            )
+        ),
+        software,
+    )
+
+
+def _check_heads(event: Event, window: int, segments: Iterable[PresenceSegment | JournalSegment]) -> None:
+    for segment in segments:
+        if segment.head.event_sha256 != event.digest:
+            raise LeafError("a segment is evidence of another event")
+        if segment.head.window != window:
+            raise LeafError(f"a segment is of the window {segment.head.window}, not {window}")
+
+
+def _presence(segments: Iterable[PresenceSegment | JournalSegment]) -> list[PresenceSegment]:
+    return [segment for segment in segments if isinstance(segment, PresenceSegment)]
+
+
+def _interval_s(event: Event, segments: Iterable[PresenceSegment | JournalSegment]) -> int:
+    return max((segment.head.interval_s for segment in segments), default=event.interval_s)
+
+
+def _sketches(event: Event, merged: Mapping[int, SessionPresence]) -> Iterable[tuple[str, str, hyperloglog.Registers]]:
+    """Yield (session id, name of the sketch, registers) in the order of session ids and names, empty ones left out."""
+    for session in sorted(event.sessions, key=lambda session: session.id):
+        here = merged.get(session.number)
+        for sketch in ("attendees", "views") if here else ():
+            registers = getattr(here, sketch)
+            if registers.any():
+                yield session.id, sketch, registers
+
+
+def build_leaf(
+    event: Event,
+    window: int,
+    segments: Sequence[PresenceSegment | JournalSegment],
+    before: Mapping[int, SessionPresence],
+    excluded: BitMap,
+    manifest: Manifest,
+    *,
+    merged: Mapping[int, SessionPresence] | None = None,
+) -> bytes:
+    """Return the log entry of a window: canonical JSON, at most 65,535 bytes.
+
+    Args:
+        event: of leaf 0.
+        window: start of the clock minute, unix seconds.
+        segments: all decoded segments that the manifest names.
+        before: presence by session in the preceding clock minute, if the log holds its leaf before this one.
+        excluded: `ExclusionsSoFar.excluded` after this window's journals were added.
+        manifest: of these segments (`build_manifest`).
+        merged: `merge_presence` of the presence segments, if the caller has it already.
+
+    Raises:
+        LeafError: a segment is of another event or window, or the leaf would be too long for the log.
+    """
+    _check_heads(event, window, segments)
+    journals = [segment for segment in segments if isinstance(segment, JournalSegment)]
+    present = merge_presence(_presence(segments)) if merged is None else merged
+    totals = window_totals(event, present, before, excluded, views_opened(journals, excluded))
+    digests = {(row.session, row.sketch): row.sha256 for row in manifest.registers}
+    shown = {row["session"] for row in totals if "suppressed" not in row}
+    entry = canonical_json.encode(
+        {
+            "type": "window",
+            "version": VERSION,
+            "event_sha256": event.digest,
+            "window": event.iso(window),
+            "window_s": WINDOW_S,
+            "interval_s": manifest.interval_s,
+            "scheduled": [session.id for session in event.scheduled(window)],
+            "totals": totals,
+            "scans": _scan_counts(journals),
+            "refusals": _refusal_counts(_presence(segments)),
+            "sketches": [
+                {
+                    "session": session,
+                    "sketch": sketch,
+                    "registers_sha256": digests[session, sketch],
+                    "estimate": hyperloglog.estimate(registers) if session in shown else None,
+                }
+                for session, sketch, registers in _sketches(event, present)
+            ],
+            "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+            "missing": list(manifest.missing),
+            "simulated": event.simulated,
+            "software": manifest.software,
+        }
+    )
+    if len(entry) > ENTRY_LIMIT_BYTES:
+        raise LeafError(f"the leaf of {event.iso(window)} has {len(entry)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
+    return entry
+
+
+def _scan_counts(journals: Iterable[JournalSegment]) -> dict[str, int]:
+    counts = {"in": 0, "out": 0, "refused": 0}
+    for journal in journals:
+        accepted = np.array([text == "" for text in journal.texts], bool)[journal.scans["refusal"]]
+        entering = journal.scans["direction"] == Direction.IN
+        counts["in"] += int(np.count_nonzero(accepted & entering))
+        counts["out"] += int(np.count_nonzero(accepted & ~entering))
+        counts["refused"] += int(np.count_nonzero(~accepted))
+    return counts
+
+
+def _refusal_counts(segments: Iterable[PresenceSegment]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for segment in segments:
+        for label, count in segment.refusals.items():
+            counts[label] = counts.get(label, 0) + count
+    return counts
+
+
+def build_late_leaf(event: Event, window: int, manifest: Manifest, received_at: float) -> bytes:
+    """Return the log entry for evidence that came after its window was sealed (unix seconds of its arrival)."""
+    return canonical_json.encode(
+        {
+            "type": "late",
+            "version": VERSION,
+            "event_sha256": event.digest,
+            "window": event.iso(window),
+            "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+            "received_at": event.iso(received_at),
+            "simulated": event.simulated,
+            "software": manifest.software,
+        }
+    )
