@@ -1,8 +1,8 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
-Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending order,
-each at most once; late evidence and certificates may stand anywhere after it. A type that is not known here is an error:
-an old verifier must not pass over an entry that changes what the others mean.
+Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
+order, each at most once; late evidence and certificates may stand anywhere after it. A type that is not known here is
+an error: an old verifier must not pass over an entry that changes what the others mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,21 +94,29 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
         entry = _decode(index, raw)
         if entry.get("event_sha256") != event.digest:
             raise LogEntryError(f"entry {index} is of another event")
-        kind = entry.get("type")
         try:
-            if kind == "window":
-                leaf = _read_window(event, index, entry, raw)
-                if leaf.window <= last:
-                    raise LogEntryError("its window is not after the window before it")
-                last = leaf.window
-                leaves.append(leaf)
-            elif kind == "late":
-                leaves.append(_read_late(event, index, entry))
-            elif kind != "certificate":
-                raise LogEntryError(f"unknown type {kind!r}: this software is older than the log")
+            leaf = _read_leaf(event, index, entry, raw)
         except (LogEntryError, KeyError, TypeError) as error:
             raise LogEntryError(f"entry {index}: {error}") from error
+        if leaf is None:
+            continue
+        if isinstance(leaf, WindowLeaf):
+            if leaf.window <= last:
+                raise LogEntryError(f"entry {index}: its window is not after the window before it")
+            last = leaf.window
+        leaves.append(leaf)
     return SealedLog(event, locked_at, tuple(leaves))
+
+
+def _read_leaf(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> WindowLeaf | LateLeaf | None:
+    """Return the leaf, or None for a certificate: what it certifies is not repeated here."""
+    if entry.get("type") == "window":
+        return _read_window(event, index, entry, raw)
+    if entry.get("type") == "late":
+        return _read_late(event, index, entry)
+    if entry.get("type") == "certificate":
+        return None
+    raise LogEntryError(f"unknown type {entry.get('type')!r}: this software is older than the log")
 
 
 def _decode(index: int, raw: bytes) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """From the log to the evidence behind it: the manifests and segments of each leaf, every digest checked on the way."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from counters import evidence
 from counters.event import Event
-from counters.evidence import JournalSegment, PresenceSegment, SegmentError
+from counters.evidence import JournalSegment, PresenceSegment, SegmentError, SessionPresence
 from counters.evidence_store import EvidenceError
 from counters.log_entries import LateLeaf, SealedLog, WindowLeaf
 from counters.manifest import Manifest, ManifestError
-from counters.window_leaf import LeafError, StoredSegment, build_manifest
+from counters.window_leaf import LeafError, StoredSegment, build_manifest, merge_presence
 
 ReadEvidence = Callable[[str], bytes]
 """From a SHA-256 in hex to the bytes of that file."""
@@ -24,6 +24,7 @@ class LeafEvidence:
     manifest: Manifest
     presence: tuple[PresenceSegment, ...]
     journals: tuple[JournalSegment, ...]
+    merged: Mapping[int, SessionPresence]  # by session number, all gateways together
 
     @property
     def counted(self) -> bool:
@@ -49,22 +50,16 @@ def _checked(read: ReadEvidence, digest: str) -> bytes:
 
 
 def _read_leaf(event: Event, leaf: WindowLeaf | LateLeaf, read: ReadEvidence) -> LeafEvidence:
-    where = f"entry {leaf.index}, window {event.iso(leaf.window)}"
     try:
         manifest = Manifest.decode(_checked(read, leaf.manifest_sha256))
-        stored = []
-        for file in manifest.evidence:
-            data = _checked(read, file.sha256)
-            stored.append(StoredSegment(file.sha256, len(data), evidence.decode(data)))
-        # The manifest must be exactly what its segments make it: lengths, kinds, coverage, sketches.
-        if build_manifest(event, leaf.window, stored, manifest.missing, manifest.software) != manifest:
-            raise EvidenceError(f"the manifest {leaf.manifest_sha256} does not describe the segments that it names")
+        files = [(file.sha256, _checked(read, file.sha256)) for file in manifest.evidence]
+        stored = [StoredSegment(digest, len(data), evidence.decode(data)) for digest, data in files]
+        presence = tuple(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
+        merged = merge_presence(presence)
+        rebuilt = build_manifest(event, leaf.window, stored, manifest.missing, manifest.software, merged=merged)
     except (EvidenceError, ManifestError, SegmentError, LeafError) as error:
-        raise EvidenceError(f"{where}: {error}") from error
-    segments = [file.segment for file in stored]
-    return LeafEvidence(
-        leaf,
-        manifest,
-        tuple(segment for segment in segments if isinstance(segment, PresenceSegment)),
-        tuple(segment for segment in segments if isinstance(segment, JournalSegment)),
-    )
+        raise EvidenceError(f"entry {leaf.index}, window {event.iso(leaf.window)}: {error}") from error
+    if rebuilt != manifest:
+        raise EvidenceError(f"entry {leaf.index}: its manifest does not describe the segments that it names")
+    journals = tuple(file.segment for file in stored if isinstance(file.segment, JournalSegment))
+    return LeafEvidence(leaf, manifest, presence, journals, merged)

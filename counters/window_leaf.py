@@ -174,16 +174,26 @@ def _row(event: Event, session: str, sets: tuple[BitMap, BitMap, BitMap], views:
     return row
 
 
-def build_manifest(event: Event, window: int, stored: Sequence[StoredSegment], missing: Collection[str],
-                   software: str) -> Manifest:  # fmt: skip
+def build_manifest(
+    event: Event,
+    window: int,
+    stored: Sequence[StoredSegment],
+    missing: Collection[str],
+    software: str,
+    *,
+    merged: Mapping[int, SessionPresence] | None = None,
+) -> Manifest:
     """Return the manifest of a window's segments, or of what came late for it.
+
+    `missing` are the workers that hold seats and did not report; `merged` is as for `build_leaf`.
 
     Raises:
         LeafError: a segment is of another event or window.
     """
     _check_heads(event, window, (file.segment for file in stored))
     files = {file.sha256: file for file in stored}
-    merged = merge_presence(_presence(file.segment for file in stored))
+    if merged is None:
+        merged = merge_presence(_presence(file.segment for file in stored))
     coverage = {row for file in stored for row in file.segment.head.workers}
     return Manifest(
         event.digest,
@@ -202,9 +212,7 @@ def build_manifest(event: Event, window: int, stored: Sequence[StoredSegment], m
         tuple(sorted(missing)),
         tuple(
             SketchDigest(session, sketch, hashlib.sha256(hyperloglog.pack(registers)).hexdigest())
-            for session, sketch, registers in _sketches(
-                event, merge_presence(_presence(file.segment for file in stored))
-            )
+            for session, sketch, registers in _sketches(event, merged)
         ),
         software,
     )
