@@ -1,0 +1,319 @@
+"""The one writer of the log: appends groups of entries so that no crash loses, forks or half-publishes anything.
+
+    DIR/log/                   public, served as it is
+        checkpoint             the signed checkpoint
+        tile/…                 tiles and bundles (counters.ledger.tiles)
+    DIR/log.writer/            private to the writer
+        lock                   held (flock) by the writer while it lives; holds its process id as text
+        committed              the checkpoint that is decided, unsigned: the three lines of counters.ledger.checkpoint
+        scratch/               files on their way to their names
+
+An append has three commit points:
+
+    stage    new tiles and bundles, durable      crash: nothing refers to them; opening removes them
+    commit   `committed` moves to the new size   crash: the group is in; opening signs and publishes it
+    publish  `checkpoint` shows it, signed       crash: done; the caller may not know, and finds its entries in the log
+
+Nothing is ever signed that is not first durable in `committed`, so there are never two signed roots for one size: not
+after a crash, a failed sync or a lost power supply. Opening runs the same commit and publish as an append.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint
+from counters.ledger.disk import Disk, DurableFolder
+from counters.ledger.edge import Edge, TileBytes
+from counters.ledger.note import NoteError, Signer
+from counters.ledger.reader import LogReader, LogView
+from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
+from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length
+
+__all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader"]
+
+PRIVATE_SUFFIX: Final = ".writer"
+"""The writer's own folder stands beside the log's directory, under its name with this suffix, and is never served."""
+
+
+class LogLockedError(LogError):
+    """Another process is writing this log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """One published state. Replaced as a whole, so that readers in other threads see one moment."""
+
+    edge: Edge
+    checkpoint: Checkpoint
+    note: bytes
+
+
+class Log(LogView):
+    """A log open for writing. Make it with `Log.open`; it owns the lock, the edge and every file until `close`.
+
+    `append` may run in one thread while others read; appends wait for each other.
+    """
+
+    def __init__(self, directory: Path, signer: Signer, lock: int, disk: Disk) -> None:
+        super().__init__(TileFiles(directory))
+        self._directory = directory
+        self._signer = signer
+        self._lock: int | None = lock
+        self._appending = threading.Lock()
+        private = _private(directory)
+        self._committed_path = private / "committed"
+        self._folder = DurableFolder(directory.parent, private / "scratch", disk)
+        self._unsettled: str | None = None  # why nothing may be appended
+        self._staging_failed = False
+        self._head = self._recover()
+
+    @classmethod
+    def open(cls, directory: Path, signer: Signer, *, disk: Disk | None = None) -> Self:
+        """Open the log in `directory` for writing, or begin one there; its origin is the signer's name.
+
+        Recovers from whatever a crash left. Checks the last tiles and bundles against the root; `LogReader.full_check`
+        checks the rest.
+
+        Raises:
+            LogLockedError: Another writer has it.
+            LogCorruptError: The files are not those of a log that this signer has written.
+            OSError: The disk refuses.
+        """
+        directory = directory.absolute()
+        disk = disk or Disk()
+        _make_data_directory(directory.parent, disk)
+        disk.make_directory(_private(directory))
+        lock = _take_lock(directory)
+        try:
+            return cls(directory, signer, lock, disk)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        """Let go of the lock. Nothing is left to be written: what `append` returned is durable."""
+        with self._appending:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+                self._unsettled = "it was closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def signed(self) -> tuple[Checkpoint, bytes]:
+        """The published checkpoint and its signed note, of one moment."""
+        head = self._head
+        return head.checkpoint, head.note
+
+    @property
+    def origin(self) -> str:
+        """The log's origin, which is its key's name."""
+        return self._signer.name
+
+    def append(self, entries: Sequence[bytes]) -> Checkpoint:
+        """Append all entries, as one group, and return the published checkpoint that covers them.
+
+        When this returns, they are durable and public. Blocks for some eight syncs, however many entries there are up
+        to the end of a tile (256), and some two more for each further tile. No entries: nothing happens.
+
+        Raises:
+            TileError: An entry is longer than 65,535 bytes; nothing was written.
+            OSError: The disk refuses. Unless `size` has moved, it is open whether the group is in: if staging failed it
+                is not, and appending goes on; else further appends raise LogError until the log is opened again.
+            LogLockedError: Something else has changed the log in spite of the lock.
+            LogError: An earlier append failed in between, or the log is closed.
+        """
+        with self._appending:
+            if self._unsettled is not None:
+                raise LogError(
+                    f"the log {self._directory} takes no more entries because {self._unsettled}: open it again"
+                )
+            if not entries:
+                return self._head.checkpoint
+            edge, changed = self._head.edge.extend(entries)
+            if self._staging_failed:
+                self._sweep(self.size)
+            self._staging_failed = True
+            self._folder.replace((self._directory / tile.path, data) for tile, data in changed)
+            self._staging_failed = False
+            # Staged. A crash here leaves files that no checkpoint covers; opening removes them.
+            before = self._head.checkpoint
+            checkpoint = Checkpoint(self.origin, edge.size, edge.root())
+            try:
+                self._commit(before, checkpoint)
+                # Committed. A crash here leaves a decided, unpublished state; opening publishes exactly this one.
+                note = self._publish(checkpoint)
+                # Published. A crash here leaves partial tiles that full ones have replaced; opening removes them.
+                self._head = _Head(edge, checkpoint, note)
+            except BaseException as error:
+                self._unsettled = f"an append failed in between ({error!r})"
+                raise
+            self._remove_replaced(changed)
+            return checkpoint
+
+    def _commit(self, expected: Checkpoint | None, checkpoint: Checkpoint) -> None:
+        """Decide: from now on the log of this size has this root, and no other may ever be signed."""
+        if self._read_committed() != expected:
+            # Reached only if the lock does not work, as on some network file systems, or somebody edits by hand.
+            raise LogLockedError(
+                f"{self._committed_path} has changed under this writer: find and stop the other one, keep the data "
+                "directory on a local disk, and open the log again"
+            )
+        self._folder.replace([(self._committed_path, checkpoint.encode().encode())])
+
+    def _publish(self, checkpoint: Checkpoint) -> bytes:
+        """Sign and show what is committed; return the note."""
+        note = sign_checkpoint(checkpoint, self._signer)
+        self._folder.replace([(self._directory / CHECKPOINT, note)])
+        return note
+
+    def _remove_replaced(self, tiles: Sequence[TileBytes]) -> None:
+        """Remove the partial forms of tiles that are now published in full."""
+        for tile, _ in tiles:
+            partials = self._directory / tile.partials_path
+            if tile.width == TILE_WIDTH and partials.is_dir():
+                # The group is in and published: clutter that stays until the log is opened again is no failure.
+                with contextlib.suppress(OSError):
+                    self._folder.remove(partials)
+
+    def _recover(self) -> _Head:
+        """Bring the files to one published state, from whatever state a crash left, and return it."""
+        self._folder.clear_scratch()
+        committed, shown = self._read_committed(), self._read_published()
+        published = shown[0] if shown else None
+        known = [checkpoint for checkpoint in (committed, published) if checkpoint is not None]
+        if not known:
+            if self._files.has_tiles():
+                raise LogCorruptError(
+                    CHECKPOINT, "it is missing although there are tiles: restore it, or begin in an empty directory"
+                )
+            known = [Checkpoint(self.origin, 0, Edge().root())]
+        # Usually the committed one. A published one that is ahead was signed, so it binds us as well.
+        checkpoint = max(known, key=lambda known_checkpoint: known_checkpoint.size)
+        edge = self._load_edge(checkpoint)
+        for other in known:
+            if self._files.root(other.size, checkpoint.size) != other.root:
+                raise LogCorruptError(
+                    CHECKPOINT,
+                    f"the log of {checkpoint.size} entries does not begin with the known one of {other.size}",
+                )
+        # Written again even if it is there: what we read may be a rename that a power loss would still undo.
+        self._commit(committed, checkpoint)
+        # Whoever has cosigned the published note keeps their lines.
+        note = shown[1] if shown and published == checkpoint else self._publish(checkpoint)
+        self._sweep(checkpoint.size)
+        return _Head(edge, checkpoint, note)
+
+    def _load_edge(self, checkpoint: Checkpoint) -> Edge:
+        """Return the edge at a checkpoint, read from its last tiles and checked against its root."""
+        size = checkpoint.size
+        levels: list[tuple[bytes, ...]] = []
+        while count := row_length(len(levels), size):
+            level, width = len(levels), count % TILE_WIDTH
+            levels.append(self._files.hashes(Tile(level, count // TILE_WIDTH, width)) if width else ())
+        width = size % TILE_WIDTH
+        bundle = self._files.entries(Tile(ENTRIES, size // TILE_WIDTH, width)) if width else ()
+        edge = Edge(size, tuple(levels), bundle)
+        if edge.root() != checkpoint.root:
+            raise LogCorruptError("tile", f"the last tiles do not have the root of the checkpoint of {size} entries")
+        self._files.check_edge(size)
+        return edge
+
+    def _read_committed(self) -> Checkpoint | None:
+        try:
+            checkpoint = Checkpoint.decode(self._committed_path.read_bytes().decode())
+        except FileNotFoundError:
+            return None
+        except (CheckpointError, UnicodeDecodeError) as error:
+            raise LogCorruptError(str(self._committed_path), str(error)) from None
+        if checkpoint.origin != self.origin:
+            raise LogCorruptError(
+                str(self._committed_path), f"this is the log {checkpoint.origin!r}; the key given is {self.origin!r}"
+            )
+        return checkpoint
+
+    def _read_published(self) -> tuple[Checkpoint, bytes] | None:
+        if not (self._directory / CHECKPOINT).exists():
+            return None
+        note = self._files.read_checkpoint()
+        try:
+            return open_checkpoint(note, self._signer.verifier), note
+        except NoteError as error:
+            raise LogCorruptError(
+                CHECKPOINT, f"{error}; use the key that began this log, or restore the file from a copy"
+            ) from None
+
+    def _sweep(self, size: int) -> None:
+        """Remove the tiles that no checkpoint needs: partial ones replaced by full ones, and uncommitted ones.
+
+        An uncommitted partial tile must not stay until the log has grown past it with other entries: it would look as
+        if another history had been published.
+        """
+        touched = set()
+        for path in sorted((self._directory / "tile").rglob("*")):
+            try:
+                tile = Tile.parse(path.relative_to(self._directory).as_posix())
+            except TileError:
+                continue  # a folder, or not ours
+            count = row_length(tile.level, size)
+            replaced = tile.width < TILE_WIDTH and tile.index < count // TILE_WIDTH
+            uncommitted = tile.index * TILE_WIDTH + tile.width > count
+            if replaced or uncommitted:
+                self._folder.remove(path)
+                touched.add(path.parent)
+        for directory in sorted(touched):
+            self._folder.settle(directory)
+
+
+def _private(directory: Path) -> Path:
+    return directory.with_name(directory.name + PRIVATE_SUFFIX)
+
+
+def _make_data_directory(directory: Path, disk: Disk) -> None:
+    """Create the data directory and what is missing on the way to it, durably."""
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        disk.make_directory(path)
+        disk.sync_directory(path.parent)
+
+
+def _take_lock(directory: Path) -> int:
+    """Return the file descriptor that holds the lock.
+
+    Raises:
+        LogLockedError: Another descriptor holds it.
+    """
+    path = _private(directory) / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise LogLockedError(
+            f"the log {directory} is being written by process {holder}: stop that ledger first, "
+            "or give this one another data directory"
+        ) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
