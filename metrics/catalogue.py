@@ -56,10 +56,8 @@ class Metric:
 
 HEARTBEAT_OUTCOMES: Final = ("playing", "background", "paused", "ended")
 """States of accepted heartbeats. Only `playing` and `background` make an attendee present."""
-JOIN_OUTCOMES: Final = ("ticket", "viewing_token")
-"""What vouched for an accepted join: the issuer's JWT, or a viewing token of the same event."""
-CHECKIN_OUTCOMES: Final = ("in", "out", "repeated")
-"""Accepted scans by direction; `repeated` is a scan whose (gate, nonce) was accepted before and changed nothing."""
+ACCEPTED: Final = ("accepted",)
+"""The outcome of a join or badge scan that is not refused. Whether a scan is a repetition is known only in counting."""
 HANDOVER_OUTCOMES: Final = ("accepted", "repeated", "refused", "unreachable")
 """What the ledger said to a segment; `repeated` is a digest it already held, `unreachable` is no answer at all."""
 
@@ -102,16 +100,16 @@ HEARTBEATS: Final = Metric(
 JOINS: Final = Metric(
     "turnout_joins_total",
     Kind.COUNTER,
-    "Joins answered: what vouched for the attendee if accepted, else the reason for the refusal.",
+    "Joins answered: accepted, or the reason for the refusal.",
     _GATEWAY,
-    _outcome(JOIN_OUTCOMES, Open.REFUSALS),
+    _outcome(ACCEPTED, Open.REFUSALS),
 )
 CHECKINS: Final = Metric(
     "turnout_checkins_total",
     Kind.COUNTER,
-    "Badge scans answered: the direction if accepted, repeated if known already, else the reason for the refusal.",
+    "Badge scans answered: accepted (repetitions included), or the reason for the refusal.",
     _GATEWAY,
-    _outcome(CHECKIN_OUTCOMES, Open.REFUSALS),
+    _outcome(ACCEPTED, Open.REFUSALS),
 )
 LEAVES: Final = Metric("turnout_leaves_total", Kind.COUNTER, "Views that their player ended by a leave.", _GATEWAY)
 
@@ -170,6 +168,12 @@ REDIS_FLUSH_FAILURES: Final = Metric(
     "turnout_redis_flush_failures_total",
     Kind.COUNTER,
     "Flushes that Redis did not take; the next one carries their sketches again.",
+    _GATEWAY,
+)
+REGISTRY_FAILURES: Final = Metric(
+    "turnout_registry_failures_total",
+    Kind.COUNTER,
+    "Joins and scans whose attendee could not be looked up in the registry and got a new seat.",
     _GATEWAY,
 )
 SEATS_LEASED: Final = Metric(
@@ -256,6 +260,7 @@ CATALOGUE: Final = (
     LIVE_STALE,
     REDIS_FLUSH,
     REDIS_FLUSH_FAILURES,
+    REGISTRY_FAILURES,
     SEATS_LEASED,
     SPOOL,
     SPOOL_OLDEST,

@@ -71,9 +71,9 @@ class Identity:
 class GatewaySnapshot:
     """One gateway at one moment, summed over its workers.
 
-    The counters (`heartbeats`, `joins`, `checkins` by outcome, `leaves`, `handovers` by outcome,
-    `redis_flush_failures`) never fall, not even when a worker is replaced. Mappings by session use the session's id,
-    and "" for the whole event. None means not known yet; the metric then has no sample.
+    The counters (`heartbeats`, `joins`, `checkins` and `handovers` by outcome, `leaves`, `redis_flush`,
+    `redis_flush_failures`, `registry_failures`) never fall, not even when a worker is replaced. Mappings by session use
+    the session's id, and "" for the whole event. None means not known yet; the metric then has no sample.
     """
 
     identity: Identity
@@ -89,6 +89,7 @@ class GatewaySnapshot:
     live_stale: bool
     redis_flush: Durations
     redis_flush_failures: int
+    registry_failures: int
     seats_leased: int
     spool_bytes: int
     spool_oldest_s: float
@@ -193,6 +194,7 @@ def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.LIVE_STALE, int(snapshot.live_stale)
     yield catalogue.REDIS_FLUSH, snapshot.redis_flush
     yield catalogue.REDIS_FLUSH_FAILURES, snapshot.redis_flush_failures
+    yield catalogue.REGISTRY_FAILURES, snapshot.registry_failures
     yield catalogue.SEATS_LEASED, snapshot.seats_leased
     yield catalogue.SPOOL, snapshot.spool_bytes
     yield catalogue.SPOOL_OLDEST, snapshot.spool_oldest_s
