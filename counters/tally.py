@@ -112,6 +112,11 @@ class Tally:
         self._stored = stored + 1
         return Accepted.YES
 
+    @property
+    def accepting(self) -> bool:
+        """Whether there is room for what comes."""
+        return self._chunk is not None
+
     # Joins and scans.
 
     def write_journal(self, record: bytes) -> Accepted:

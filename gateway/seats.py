@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from counters.attendee import block_seats
-from counters.live import RegistryUnavailableError
+from counters.live import RegistryUnavailable
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
 from gateway.problems import Refused
 from gateway.reasons import Reason
@@ -116,7 +116,7 @@ class Seats:
             return candidate
         try:
             seat = await self._registry.claim(pseudonym, candidate)
-        except RegistryUnavailableError:
+        except RegistryUnavailable:
             self._rest_until = time.monotonic() + REGISTRY_REST_S
             self._count("registry.away")
             return candidate

@@ -1,0 +1,339 @@
+"""Sealing: from hand-overs to leaves. The core of the ledger; it owns the data directory.
+
+    DIR/log/                 the public tlog (counters.ledger)
+    DIR/evidence/            segments and manifests, by digest
+    DIR/ledger/grants.jsonl  seat blocks (counters.seat_grants)
+    DIR/ledger/reports.jsonl every hand-over that was accepted: what is not yet in a leaf is found here after a crash
+
+A hand-over is accepted when its segments lie in `evidence` and its line in `reports.jsonl`, both synced; accepting it
+again changes nothing. A window is sealed in the order of time, when every worker that holds seats has reported past its
+end, or a grace after it; who is missing is named in the leaf. What comes for a sealed window becomes a late leaf.
+
+Everything here runs in one thread. An OSError on the way leaves disk and memory apart: the process then ends, and the
+next one starts from the disk, by the same code.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from counters import canonical_json, evidence
+from counters.durable_lines import DurableLines
+from counters.event import Event
+from counters.evidence import JournalSegment, PresenceSegment, SegmentError, SessionPresence
+from counters.evidence_store import EvidenceStore
+from counters.handover import HandOver
+from counters.ledger.checkpoint import Checkpoint
+from counters.ledger.log import Log
+from counters.ledger.note import Signer
+from counters.manifest import Manifest
+from counters.seat_grants import SeatGrants
+from counters.segment import WINDOW_S
+from counters.software import SOFTWARE
+from counters.window_leaf import (
+    ExclusionsSoFar,
+    StoredSegment,
+    build_late_leaf,
+    build_leaf,
+    build_manifest,
+    merge_presence,
+)
+
+GRACE_S: Final = 8.0
+"""How long after its end a window waits for workers that have not reported (DESIGN.md §5)."""
+GROUP: Final = 64
+"""Leaves in one commit at most: after an outage the backlog is sealed in groups, not one sync at a time."""
+
+
+class OtherEventError(Exception):
+    """The data directory holds the log of another event file."""
+
+
+class EvidenceRefusedError(Exception):
+    """A hand-over is no sound evidence of this event."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What has come in for a window that is not sealed."""
+
+    stored: dict[str, StoredSegment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SealingState:
+    """What /metrics shows of the ledger."""
+
+    size: int
+    sealed_window: int  # unix seconds; 0 = none yet
+    unsealed: int  # windows that have ended and wait
+    missing_workers: int  # workers named missing so far, counted once for each window
+    attendees: dict[str, int | None]  # last sealed window: present by session id, "" = event; None = suppressed
+
+
+def event_entry(event: Event, pseudonym_commitment: str, locked_at: str) -> bytes:
+    """Return leaf 0: the event file, locked before the doors open."""
+    return canonical_json.encode(
+        {
+            "type": "event",
+            "version": 1,
+            "event": json.loads(event.canonical()),
+            "event_sha256": event.digest,
+            "pseudonym_key_sha256": pseudonym_commitment,
+            "software": SOFTWARE,
+            "simulated": event.simulated,
+            "locked_at": locked_at,
+        }
+    )
+
+
+class Sealer:
+    """The state of one ledger. Owned by one thread of the ledger's process."""
+
+    def __init__(self, data: Path, event: Event, pseudonym_commitment: str, signer: Signer, now: float) -> None:
+        """Open the data directory, or begin it with leaf 0.
+
+        Raises:
+            OtherEventError: the log was begun with another event file or pseudonym key.
+            LogLockedError: another ledger owns this directory.
+            LogCorruptError: the log on disk is not what was signed.
+        """
+        self.event = event
+        self._commitment = pseudonym_commitment
+        self.log = Log.open(data / "log", signer)
+        self.evidence = EvidenceStore(data / "evidence")
+        self._grants = SeatGrants(data / "ledger" / "grants.jsonl")
+        self._reports = DurableLines(data / "ledger" / "reports.jsonl")
+        self._exclusions = ExclusionsSoFar(event)
+        self._pending: defaultdict[int, _Pending] = defaultdict(_Pending)
+        self._late: list[tuple[int, float, tuple[StoredSegment, ...]]] = []
+        self._known: set[str] = set()
+        self._through: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self._noticed: dict[int, float] = {}
+        self._heard: dict[str, float] = {}
+        self._before: tuple[int, dict[int, SessionPresence]] = (0, {})
+        self._schedule = event.scheduled_windows()
+        self.sealed_window = 0
+        self.missing_workers = 0
+        self.attendees: dict[str, int | None] = {}
+        if self.log.size == 0:
+            self.log.append([event_entry(event, pseudonym_commitment, event.iso(now))])
+        self._recover()
+
+    # What is there already.
+
+    def _recover(self) -> None:
+        first = json.loads(self.log.entry(0))
+        if (first["event_sha256"], first["pseudonym_key_sha256"]) != (self.event.digest, self._commitment):
+            raise OtherEventError(
+                "this data directory was begun with another event file or pseudonym key: rules are locked once the "
+                "log has begun. Start with the file that leaf 0 holds, or in a new directory"
+            )
+        windows = {self.event.iso(window): window for window in self._reported_windows()}
+        for entry in self.log.entries(1):
+            leaf = json.loads(entry)
+            if leaf["type"] in {"window", "late"}:
+                self._recover_leaf(leaf, windows.get(leaf["window"]))
+        for row in self._reports.records:
+            self._take_promises(row["workers"])
+            fresh = [digest for digest in row["segments"] if digest not in self._known]
+            stored = [self._stored(digest, self.evidence.get(digest)) for digest in fresh]
+            self._sort_in(row["window"], row["received_at"], stored)
+
+    def _reported_windows(self) -> set[int]:
+        return {*self._schedule, *(row["window"] for row in self._reports.records)}
+
+    def _recover_leaf(self, leaf: dict[str, Any], window: int | None) -> None:
+        manifest = Manifest.decode(self.evidence.get(leaf["manifest_sha256"]))
+        stored = [self._stored(file.sha256, self.evidence.get(file.sha256)) for file in manifest.evidence]
+        self._known.update(file.sha256 for file in stored)
+        self._exclusions.add(_journals(stored))
+        if leaf["type"] == "window" and window is not None:
+            self._remember_sealed(window, leaf, stored)
+
+    def _stored(self, digest: str, data: bytes) -> StoredSegment:
+        return StoredSegment(digest, len(data), evidence.decode(data))
+
+    # What comes in.
+
+    def grant(self, worker: str, gateway: str, blocks: int, now: float) -> list[int]:
+        """Grant blocks of seats to a worker, durably, and expect its reports from the current window on."""
+        return self._grants.grant(worker, gateway, blocks, _window_of(now))
+
+    def accept(self, bundle: HandOver, now: float, tick: float) -> str:
+        """Take a hand-over; when this returns it survives a power cut.
+
+        Args:
+            bundle: what a gateway reports.
+            now: unix seconds on the event's clock.
+            tick: seconds on a monotonic clock.
+
+        Returns:
+            "new", "late" (its window is sealed), "known" (nothing in it is new) or "promise" (it holds no evidence).
+
+        Raises:
+            EvidenceRefusedError: a segment is unsound or of another event or window; nothing was taken.
+        """
+        stored = [self._check(bundle, data) for data in bundle.segments]
+        self._heard[bundle.gateway] = tick
+        fresh = [file for file in stored if file.sha256 not in self._known]
+        by_digest = {hashlib.sha256(data).hexdigest(): data for data in bundle.segments}
+        for file in fresh:
+            self.evidence.put(by_digest[file.sha256])
+        # A crash here leaves evidence files that no report names: the gateway got no answer and hands over again.
+        promises = [{"worker": r.worker, "through": r.through, "ended": r.ended} for r in bundle.workers]
+        row = {
+            "window": bundle.window,
+            "gateway": bundle.gateway,
+            "workers": promises,
+            "segments": [file.sha256 for file in fresh],
+            "received_at": now,
+        }
+        if fresh or self._says_more(promises):
+            self._reports.add(row)
+        # A crash here leaves an accepted hand-over whose gateway got no answer: the same one is "known" then.
+        self._take_promises(promises)
+        late = self._sort_in(bundle.window, now, fresh)
+        if not stored:
+            return "promise"
+        return ("late" if late else "new") if fresh else "known"
+
+    def _check(self, bundle: HandOver, data: bytes) -> StoredSegment:
+        try:
+            stored = self._stored(hashlib.sha256(data).hexdigest(), data)
+        except SegmentError as error:
+            raise EvidenceRefusedError(f"a segment cannot be read: {error}") from error
+        head = stored.segment.head
+        if (head.event_sha256, head.window) != (self.event.digest, bundle.window):
+            raise EvidenceRefusedError("a segment is of another event or window than its bundle")
+        return stored
+
+    def _says_more(self, promises: Sequence[dict[str, Any]]) -> bool:
+        return any(
+            row["through"] > self._through.get(row["worker"], 0) or (row["ended"] and row["worker"] not in self._ended)
+            for row in promises
+        )
+
+    def _take_promises(self, promises: Sequence[dict[str, Any]]) -> None:
+        for row in promises:
+            self._through[row["worker"]] = max(row["through"], self._through.get(row["worker"], 0))
+            if row["ended"]:
+                self._ended.add(row["worker"])
+
+    def _sort_in(self, window: int, received_at: float, fresh: Sequence[StoredSegment]) -> bool:
+        """Put new evidence where it belongs; whether it is late."""
+        self._known.update(file.sha256 for file in fresh)
+        late = window <= self.sealed_window
+        if fresh and late:
+            self._late.append((window, received_at, tuple(fresh)))
+        elif fresh:
+            self._pending[window].stored.update((file.sha256, file) for file in fresh)
+        return late
+
+    # Sealing.
+
+    def _candidates(self, now: float) -> list[int]:
+        """The windows that have ended and have no leaf: all scheduled ones, and others with evidence; ascending."""
+        waiting = {window for window in self._schedule if window > self.sealed_window} | self._pending.keys()
+        return sorted(window for window in waiting if window + WINDOW_S <= now)
+
+    def unsealed(self, now: float) -> int:
+        """How many windows have ended by `now` and have no leaf yet, and how many late hand-overs wait."""
+        return len(self._candidates(now)) + len(self._late)
+
+    def _missing(self, window: int, tick: float) -> list[str] | None:
+        """The workers that have not reported past a window's end; None while there is still time for them."""
+        absent = [
+            holder
+            for worker, holder in self._grants.holders.items()
+            if holder.since <= window and worker not in self._ended
+            and self._through.get(worker, 0) < window + WINDOW_S
+        ]  # fmt: skip
+        if not absent:
+            return []
+        # A gateway that works off a backlog is heard again and again: it is waited for as long as it goes on.
+        heard = max(self._heard.get(holder.gateway, 0.0) for holder in absent)
+        if tick - max(self._noticed[window], heard) < GRACE_S:
+            return None
+        return sorted(holder.worker for holder in absent)
+
+    def seal(self, now: float, tick: float) -> int:
+        """Seal what can be sealed, as one group; return how many leaves were appended."""
+        entries = [self._late_leaf(*late) for late in self._late[:GROUP]]
+        late_done = len(entries)
+        candidates = self._candidates(now)
+        for window in candidates:
+            self._noticed.setdefault(window, tick)
+        for window in candidates[:GROUP]:
+            missing = self._missing(window, tick)
+            if missing is None:
+                break
+            entries.append(self._window_leaf(window, missing))
+        # A crash up to here leaves manifests that no leaf names; the reports are worked off again.
+        if entries:
+            self.log.append(entries)
+            del self._late[:late_done]
+        return len(entries)
+
+    def _window_leaf(self, window: int, missing: list[str]) -> bytes:
+        stored = list(self._pending.pop(window, _Pending()).stored.values())
+        segments = [file.segment for file in stored]
+        self._exclusions.add(_journals(stored))
+        manifest = build_manifest(self.event, window, stored, missing, SOFTWARE)
+        self.evidence.put(manifest.encode())
+        previous, presence = self._before
+        before = presence if previous == window - WINDOW_S else {}
+        merged = merge_presence(segment for segment in segments if isinstance(segment, PresenceSegment))
+        entry = build_leaf(self.event, window, segments, before, self._exclusions.excluded, manifest, merged=merged)
+        self.missing_workers += len(missing)
+        self._noticed.pop(window, None)
+        self._remember_sealed(window, json.loads(entry), stored, merged)
+        return entry
+
+    def _remember_sealed(
+        self,
+        window: int,
+        leaf: dict[str, Any],
+        stored: Sequence[StoredSegment],
+        merged: dict[int, SessionPresence] | None = None,
+    ) -> None:
+        if merged is None:
+            merged = merge_presence(f.segment for f in stored if isinstance(f.segment, PresenceSegment))
+        self.sealed_window = max(window, self.sealed_window)
+        self._before = (window, merged)
+        self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
+
+    def _late_leaf(self, window: int, received_at: float, stored: Sequence[StoredSegment]) -> bytes:
+        self._exclusions.add(_journals(stored))
+        manifest = build_manifest(self.event, window, stored, (), SOFTWARE)
+        self.evidence.put(manifest.encode())
+        return build_late_leaf(self.event, window, manifest, received_at)
+
+    # What else goes into the log.
+
+    def append(self, entry: bytes) -> Checkpoint:
+        """Append another entry, for example a certificate's."""
+        return self.log.append([entry])
+
+    def state(self, now: float) -> SealingState:
+        """Return what /metrics shows."""
+        return SealingState(self.log.size, self.sealed_window, self.unsealed(now), self.missing_workers, self.attendees)
+
+    def close(self) -> None:
+        """Release the files."""
+        self._grants.close()
+        self._reports.close()
+        self.log.close()
+
+
+def _journals(stored: Sequence[StoredSegment]) -> list[JournalSegment]:
+    return [file.segment for file in stored if isinstance(file.segment, JournalSegment)]
+
+
+def _window_of(now: float) -> int:
+    return int(now) // WINDOW_S * WINDOW_S

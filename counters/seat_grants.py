@@ -1,0 +1,67 @@
+"""Seat blocks: granted by the ledger, each once, on disk before the answer goes out.
+
+A worker that holds a block may seat people, so from that window on the ledger expects its reports. The file
+`grants.jsonl` has one line a block: {"block", "worker", "gateway", "since"}.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from counters.attendee import HIGHEST_BLOCK
+from counters.durable_lines import DurableLines
+
+BLOCKS_AT_ONCE: Final = 8
+"""More than a worker ever asks for; a bound on what one request can waste."""
+
+
+class NoSeatsLeftError(Exception):
+    """All 32,768 blocks are granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A worker that holds seats."""
+
+    worker: str
+    gateway: str
+    since: int  # the window of its first grant, unix seconds
+
+
+class SeatGrants:
+    """Who holds which block. The ledger is its only owner."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what was granted before."""
+        self._lines = DurableLines(path)
+        self._holders: dict[str, Holder] = {}
+        for row in self._lines.records:
+            self._note(Holder(row["worker"], row["gateway"], row["since"]))
+
+    def _note(self, holder: Holder) -> None:
+        self._holders.setdefault(holder.worker, holder)
+
+    @property
+    def holders(self) -> Mapping[str, Holder]:
+        """Every worker that ever got a block, by id."""
+        return self._holders
+
+    def grant(self, worker: str, gateway: str, blocks: int, window: int) -> list[int]:
+        """Grant fresh blocks; when this returns, no crash can grant them again.
+
+        Raises:
+            NoSeatsLeftError: 2^31 seats are granted.
+            OSError: the disk refused; nothing is granted.
+        """
+        first = len(self._lines.records)
+        granted = list(range(first, first + min(max(blocks, 1), BLOCKS_AT_ONCE)))
+        if granted[-1] > HIGHEST_BLOCK:
+            raise NoSeatsLeftError("all seats of this event are granted")
+        self._lines.add(*({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in granted))
+        self._note(Holder(worker, gateway, window))
+        return granted
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()

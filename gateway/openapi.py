@@ -1,0 +1,172 @@
+"""The OpenAPI document of the HTTP interface, served at /v1/openapi.json."""
+
+from typing import Any, Final
+
+from counters.software import VERSION
+from gateway.reasons import Reason
+
+_JSON: Final = "application/json"
+
+
+def _answer(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    content = {} if schema is None else {"content": {_JSON: {"schema": schema}}}
+    return {"description": description, **content}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _path(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _body(content_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {content_type: {"schema": schema}}}
+
+
+_TEXT: Final = {"type": "string"}
+_PROBLEM: Final = {
+    "description": "Refused; `reason` says why.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_SCAN: Final = {
+    "type": "object",
+    "properties": {
+        "nonce": _TEXT,
+        "badge": _TEXT | {"description": "the issuer's JWT on the badge"},
+        "gate": _TEXT,
+        "direction": {"enum": ["in", "out"]},
+        "scanned_at": {"type": "string", "format": "date-time"},
+        "force": {"type": "boolean"},
+    },
+    "required": ["nonce", "badge", "gate", "direction", "scanned_at"],
+}
+_OUTCOMES: Final = {"type": "array", "items": _object(nonce=_TEXT, outcome={"enum": ["accepted", "refused"]})}
+_NUMBERS: Final = _object(
+    event=_TEXT,
+    as_of={"type": ["string", "null"]},
+    stale={"type": "boolean"},
+    numbers={"type": "array", "items": {"type": "object"}},
+)
+
+DOCUMENT: Final[dict[str, Any]] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Turnout", "version": VERSION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+    "paths": {
+        "/v1/events/{event}/sessions/{session}/join": {
+            "post": {
+                "summary": "Open a view of a session, or renew the one that a viewing token names.",
+                "parameters": [
+                    *_path("event", "session"),
+                    {"name": "outlet", "in": "query", "schema": _TEXT, "description": "media outlet that embeds"},
+                ],
+                "security": [{"ticket": []}],
+                "responses": {
+                    "201": _answer(
+                        "The view is open.",
+                        _object(token=_TEXT, beat_url=_TEXT, interval_s={"type": "integer"}, expires_at=_TEXT),
+                    ),
+                    "default": _PROBLEM,
+                },
+            }
+        },
+        "/v1/beat": {
+            "post": {
+                "summary": "Still playing (or, with a state letter, b in the background, a paused, e ended).",
+                "requestBody": _body("text/plain", _TEXT | {"pattern": "^[A-Za-z0-9_-]{64}( [pbae])?$"}),
+                "responses": {"204": _answer("Recorded."), "default": _PROBLEM},
+            }
+        },
+        "/v1/leave": {
+            "post": {
+                "summary": "The view ends: a courtesy, silence ends it as well.",
+                "requestBody": _body("text/plain", _TEXT | {"pattern": "^[A-Za-z0-9_-]{64}$"}),
+                "responses": {"204": _answer("Noted."), "default": _PROBLEM},
+            }
+        },
+        "/v1/events/{event}/checkins": {
+            "post": {
+                "summary": "A batch of badge scans, idempotent by gate and nonce.",
+                "parameters": _path("event"),
+                "security": [{"scanner": []}],
+                "requestBody": _body(_JSON, _object(scans={"type": "array", "maxItems": 500, "items": _SCAN})),
+                "responses": {
+                    "200": _answer("An outcome for each scan.", _object(outcomes=_OUTCOMES)),
+                    "default": _PROBLEM,
+                },
+            }
+        },
+        "/v1/events/{event}/live": {
+            "get": {
+                "summary": "Live estimates.",
+                "parameters": _path("event"),
+                "responses": {"200": _answer("Estimates with age and error.", _NUMBERS), "default": _PROBLEM},
+            }
+        },
+        "/v1/events/{event}/attendance": {
+            "get": {
+                "summary": "Exact numbers by rule, over what is sealed so far.",
+                "parameters": [
+                    *_path("event"),
+                    {"name": "rule", "in": "query", "schema": _TEXT},
+                    {"name": "by", "in": "query", "schema": {"enum": ["session", "day", "country"]}},
+                    {"name": "session", "in": "query", "schema": _TEXT},
+                ],
+                "security": [{"organiser": []}],
+                "responses": {"200": _answer("Numbers.", _NUMBERS), "default": _PROBLEM},
+            }
+        },
+        "/v1/events/{event}/certificates": {
+            "get": {
+                "summary": "The certificates issued so far.",
+                "parameters": _path("event"),
+                "responses": {"200": _answer("Their ids and digests."), "default": _PROBLEM},
+            },
+            "post": {
+                "summary": "Issue a certificate over what is sealed so far.",
+                "parameters": _path("event"),
+                "security": [{"organiser": []}],
+                "responses": {"201": _answer("Issued, and in the log."), "default": _PROBLEM},
+            },
+        },
+        "/v1/events/{event}/certificates/{certificate}": {
+            "get": {
+                "summary": "A certificate, or its proof (`.tlog-proof`).",
+                "parameters": _path("event", "certificate"),
+                "responses": {"200": _answer("The file."), "default": _PROBLEM},
+            }
+        },
+        "/log/checkpoint": {"get": {"summary": "The log's signed checkpoint.", "responses": {"200": _answer("Note.")}}},
+        "/log/{tile}": {
+            "get": {
+                "summary": "A tile or entry bundle of the log.",
+                "parameters": _path("tile"),
+                "responses": {"200": _answer("Bytes."), "default": _PROBLEM},
+            }
+        },
+        "/healthz": {"get": {"summary": "The process lives.", "responses": {"200": _answer("Yes.")}}},
+        "/readyz": {
+            "get": {
+                "summary": "Joins would be accepted.",
+                "responses": {"200": _answer("Yes."), "503": _answer("Not now, and why.")},
+            }
+        },
+    },
+    "components": {
+        "schemas": {
+            "Problem": _object(
+                type=_TEXT,
+                title=_TEXT,
+                status={"type": "integer"},
+                detail=_TEXT,
+                reason={"enum": sorted(reason.label for reason in Reason)},
+            )
+        },
+        "securitySchemes": {
+            "ticket": {"type": "http", "scheme": "bearer", "description": "the issuer's JWT or a viewing token"},
+            "scanner": {"type": "http", "scheme": "bearer", "description": "the event's scanner key"},
+            "organiser": {"type": "http", "scheme": "bearer", "description": "the event's organiser key"},
+        },
+    },
+}

@@ -1,0 +1,176 @@
+"""The viewers' HTTP interface on aiohttp: join, check-in, live numbers; and heartbeats that did not take the door.
+
+What belongs to the ledger (the log, attendance, certificates) is passed on to it, so that an event has one address.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from counters.cells import Cells
+from counters.event import Event
+from counters.secrets import Secrets
+from gateway.checkin import CheckIns, parse_batch
+from gateway.heartbeats import BODY_BYTES, Heartbeats
+from gateway.join import Joins, Player, View
+from gateway.openapi import DOCUMENT
+from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json
+from gateway.reasons import Reason
+from gateway.relay import LedgerRelay
+
+BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
+"""A full batch of 500 scans with 8 KiB tickets, and room."""
+CELLS: Final = (
+    "join.accepted",
+    "checkin.accepted",
+    "registry.away",
+    *(f"refused.join.{reason.label}" for reason in Reason),
+    *(f"refused.checkin.{reason.label}" for reason in Reason),
+)
+"""The counters that this module raises (counters.cells)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerApi:
+    """What the handlers of one worker need; each handler is a method."""
+
+    event: Event
+    secrets: Secrets
+    heartbeats: Heartbeats
+    joins: Joins
+    checkins: CheckIns
+    cells: Cells
+    relay: LedgerRelay
+    read_live: Callable[[], dict[str, Any]]
+    is_ready: Callable[[], str]  # "" or what is missing
+    interval_s: int
+    public_url: str  # "" = as the player reached us
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[problems], client_max_size=BODY_LIMIT_BYTES)
+        event = "/v1/events/{event}"
+        app.add_routes(
+            [
+                web.post(event + "/sessions/{session}/join", self.join),
+                web.post(event + "/checkins", self.check_in),
+                web.get(event + "/live", self.live),
+                web.post("/v1/beat", self.beat),
+                web.post("/v1/leave", self.leave),
+                web.get("/v1/openapi.json", self.openapi),
+                web.get("/healthz", self.healthz),
+                web.get("/readyz", self.readyz),
+                web.get("/log/{path:.+}", self.relay.pass_on),
+                web.get(event + "/attendance", self.relay.pass_on),
+                web.route("*", event + "/certificates", self.relay.pass_on),
+                web.get(event + "/certificates/{path:.+}", self.relay.pass_on),
+                web.route("OPTIONS", "/{path:.*}", self.beat),  # answered by the middleware
+            ]
+        )
+        app.on_response_prepare.append(_send_back_to_the_door)
+        return app
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Open a view."""
+        try:
+            view = await self._join(request)
+        except Refused as refused:
+            self.cells.add(f"refused.join.{refused.reason.label}")
+            raise
+        self.cells.add("join.accepted")
+        origin = self.public_url or f"{request.scheme}://{request.host}"
+        answer = {
+            "token": view.token,
+            "beat_url": f"{origin}/v1/beat",
+            "interval_s": self.interval_s,
+            "expires_at": self.event.iso(view.expires_at),
+        }
+        return json_response(answer, 201)
+
+    async def _join(self, request: web.Request) -> View:
+        self._check_event(request)
+        session = self.event.session(request.match_info["session"])
+        if session is None:
+            raise Refused(Reason.SESSION_UNKNOWN)
+        player = Player(
+            address=request.remote or "",
+            user_agent=request.headers.get("User-Agent", ""),
+            outlet=request.query.get("outlet", ""),
+        )
+        return await self.joins.join(session, bearer(request), player)
+
+    async def check_in(self, request: web.Request) -> web.Response:
+        """Take a batch of scans."""
+        self._check_event(request)
+        credential = bearer(request)
+        if not credential:
+            raise Refused(Reason.KEY_MISSING)
+        if not compare_digest(credential.encode(), self.secrets.scanner_key.encode()):
+            raise Refused(Reason.KEY_WRONG)
+        outcomes: list[dict[str, str]] = []
+        for scan in parse_batch(await read_json(request)):
+            refusal = await self.checkins.check_in(scan)
+            self.cells.add(f"refused.checkin.{refusal.label}" if refusal else "checkin.accepted")
+            outcome = {"nonce": scan.nonce, "outcome": "refused" if refusal else "accepted"}
+            if refusal:
+                outcome |= {"reason": refusal.label, "detail": refusal.detail}
+            outcomes.append(outcome)
+        return json_response({"outcomes": outcomes})
+
+    async def live(self, request: web.Request) -> web.Response:
+        """Return the live estimates."""
+        self._check_event(request)
+        return json_response(self.read_live())
+
+    async def beat(self, request: web.Request) -> web.Response:
+        """Take a heartbeat that did not come through the door."""
+        return self._beat_answer(self.heartbeats.beat(await self._small_body(request)))
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """Take a leave that did not come through the door."""
+        return self._beat_answer(self.heartbeats.leave(await self._small_body(request)))
+
+    async def openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
+        """Return the OpenAPI document."""
+        return json_response(DOCUMENT)
+
+    async def healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Say that the process lives."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Say whether joins would be accepted now."""
+        missing = self.is_ready()
+        return web.Response(text=(missing or "ready") + "\n", status=503 if missing else 200)
+
+    def _check_event(self, request: web.Request) -> None:
+        if request.match_info["event"] != self.event.id:
+            raise Refused(Reason.EVENT_UNKNOWN)
+
+    async def _small_body(self, request: web.Request) -> bytes:
+        body = await request.content.read(BODY_BYTES[1] + 1)
+        if not request.content.at_eof():
+            body += await request.content.read(1)
+        return body
+
+    def _beat_answer(self, reason: Reason | None) -> web.Response:
+        answer = web.Response(status=204, headers=CORS) if reason is None else problem_response(reason)
+        answer.headers["Turnout-Interval"] = str(self.interval_s)
+        return answer
+
+
+async def _send_back_to_the_door(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
+    # A connection that was handed over does not see the door again: the next one does.
+    response.force_close()
+
+
+def read_live_file(text: bytes) -> dict[str, Any]:
+    """Return the live document that the courier wrote."""
+    document = orjson.loads(text)
+    if not isinstance(document, dict):
+        raise TypeError("the live document is no object")
+    return document
