@@ -14,8 +14,10 @@ DEMO_STAMP := $(VENV)/installed-demo
 DEV_STAMP := $(VENV)/installed-dev
 LOCK_SOURCES := pyproject.toml requirements/runtime.txt requirements/build.txt
 
-# `make run EVENT=my-event.toml`: which event to run.
-EVENT ?= turnout-demo/event.toml
+# `make run EVENT=my-event.toml`: which event to run; otherwise a copy of the demo's, on a simulated clock that walks.
+DEMO_EVENT := load_tests/scenarios/wiotc2023.event.toml
+OWN_EVENT := turnout-data/event.toml
+EVENT ?= $(OWN_EVENT)
 # `make test PYTEST='-k ledger -x'`: arguments for pytest.
 PYTEST ?=
 # `make demo PYTHON=/opt/python3.13/bin/python3`: the Python to use; otherwise the first suitable one on the PATH.
@@ -42,9 +44,14 @@ demo: $(DEMO_STAMP) ## Replay the 2023 convention at 1:1000 into a certificate, 
 	$(BIN)/turnout demo
 
 .PHONY: run
-run: $(DEMO_STAMP) ## Run Turnout for one event: EVENT=my-event.toml (default: the event that `make demo` wrote)
-	@test -f '$(EVENT)' || { echo "There is no event file '$(EVENT)'. Run 'make demo' first, or name yours: make run EVENT=my-event.toml" >&2; exit 1; }
+run: $(DEMO_STAMP) $(filter $(OWN_EVENT),$(EVENT)) ## Run Turnout for one event: EVENT=my-event.toml (default: a copy of the demo's)
+	@test -f '$(EVENT)' || { echo "There is no event file '$(EVENT)'; docs/event-file.md says how to write one." >&2; exit 1; }
 	$(BIN)/turnout up '$(EVENT)'
+
+# Made once and never again: an event file that changes is another event, and its ledger refuses it.
+$(OWN_EVENT): | $(DEMO_EVENT)
+	@mkdir -p $(@D)
+	sed 's/^speed = .*/speed = 1.0/' $| > $@
 
 .PHONY: test
 test: $(DEV_STAMP) ## Run the tests: PYTEST='-k ledger -x'; with TURNOUT_REQUIRE_ALL=1 a missing program fails instead of skipping
