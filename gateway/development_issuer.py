@@ -81,7 +81,8 @@ class DevelopmentIssuer:
         path = private_key_path(directory, issuer_id)
         try:
             jwk = json.loads(path.read_bytes())
-            key, algorithm = import_key(jwk), algorithm_of(jwk)
+            algorithm = algorithm_of(jwk)  # first: it refuses symmetric keys, which importing would accept
+            key = import_key(jwk)
         except FileNotFoundError as error:
             raise DevelopmentIssuerError(
                 f"There is no private key {path.name} in {directory}. It was made with another data directory: name "

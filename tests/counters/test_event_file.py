@@ -1,8 +1,10 @@
 """The event file: the page that documents it is true, and every known mistake is named with its key and its fix."""
 
+import importlib.util
 import json
 import os
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +328,18 @@ def test_an_event_too_large_for_one_log_entry_is_refused(tmp_path: Path) -> None
     assert "more than 60000" in found
     (found,) = problems(write(tmp_path, head + sessions(1001) + tail))
     assert "session: there are 1001" in found
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tzdata") is not None, reason="the tzdata package is installed")
+def test_a_machine_without_time_zones_is_told_what_to_install(tmp_path: Path) -> None:
+    path, tzpath = write(tmp_path), zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        (found,) = problems(path)
+    finally:
+        zoneinfo.reset_tzpath(to=tzpath)
+    assert "this machine has no time zone data. Install the tzdata package." in found
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

@@ -1,0 +1,70 @@
+"""An event file with a development issuer, for tests of the gateway: real keys, real tickets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counters.event import Event
+from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
+
+EVENT_FILE = """
+[event]
+id = "expo"
+name = "Expo"
+time_zone = "Asia/Shanghai"
+late_until = 2023-11-23T00:00:00+08:00
+
+[[session]]
+number = 1
+id = "opening"
+title = "Opening"
+starts_at = 2023-11-19T09:00:00+08:00
+ends_at = 2023-11-19T10:30:00+08:00
+gates = ["hall-a"]
+
+[[session]]
+number = 2
+id = "forum"
+title = "Forum"
+starts_at = 2023-11-19T09:30:00+08:00
+ends_at = 2023-11-19T11:00:00+08:00
+gates = ["hall-b"]
+
+[[issuer]]
+id = "tickets"
+issuer = "https://tickets.example"
+audience = "expo"
+jwks = "jwks.json"
+namespace = "tickets"
+operated_by = "Ticket Shop"
+algorithms = ["ES256"]
+attributes = { country = "country", category = "category", outlet = "outlet" }
+development = true
+"""
+
+
+@pytest.fixture(scope="session")
+def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The event file of `EVENT_FILE`; the keys of its issuer are in the folder `development-issuer` beside it."""
+    path = tmp_path_factory.mktemp("event") / "expo.toml"
+    path.write_text(EVENT_FILE, encoding="utf-8")
+    load_event_creating_keys(path, path.parent / "development-issuer")
+    return path
+
+
+@pytest.fixture(scope="session")
+def event(event_file: Path) -> Event:
+    return load_event_creating_keys(event_file, event_file.parent / "development-issuer")
+
+
+@pytest.fixture(scope="session")
+def mint(event_file: Path, event: Event) -> Callable[..., str]:
+    """`mint(subject, now=…, claims=…)` gives a ticket of the event's issuer."""
+    development_issuer = DevelopmentIssuer.load(event_file.parent / "development-issuer", "tickets")
+
+    def minted(subject: str, **details: Any) -> str:
+        return development_issuer.mint(event.issuers[0], subject, **details)
+
+    return minted
