@@ -134,7 +134,9 @@ def check_sealed(tables: Mapping[str, Any], source: str) -> dict[str, Any]:
     findings = Findings()
 
     def keys_of(issuer: dict[str, Any], where: str) -> list[dict[str, str]]:
-        return _checked_keys(issuer.pop("keys", []), issuer, f"{where}.keys", findings)
+        if "keys" not in issuer:
+            return []  # already a problem
+        return _checked_keys(issuer.pop("keys"), issuer, f"{where}.keys", findings)
 
     return check(tables, source, keys_of, findings, issuer_keys=SEALED_ISSUER)
 
@@ -329,6 +331,7 @@ def _checked_keys(unchecked: list[Any], issuer: dict[str, Any], where: str, find
         return []  # already a problem, without which no key can be judged
     keys: list[dict[str, str]] = []
     seen: set[str] = set()
+    found_before = len(findings.problems)
     for number, jwk in enumerate(unchecked, 1):
         if isinstance(jwk, dict) and jwk.get("use") == "enc":
             continue  # identity providers publish encryption keys in the same set; no ticket is signed with them
@@ -342,6 +345,6 @@ def _checked_keys(unchecked: list[Any], issuer: dict[str, Any], where: str, find
             findings.add(where, meaning, f"key {number}: its {min(names & seen)} stands twice", "Remove one.")
         seen |= names
         keys.append(key)
-    if not keys and not findings.problems:
+    if not keys and len(findings.problems) == found_before:
         findings.add(where, meaning, "there is no key for signatures", "Add the issuer's public signing key.")
     return keys

@@ -277,6 +277,11 @@ def test_encryption_keys_of_a_provider_are_passed_over(tmp_path: Path) -> None:
     assert "there is no key for signatures" in found
 
 
+def test_an_empty_key_set_is_named_beside_other_problems(tmp_path: Path) -> None:
+    found = problems(write(tmp_path, GOOD.replace('"views"', '"veiws"'), keys=[]))
+    assert [line.split(" ", 1)[0] for line in found] == ["counting.rules", "issuer[1].jwks"]
+
+
 def test_an_unreadable_key_set_is_one_problem(tmp_path: Path) -> None:
     path = write(tmp_path)
     (tmp_path / "jwks.json").write_text("{")
