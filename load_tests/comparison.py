@@ -1,0 +1,116 @@
+"""Certificate against ground truth: every exact number, to the last person.
+
+A suppressed cell passes if the truth is in the range that is suppressed; a cell that is missing although somebody was
+there fails, and so does a cell twice, or one that the truth does not know.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from load_tests.ground_truth import CHANNELS, Recount, Scope, Truth
+from load_tests.scenario import Programme
+
+SUPPRESS_BELOW: Final = 10
+"""Cells of fewer people than this are not published (DESIGN.md §6)."""
+
+CHANNEL_RULES: Final = ("daily-attendance-sum", "session-attendance-sum", "peak-concurrent-attendees")
+"""Printed for both channels together and for each."""
+TIME_RULES: Final = ("average-minute-audience", "hours-viewed")
+"""Printed for online only."""
+PLAIN_RULES: Final = (
+    "unique-attendees",
+    "unique-attendees-onsite",
+    "unique-attendees-online",
+    "unique-attendees-both",
+    "views",
+)
+NOT_PER: Final[Mapping[str, str]] = {"daily-attendance-sum": "day", "session-attendance-sum": "session"}
+"""There the sum has one term, which unique-attendees prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One number of the certificate beside the truth."""
+
+    rule: str
+    scope: Scope
+    certified: int | float | None  # None = suppressed, or missing
+    truth: Truth
+    suppressed: bool
+    problem: str  # "" if it is as it should be
+
+    def __str__(self) -> str:
+        scope = " ".join(f"{key}={value}" for key, value in sorted(self.scope.items())) or "whole event"
+        return f"{self.rule} [{scope}]: {self.problem or self.certified}"
+
+
+def cells(programme: Programme, countries: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield every (rule, scope) that a certificate of this event prints."""
+    scopes: list[dict[str, str]] = [{}]
+    scopes += [{"session": session.id} for session in programme.sessions]
+    scopes += [{"day": day} for day in programme.days]
+    scopes += [{"country": country} for country in countries]
+    for scope in scopes:
+        for rule in PLAIN_RULES:
+            yield rule, scope
+        for rule in CHANNEL_RULES:
+            if NOT_PER.get(rule) not in scope:
+                yield rule, scope
+                for channel in CHANNELS:
+                    yield rule, scope | {"channel": channel}
+        for rule in TIME_RULES:
+            yield rule, scope | {"channel": "online"}
+
+
+def _key(rule: str, scope: Scope) -> tuple[str, frozenset[tuple[str, str]]]:
+    return rule, frozenset(scope.items())
+
+
+def compare(certificate: Mapping[str, Any], recount: Recount, programme: Programme) -> list[Compared]:
+    """Compare every exact number of a certificate with the truth, and look for those that are missing."""
+    compared: list[Compared] = []
+    seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    for number in certificate["numbers"]:
+        if number["kind"] != "exact":
+            continue
+        key = _key(number["rule"], number["scope"])
+        line = _compare(number, recount)
+        if key in seen:
+            line = Compared(line.rule, line.scope, line.certified, line.truth, line.suppressed, "printed twice")
+        seen.add(key)
+        compared.append(line)
+    for rule, scope in cells(programme, recount.countries()):
+        truth = recount.value(rule, scope)
+        if truth.value and _key(rule, scope) not in seen:
+            problem = f"missing, the truth is {truth.value}"
+            compared.append(Compared(rule, scope, None, truth, suppressed=False, problem=problem))
+    return compared
+
+
+def _compare(number: Mapping[str, Any], recount: Recount) -> Compared:
+    rule, scope, value = number["rule"], number["scope"], number["value"]
+    suppressed = bool(number.get("suppressed", False))
+    try:
+        truth = recount.value(rule, scope)
+    except KeyError as unknown:
+        return Compared(rule, scope, value, Truth(0), suppressed, f"the truth knows no {unknown}")
+    return Compared(rule, scope, value, truth, suppressed, _problem(number, recount, truth))
+
+
+def _problem(number: Mapping[str, Any], recount: Recount, truth: Truth) -> str:
+    rule, scope, value = number["rule"], number["scope"], number["value"]
+    if number.get("suppressed", False):
+        hidden = recount.value("unique-attendees-online", _people_scope(scope)) if rule in TIME_RULES else truth
+        if value is not None:
+            return "suppressed and printed all the same"
+        return "" if 0 < hidden.value < SUPPRESS_BELOW else f"suppressed, but the truth is {truth.value}"
+    if value != truth.value:
+        return f"{value}, but the truth is {truth.value}"
+    if truth.at and number.get("at") != truth.at:
+        return f"at {number.get('at')}, but the truth is at {truth.at}"
+    return ""
+
+
+def _people_scope(scope: Scope) -> dict[str, str]:
+    return {key: value for key, value in scope.items() if key != "channel"}

@@ -1,0 +1,277 @@
+"""The ground truth: what really happened, recounted from what was acknowledged, with nothing of Turnout's in it.
+
+A heartbeat is in it when its 204 came back, a view when its 201 did, a scan when its outcome was `accepted`. The
+recount knows people by their index in the plan and minutes by their number since 1970; every rule of the certificate is
+written down here a second time, from the words of docs and standards and not from the code in `counters`, over plain
+sorted arrays of (person, minute) instead of bitmaps. Where certificate and truth differ, one of the two is wrong.
+
+A presence key is `person << 32 | minute`. Sorted keys make "there a minute ago" a look at the neighbour on the left.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from load_tests.audience import Person
+from load_tests.scenario import Programme
+
+MINUTE_S: Final = 60
+PERSON_SHIFT: Final = 32
+"""Minutes since 1970 need 25 bits until 2033 and 26 for a long time after."""
+
+Keys = npt.NDArray[np.int64]
+Scope = Mapping[str, str]
+
+CHANNELS: Final = ("online", "onsite")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The true value of one rule in one scope."""
+
+    value: int | float
+    at: str = ""  # window of a peak, ISO; empty for every other rule
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedScan:
+    """A scan whose outcome was `accepted`, in the order of the answers."""
+
+    person: int
+    session: int
+    gate: str
+    nonce: str
+    direction: str
+    scanned_at: int  # unix s
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """What the gateway said yes to. The replay is its one writer."""
+
+    beats: list[tuple[int, Keys, Keys]] = field(default_factory=list)  # unix s, persons, sessions; no pauses
+    views: list[tuple[int, int, int]] = field(default_factory=list)  # unix s, person, session
+    scans: list[AcceptedScan] = field(default_factory=list)
+
+    def beat(self, at: int, persons: Collection[int], sessions: Collection[int]) -> None:
+        """Note the playing and background heartbeats of one step that were answered 204."""
+        self.beats.append(
+            (at, np.fromiter(persons, np.int64, len(persons)), np.fromiter(sessions, np.int64, len(sessions)))
+        )
+
+    def watching(self, since: int, until: int) -> int:
+        """Return how many people sent a heartbeat in [since, until], staff included: what the live view estimates."""
+        recent = [persons for at, persons, _ in self.beats[-10:] if since <= at <= until]
+        return len(np.unique(np.concatenate(recent))) if recent else 0
+
+
+def onsite_minutes(scans: Collection[AcceptedScan], programme: Programme) -> list[tuple[int, int, int]]:
+    """Return (person, session, minute) of everybody on site.
+
+    A scan is known by gate and nonce; the first answer counts. Presence runs from the minute of the in-scan to that of
+    the out-scan, at most to the last scheduled minute. A scan that has no partner counts for its own minute.
+    """
+    last_minute = {session.number: (session.ends_at - 1) // MINUTE_S for session in programme.sessions}
+    once: dict[tuple[str, str], AcceptedScan] = {}
+    for scan in scans:
+        once.setdefault((scan.gate, scan.nonce), scan)
+    visits: dict[tuple[int, int], list[AcceptedScan]] = {}
+    for scan in sorted(once.values(), key=lambda scan: scan.scanned_at):
+        visits.setdefault((scan.person, scan.session), []).append(scan)
+    present: list[tuple[int, int, int]] = []
+    for (person, session), passed in visits.items():
+        entered: int | None = None
+        for scan in passed:
+            minute = scan.scanned_at // MINUTE_S
+            minutes = range(minute, minute + 1)
+            if scan.direction == "in":
+                entered = minute
+            elif entered is not None:
+                minutes = range(entered, min(minute, last_minute[session]) + 1)
+                entered = None
+            present.extend((person, session, each) for each in minutes)
+    return present
+
+
+def _seconds(keys: Keys, minutes: Keys, interval_s: int) -> Fraction:
+    """Return the person-time in the given minutes: 60 s each, less 60 − I/2 for everyone who has just arrived."""
+    before = np.empty_like(keys)
+    before[:1], before[1:] = -1, keys[:-1]
+    counted = np.isin(keys & ((1 << PERSON_SHIFT) - 1), minutes)
+    arrived = int(np.count_nonzero(counted & (before != keys - 1)))
+    return MINUTE_S * int(np.count_nonzero(counted)) - (MINUTE_S - Fraction(interval_s, 2)) * arrived
+
+
+@dataclass(frozen=True, slots=True)
+class _Presence:
+    """(person, session, minute) triples of one channel, each once, without people who are not counted."""
+
+    person: Keys
+    session: Keys
+    minute: Keys
+
+    @classmethod
+    def of(cls, person: Keys, session: Keys, minute: Keys, counted: npt.NDArray[np.bool_]) -> "_Presence":
+        triples = np.unique(np.stack([person, session, minute])[:, counted[person]], axis=1) if person.size else None
+        if triples is None:
+            return cls(person, session, minute)
+        return cls(triples[0], triples[1], triples[2])
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "_Presence":
+        return _Presence(self.person[rows], self.session[rows], self.minute[rows])
+
+    def plus(self, other: "_Presence") -> "_Presence":
+        return _Presence(
+            np.concatenate([self.person, other.person]),
+            np.concatenate([self.session, other.session]),
+            np.concatenate([self.minute, other.minute]),
+        )
+
+    def people(self) -> Keys:
+        return np.unique(self.person)
+
+    def keys(self) -> Keys:
+        return np.unique(self.person << PERSON_SHIFT | self.minute)
+
+
+class Recount:
+    """Every number of a certificate, counted again."""
+
+    def __init__(self, acknowledged: Acknowledged, people: Collection[Person], programme: Programme) -> None:
+        self._programme = programme
+        self._number = {session.id: session.number for session in programme.sessions}
+        self._countries = np.array([person.country or "unknown" for person in people])
+        self._counted = np.array([person.category not in programme.excluded for person in people])
+        self._day_index = {day: index for index, day in enumerate(self._days(acknowledged))}
+        self._online = self._online_presence(acknowledged)
+        self._onsite = self._onsite_presence(acknowledged)
+        rows = [(self._day_index[programme.day(at)], person, session) for at, person, session in acknowledged.views
+                if self._counted[person]]  # fmt: skip
+        self._views = np.array(rows, np.int64).reshape(-1, 3)
+        self._cut = cache(self._cut_presence)  # the same scope is asked for under every rule
+
+    def value(self, rule: str, scope: Scope) -> Truth:
+        """Return the true value of a rule in a scope. Raises KeyError for a rule or a session that is not known."""
+        counters = {
+            "unique-attendees": self._unique,
+            "unique-attendees-online": self._unique,
+            "unique-attendees-onsite": self._unique,
+            "unique-attendees-both": self._unique,
+            "daily-attendance-sum": self._daily_sum,
+            "session-attendance-sum": self._session_sum,
+            "views": self._view_count,
+            "peak-concurrent-attendees": self._peak,
+            "average-minute-audience": self._person_time,
+            "hours-viewed": self._person_time,
+        }
+        return counters[rule](rule, scope)
+
+    def countries(self) -> list[str]:
+        """Return the countries of everybody who was present, "unknown" among them."""
+        present = np.union1d(self._online.people(), self._onsite.people())
+        return sorted(set(self._countries[present].tolist()))
+
+    # What happened, as arrays.
+
+    def _days(self, acknowledged: Acknowledged) -> list[str]:
+        times = {at for at, _, _ in acknowledged.beats} | {at for at, _, _ in acknowledged.views}
+        times |= {scan.scanned_at for scan in acknowledged.scans}
+        return sorted({self._programme.day(at) for at in times})
+
+    def _online_presence(self, acknowledged: Acknowledged) -> _Presence:
+        if not acknowledged.beats:
+            empty = np.empty(0, np.int64)
+            return _Presence(empty, empty, empty)
+        person = np.concatenate([persons for _, persons, _ in acknowledged.beats])
+        session = np.concatenate([sessions for _, _, sessions in acknowledged.beats])
+        minute = np.concatenate([np.full(len(persons), at // MINUTE_S) for at, persons, _ in acknowledged.beats])
+        return _Presence.of(person, session, minute, self._counted)
+
+    def _onsite_presence(self, acknowledged: Acknowledged) -> _Presence:
+        rows = np.array(onsite_minutes(acknowledged.scans, self._programme), np.int64).reshape(-1, 3)
+        return _Presence.of(rows[:, 0], rows[:, 1], rows[:, 2], self._counted)
+
+    def _cut_presence(self, channel: str, session: str, day: str, country: str) -> _Presence:
+        """Return the presence in a scope; "" leaves a key of the scope open."""
+        if channel == "any":
+            return self._cut("online", session, day, country).plus(self._cut("onsite", session, day, country))
+        presence = self._online if channel == "online" else self._onsite
+        if session:
+            presence = presence.where(presence.session == self._number[session])
+        if day:
+            minutes = np.unique(presence.minute)
+            on_day = [minute for minute in minutes.tolist() if self._programme.day(minute * MINUTE_S) == day]
+            presence = presence.where(np.isin(presence.minute, np.array(on_day, np.int64)))
+        if country:
+            presence = presence.where(self._countries[presence.person] == country)
+        return presence
+
+    def _present(self, scope: Scope, channel: str = "") -> _Presence:
+        known = {"session", "day", "country", "channel"}
+        if not known.issuperset(scope):
+            raise KeyError(f"scope {dict(scope)}")
+        where = channel or scope.get("channel", "any")
+        return self._cut(where, scope.get("session", ""), scope.get("day", ""), scope.get("country", ""))
+
+    # The rules.
+
+    def _unique(self, rule: str, scope: Scope) -> Truth:
+        online, onsite = (self._present(scope, channel).people() for channel in CHANNELS)
+        people = {
+            "unique-attendees": np.union1d(online, onsite),
+            "unique-attendees-online": online,
+            "unique-attendees-onsite": onsite,
+            "unique-attendees-both": np.intersect1d(online, onsite),
+        }[rule]
+        return Truth(len(people))
+
+    def _daily_sum(self, _rule: str, scope: Scope) -> Truth:
+        present = self._present(scope)
+        minutes, inverse = np.unique(present.minute, return_inverse=True)
+        days = [self._day_index[self._programme.day(minute * MINUTE_S)] for minute in minutes.tolist()]
+        day = np.array(days, np.int64)[inverse.reshape(-1)]
+        return Truth(len(np.unique(present.person << PERSON_SHIFT | day)))
+
+    def _session_sum(self, _rule: str, scope: Scope) -> Truth:
+        present = self._present(scope)
+        return Truth(len(np.unique(present.person << PERSON_SHIFT | present.session)))
+
+    def _view_count(self, _rule: str, scope: Scope) -> Truth:
+        day, person, session = self._views[:, 0], self._views[:, 1], self._views[:, 2]
+        rows = np.ones(len(self._views), np.bool_)
+        if "session" in scope:
+            rows &= session == self._number[scope["session"]]
+        if "day" in scope:
+            rows &= day == self._day_index.get(scope["day"], -1)
+        if "country" in scope:
+            rows &= self._countries[person] == scope["country"]
+        return Truth(int(np.count_nonzero(rows)))
+
+    def _peak(self, _rule: str, scope: Scope) -> Truth:
+        minutes, counts = np.unique(self._present(scope).keys() & ((1 << PERSON_SHIFT) - 1), return_counts=True)
+        if not len(minutes):
+            return Truth(0)
+        highest = int(np.argmax(counts))  # the first of several
+        return Truth(int(counts[highest]), self._programme.iso(int(minutes[highest]) * MINUTE_S))
+
+    def _person_time(self, rule: str, scope: Scope) -> Truth:
+        minutes = np.array(sorted(self._scheduled(scope)), np.int64)
+        seconds = _seconds(self._present(scope, "online").keys(), minutes, self._programme.interval_s)
+        if rule == "hours-viewed":
+            return Truth(float(round(seconds / 3600, 6)))
+        return Truth(float(round(seconds / (MINUTE_S * len(minutes)), 6)))
+
+    def _scheduled(self, scope: Scope) -> set[int]:
+        """Return the scheduled minutes of the scope: of its session or of every session, on its day if it has one."""
+        minutes: set[int] = set()
+        for session in self._programme.sessions:
+            if scope.get("session", session.id) == session.id:
+                minutes.update(range(session.starts_at // MINUTE_S, (session.ends_at - 1) // MINUTE_S + 1))
+        if "day" in scope:
+            minutes = {minute for minute in minutes if self._programme.day(minute * MINUTE_S) == scope["day"]}
+        return minutes
