@@ -1,0 +1,355 @@
+"""Live counts: sketches go to Redis, live estimates come back. The only module that speaks Redis.
+
+Keys; what stands in braces decides the slot in a Redis Cluster, so every command here stays within one slot:
+
+    turnout:{<event>:<session>}:b:<bucket, unix s>:attendees   one 10 s bucket, expires after 15 minutes
+    turnout:{<event>:<session>}:b:<bucket, unix s>:views
+    turnout:{<event>:<session>:<shard>}:d:<day>:attendees      the day's uniques: 4 shards a session, 16 for the event
+    turnout:{<same>}:tmp:<incarnation>:<rest of the key>       a sketch on its way, expires after 20 seconds
+
+Session number 0 is the whole event. Every value is a dense HyperLogLog (counters.hyperloglog).
+
+A sketch is merged by SET of the temporary key, PFMERGE into the key, EXPIRE. Merging twice, late or in another order
+gives the same result, so a pipeline that failed half-way is simply sent again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self, cast
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from counters import hyperloglog
+from counters.event import Event
+from counters.hyperloglog import Registers
+from counters.live_counts import WHOLE_EVENT, Announcements, LiveCounts, LiveRow, live_buckets, seen_within_s
+from counters.uniques import EVENT_SHARDS, SESSION_SHARDS
+
+TIMEOUT_S: Final = 1.0
+"""Live numbers are made every second: an answer that takes longer has been overtaken."""
+BUCKET_TTL_S: Final = 15 * 60
+"""Real seconds. Far more than any interval needs; charts of the last minutes can still be drawn after a restart."""
+UNIQUES_TTL_S: Final = 7 * 24 * 3600
+"""Real seconds. A day's uniques stay for the rest of the event."""
+KEEP_S: Final = 120.0
+"""How long a sketch is kept after it was last handed in, to be sent again to a Redis that comes back empty."""
+TEMPORARY_TTL_S: Final = 20
+"""Longer than any pipeline that is still going to be waited for; short, because each takes 12 KB of Redis' memory."""
+CHUNK_SKETCHES: Final = 64
+"""Sketches in one pipeline: 0.8 MB, some 5 ms of Redis' time, so that nobody else waits long."""
+
+Sketch = Literal["attendees", "views"]
+Command = tuple[str | bytes | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The reply to a command that Redis refused: its error text."""
+
+    text: str
+
+
+class LiveUnavailableError(Exception):
+    """The live Redis did not do what it was asked; the text says why."""
+
+
+class RegistryUnavailableError(Exception):
+    """The seat registry did not do what it was asked; the text says why. Joins go on without it."""
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+def bucket_key(event: str, session: int, bucket: int, sketch: Sketch) -> str:
+    """Return the key of one 10 s bucket; `bucket` is its start in unix seconds."""
+    return f"turnout:{{{event}:{session}}}:b:{bucket}:{sketch}"
+
+
+def uniques_key(event: str, session: int, shard: int, day: str) -> str:
+    """Return the key of one shard of a day's unique attendees."""
+    return f"turnout:{{{event}:{session}:{shard}}}:d:{day}:attendees"
+
+
+def shards_of(session: int) -> int:
+    """Return how many shards a session's uniques have (session 0: the event's)."""
+    return EVENT_SHARDS if session == WHOLE_EVENT else SESSION_SHARDS
+
+
+def _temporary_key(key: str, incarnation: str) -> str:
+    # A name for each key: after a time-out two connections of ours may be at work, and must not share one.
+    tag, _, rest = key.partition("}")
+    return f"{tag}}}:tmp:{incarnation}{rest}"
+
+
+# --- The connection ---------------------------------------------------------------------------------------------------
+
+
+class RedisLink:
+    """One Redis and our connections to it. It sends pipelines, and turns every failure into one exception."""
+
+    def __init__(self, url: str, timeout_s: float, unavailable: type[Exception]) -> None:
+        """Prepare a link; it connects when first used, and again by itself.
+
+        Args:
+            url: redis://, rediss:// or unix://.
+            timeout_s: for one pipeline, connecting included.
+            unavailable: what a failure is raised as.
+
+        Raises:
+            ValueError: the URL is none of these.
+        """
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # One more try at once: a pooled connection may have died with the previous server.
+            retry=Retry(NoBackoff(), 1),
+        )
+        # Replies are read as Redis sent them.
+        self._client.response_callbacks.clear()
+        self._timeout_s = timeout_s
+        self._unavailable = unavailable
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one pipeline; return their replies, a `Refusal` where Redis refused one.
+
+        Raises:
+            the `unavailable` exception: Redis cannot be reached or does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s), self._client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies = await pipeline.execute(raise_on_error=False)
+        except TimeoutError as error:
+            raise self._unavailable(f"Redis does not answer within {self._timeout_s:g} s") from error
+        except (RedisError, OSError) as error:
+            raise self._unavailable(f"Redis: {error}") from error
+        return [Refusal(str(reply)) if isinstance(reply, ResponseError) else reply for reply in replies]
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one pipeline and return their replies.
+
+        Raises:
+            the `unavailable` exception: as `run`, or Redis refused any of them.
+        """
+        replies = await self.run(commands)
+        for reply in replies:
+            if isinstance(reply, Refusal):
+                raise self._unavailable(f"Redis: {reply.text}")
+        return replies
+
+    async def server_facts(self) -> "ServerFacts":
+        """Return which server answers.
+
+        Raises:
+            the `unavailable` exception.
+        """
+        (info,) = await self.send([("INFO", "server")])
+        lines = (line.partition(":") for line in cast("bytes", info).decode(errors="replace").splitlines())
+        facts = {name: value for name, _, value in lines}
+        if "valkey_version" in facts:  # its redis_version is the one it is compatible with
+            return ServerFacts("Valkey", facts["valkey_version"], facts.get("run_id", ""))
+        return ServerFacts("Redis", facts.get("redis_version", "unknown"), facts.get("run_id", ""))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """Which server was found."""
+
+    product: str  # "Redis" or "Valkey"
+    version: str
+    run_id: str  # changes with every start
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version}"
+
+
+async def server_facts(url: str, timeout_s: float = TIMEOUT_S) -> ServerFacts:
+    """Return which server is behind a URL.
+
+    Raises:
+        LiveUnavailableError: nobody answers there.
+    """
+    link = RedisLink(url, timeout_s, LiveUnavailableError)
+    try:
+        return await link.server_facts()
+    finally:
+        await link.close()
+
+
+# --- Sketches out -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A sketch as it is in Redis, or should be. Owned by its SketchStore."""
+
+    registers: Registers
+    ttl_s: int
+    until: float  # on the store's clock
+    pending: bool  # not known to be in the present Redis
+
+
+class SketchStore:
+    """Merges sketches into Redis. It owns what it sent lately, and sends it again when the server is another one."""
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Prepare a store; `timeout_s` is for one pipeline of 64 sketches.
+
+        Raises:
+            ValueError: not a redis://, rediss:// or unix:// URL.
+        """
+        self._link = RedisLink(url, timeout_s, LiveUnavailableError)
+        self._monotonic = monotonic
+        self._kept: dict[str, _Kept] = {}
+        self._run_id = ""
+        self._lock = asyncio.Lock()
+
+    async def merge(
+        self, batch: Mapping[str, Registers | bytes], ttl_s: int, incarnation: str, keep_s: float = KEEP_S
+    ) -> int:
+        """Merge sketches into their keys, and whatever earlier calls could not; return how many were sent.
+
+        Sketches that hold nothing new are not sent. An empty batch is worth a call each second: it notices a Redis
+        that has been replaced (one `INFO server`), and sends again what was handed in within the last `keep_s`.
+
+        Args:
+            batch: key → registers, or the bytes of a Redis key. They are copied.
+            ttl_s: how long Redis keeps these keys after the last change, in seconds.
+            incarnation: names the sender in temporary keys.
+            keep_s: how long to remember these sketches. For those that grow all day, the rest of the day.
+
+        Raises:
+            LiveUnavailableError: something was not stored; it is remembered and sent with the next call.
+            SketchError: a value is no sketch; nothing of the batch was taken in.
+        """
+        async with self._lock:
+            self._take_in(batch, ttl_s, self._monotonic() + keep_s)
+            await self._notice_another_server()
+            pending = [key for key, kept in self._kept.items() if kept.pending]
+            refused: list[Refusal] = []
+            for start in range(0, len(pending), CHUNK_SKETCHES):
+                refused += await self._send(pending[start : start + CHUNK_SKETCHES], incarnation)
+            if refused:
+                raise LiveUnavailableError(
+                    f"Redis refused {len(refused)} of {len(pending)} sketches: {refused[0].text}"
+                )
+            return len(pending)
+
+    async def server_facts(self) -> ServerFacts:
+        """Return which server answers.
+
+        Raises:
+            LiveUnavailableError: none does.
+        """
+        return await self._link.server_facts()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._link.close()
+
+    def _take_in(self, batch: Mapping[str, Registers | bytes], ttl_s: int, until: float) -> None:
+        now = self._monotonic()
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.until >= now}
+        unions = {}
+        for key, sketch in batch.items():
+            registers = hyperloglog.from_redis(sketch) if isinstance(sketch, bytes) else sketch
+            known = self._kept.get(key)
+            unions[key] = hyperloglog.merge([registers] if known is None else [known.registers, registers])
+        for key, union in unions.items():
+            known = self._kept.get(key)
+            if known is None:
+                self._kept[key] = _Kept(union, ttl_s, until, pending=bool(union.any()))
+            else:
+                known.pending |= not (union == known.registers).all()
+                known.registers, known.ttl_s, known.until = union, ttl_s, max(until, known.until)
+
+    async def _notice_another_server(self) -> None:
+        run_id = (await self._link.server_facts()).run_id
+        if run_id != self._run_id:
+            for kept in self._kept.values():
+                kept.pending = bool(kept.registers.any())
+            self._run_id = run_id
+
+    async def _send(self, keys: Sequence[str], incarnation: str) -> list[Refusal]:
+        commands: list[Command] = []
+        for key in keys:
+            temporary = _temporary_key(key, incarnation)
+            dense = hyperloglog.to_dense(self._kept[key].registers)
+            commands += [
+                ("SET", temporary, dense, "EX", TEMPORARY_TTL_S),
+                ("PFMERGE", key, temporary),
+                ("EXPIRE", key, self._kept[key].ttl_s),
+            ]
+        replies = await self._link.run(commands)
+        refused = []
+        for key, *of_key in zip(keys, replies[0::3], replies[1::3], replies[2::3], strict=True):
+            errors = [reply for reply in of_key if isinstance(reply, Refusal)]
+            refused += errors[:1]
+            self._kept[key].pending = bool(errors)
+        return refused
+
+
+# --- Live counts in ---------------------------------------------------------------------------------------------------
+
+
+class LivePoller:
+    """Reads live counts from Redis. It owns the last answer, which it keeps giving, marked, while Redis is away."""
+
+    def __init__(self, url: str, event: Event, timeout_s: float = TIMEOUT_S) -> None:
+        """Prepare a poller for all sessions of `event`.
+
+        Raises:
+            ValueError: not a redis://, rediss:// or unix:// URL.
+        """
+        self._link = RedisLink(url, timeout_s, LiveUnavailableError)
+        self._event = event
+        self._sessions = (WHOLE_EVENT, *(session.number for session in event.sessions))
+        self.announcements = Announcements(event.interval_s)
+        self.last = LiveCounts(None, "", seen_within_s(event.interval_s), (), "not polled yet")
+
+    async def poll(self, now_unix: float) -> LiveCounts:
+        """Return the counts at `now_unix` (the event's clock), or the last ones with the failure that keeps them."""
+        interval_s = self.announcements.longest_s(now_unix)
+        day = self._event.day(now_unix)
+        try:
+            replies = iter(await self._link.send(self._questions(live_buckets(now_unix, interval_s), day)))
+        except LiveUnavailableError as unavailable:
+            self.last = replace(self.last, failure=str(unavailable))
+            return self.last
+        rows = tuple(
+            LiveRow(session, next(replies), next(replies), tuple(next(replies) for _ in range(shards_of(session))))
+            for session in self._sessions
+        )
+        self.last = LiveCounts(now_unix, day, seen_within_s(interval_s), rows)
+        return self.last
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _questions(self, buckets: Sequence[int], day: str) -> list[Command]:
+        event, questions = self._event.id, list[Command]()
+        sketches: tuple[Sketch, ...] = ("attendees", "views")
+        for session in self._sessions:
+            for sketch in sketches:
+                questions.append(("PFCOUNT", *(bucket_key(event, session, bucket, sketch) for bucket in buckets)))
+            for shard in range(shards_of(session)):
+                questions.append(("PFCOUNT", uniques_key(event, session, shard, day)))
+        return questions

@@ -1,0 +1,207 @@
+"""The seat registry: one seat a pseudonym, whoever asks first, on a real Redis."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counters.live import RegistryUnavailableError
+from counters.registry import BUCKETS, HIGHEST_SEAT, SeatRegistry, scan_key, seat_key
+from deploy.embedded_redis import EmbeddedRedis, Role
+
+StartRedis = Callable[[Role], EmbeddedRedis]
+SOMEBODY = bytes(range(16))
+
+
+def with_registry(url: str, test: Callable[[SeatRegistry], Awaitable[None]], event: str) -> None:
+    """Run a test with one SeatRegistry, and close it."""
+
+    async def run() -> None:
+        async with SeatRegistry(url, event) as registry:
+            await test(registry)
+
+    asyncio.run(run())
+
+
+def test_a_pseudonyms_key_is_named_by_its_last_18_bits() -> None:
+    assert seat_key("wiotc2023", SOMEBODY) == "turnout:{wiotc2023:seat:30e0d}"  # 0d 0e 0f little-endian, modulo 2^18
+    assert seat_key("e", bytes(13) + b"\xff\xff\xff") == f"turnout:{{e:seat:{BUCKETS - 1:05x}}}"
+
+
+def test_nobody_has_a_seat_until_one_is_claimed_and_then_it_stays(redis_url: str) -> None:
+    async def test(registry: SeatRegistry) -> None:
+        assert await registry.get(SOMEBODY) is None
+        assert await registry.claim(SOMEBODY, 65_537) == 65_537
+        assert await registry.claim(SOMEBODY, 99) == 65_537
+        assert await registry.get(SOMEBODY) == 65_537
+        assert await registry.claim(bytes(16), HIGHEST_SEAT) == HIGHEST_SEAT
+
+    with_registry(redis_url, test, "claimed")
+
+
+def test_events_do_not_share_seats(redis_url: str) -> None:
+    async def run() -> None:
+        async with SeatRegistry(redis_url, "first") as first, SeatRegistry(redis_url, "second") as second:
+            assert await first.claim(SOMEBODY, 1) == 1
+            assert await second.claim(SOMEBODY, 2) == 2
+
+    asyncio.run(run())
+
+
+def test_two_clients_that_claim_at_the_same_time_agree_on_every_seat(redis_url: str) -> None:
+    rng = random.Random(7)
+    pseudonyms = [rng.randbytes(16) for _ in range(1_000)]
+
+    async def run() -> None:
+        async with SeatRegistry(redis_url, "race") as left, SeatRegistry(redis_url, "race") as right:
+            claims = [
+                asyncio.gather(*(registry.claim(pseudonym, seat) for seat, pseudonym in enumerate(pseudonyms, first)))
+                for registry, first in ((left, 1), (right, 100_001))
+            ]
+            from_left, from_right = await asyncio.gather(*claims)
+            assert from_left == from_right
+            assert len(set(from_left)) == len(pseudonyms)
+            assert from_left == await asyncio.gather(*map(right.get, pseudonyms))
+
+    asyncio.run(run())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 2**32 - 1)), max_size=20))
+@settings(max_examples=20, deadline=None)
+def test_the_first_claim_wins_as_in_a_dictionary(redis_url: str, claims: list[tuple[int, int]]) -> None:
+    seats: dict[int, int] = {}
+
+    async def test(registry: SeatRegistry) -> None:
+        for who, seat in claims:
+            assert await registry.claim(bytes((who,)) * 16, seat) == seats.setdefault(who, seat)
+
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    with_registry(redis_url, test, "dictionary")
+
+
+def test_a_bucket_of_forty_million_attendees_size_is_still_a_listpack(redis_url: str) -> None:
+    rng = random.Random(3)
+    bucket = b"\x01\x02\x03"
+
+    async def test(registry: SeatRegistry) -> None:
+        await asyncio.gather(*(registry.claim(rng.randbytes(13) + bucket, 2**31 + n) for n in range(400)))
+
+    with redis.Redis.from_url(redis_url) as client:
+        with_registry(redis_url, test, "listpack")
+        key = seat_key("listpack", bytes(13) + bucket)
+        assert client.hlen(key) == 400
+        assert client.object("encoding", key) == b"listpack"
+
+
+def test_a_scan_is_remembered_with_its_first_outcome_by_gate_and_nonce(redis_url: str) -> None:
+    async def test(registry: SeatRegistry) -> None:
+        assert await registry.remember_scan("hall-a", "n1", "accepted") is None
+        assert await registry.remember_scan("hall-a", "n1", "refused") == "accepted"
+        assert await registry.remember_scan("hall-b", "n1", "ticket_expired") is None
+        assert await registry.remember_scan("hall-", "an1", "other") is None
+        assert await registry.remember_scan("}\r\n\0{", "會議 ✓", "ja ✓") is None
+        assert await registry.remember_scan("}\r\n\0{", "會議 ✓", "") == "ja ✓"
+
+    with_registry(redis_url, test, "scans")
+    with redis.Redis.from_url(redis_url) as client:
+        assert 0 < int(str(client.ttl(scan_key("scans", "hall-a", "n1")))) <= 7 * 24 * 3600
+
+
+def test_a_caller_that_gives_up_does_not_disturb_the_others(redis_url: str) -> None:
+    async def test(registry: SeatRegistry) -> None:
+        impatient = asyncio.create_task(registry.claim(bytes(16), 1))
+        others = [asyncio.create_task(registry.claim(bytes((n,)) * 16, n)) for n in range(2, 20)]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        assert await asyncio.gather(*others) == list(range(2, 20))
+
+    with_registry(redis_url, test, "impatient")
+
+
+def test_without_a_server_everybody_who_waits_is_told_at_once(start_redis: StartRedis) -> None:
+    server = start_redis(Role.REGISTRY)
+
+    async def test(registry: SeatRegistry) -> None:
+        assert await registry.claim(SOMEBODY, 5) == 5
+        server.stop()
+        answers = await asyncio.gather(*(registry.get(bytes((n,)) * 16) for n in range(200)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {RegistryUnavailableError}
+        server.start()
+        assert await registry.get(SOMEBODY) == 5  # by itself, and from the append-only file
+
+    with_registry(server.url, test, "away")
+
+
+def test_a_frozen_server_is_given_up_within_a_quarter_of_a_second(start_redis: StartRedis) -> None:
+    server = start_redis(Role.REGISTRY)
+
+    async def test(registry: SeatRegistry) -> None:
+        assert await registry.claim(SOMEBODY, 5) == 5
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = asyncio.get_running_loop().time()
+            with pytest.raises(RegistryUnavailableError, match=r"within 0\.25 s"):
+                await registry.claim(bytes(16), 6)
+            assert asyncio.get_running_loop().time() - begun < 0.5  # 0.25 s, and a busy machine
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await registry.get(SOMEBODY) == 5  # its own answer, not one that was still under way
+        assert await registry.claim(bytes(16), 7) in {
+            6,
+            7,
+        }  # the claim given up may have arrived: claiming is idempotent
+
+    with_registry(server.url, test, "frozen")
+
+
+def test_a_bucket_that_is_no_hash_fails_only_who_asks_for_it(redis_url: str) -> None:
+    other = bytes((7,)) * 16
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(seat_key("spoilt", SOMEBODY), "junk")
+
+    async def test(registry: SeatRegistry) -> None:
+        spoilt, sound = await asyncio.gather(
+            registry.claim(SOMEBODY, 1), registry.claim(other, 2), return_exceptions=True
+        )
+        assert isinstance(spoilt, RegistryUnavailableError)
+        assert "WRONGTYPE" in str(spoilt)
+        assert sound == 2
+
+    with_registry(redis_url, test, "spoilt")
+
+
+@pytest.mark.parametrize("held", ["", "0", "-1", "4294967296", "seat", "٣"])
+def test_what_is_no_seat_is_not_given_out(redis_url: str, held: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(seat_key("junk", SOMEBODY), SOMEBODY, held)
+
+    async def test(registry: SeatRegistry) -> None:
+        with pytest.raises(RegistryUnavailableError, match="no seat"):
+            await registry.get(SOMEBODY)
+
+    with_registry(redis_url, test, "junk")
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_closing_tells_those_who_still_wait_and_those_who_come_later(redis_url: str, steps: int) -> None:
+    async def run() -> None:
+        registry = SeatRegistry(redis_url, f"closed-{steps}")
+        waiting = [asyncio.create_task(registry.claim(bytes((n,)) * 16, n + 1)) for n in range(5)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await registry.close()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(answer) for answer in answers} <= {int, RegistryUnavailableError}
+        with pytest.raises(RegistryUnavailableError, match="closed"):
+            await registry.get(SOMEBODY)
+
+    asyncio.run(run())
