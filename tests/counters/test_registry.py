@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 import redis
@@ -86,18 +87,22 @@ def test_the_first_claim_wins_as_in_a_dictionary(redis_url: str, claims: list[tu
     with_registry(redis_url, test, "dictionary")
 
 
-def test_a_bucket_of_forty_million_attendees_size_is_still_a_listpack(redis_url: str) -> None:
-    rng = random.Random(3)
-    bucket = b"\x01\x02\x03"
+@pytest.mark.parametrize("attendees", [40_000_000, 100_000_000])
+def test_a_bucket_as_full_as_at_a_large_event_is_a_listpack_and_costs_25_bytes_a_seat(
+    redis_url: str, attendees: int
+) -> None:
+    rng = random.Random(attendees)
+    event, bucket, seats = f"event-of-{attendees}", b"\x01\x02\x03", attendees // BUCKETS
 
     async def test(registry: SeatRegistry) -> None:
-        await asyncio.gather(*(registry.claim(rng.randbytes(13) + bucket, 2**31 + n) for n in range(400)))
+        await asyncio.gather(*(registry.claim(rng.randbytes(13) + bucket, attendees - n) for n in range(seats)))
 
     with redis.Redis.from_url(redis_url) as client:
-        with_registry(redis_url, test, "listpack")
-        key = seat_key("listpack", bytes(13) + bucket)
-        assert client.hlen(key) == 400
+        with_registry(redis_url, test, event)
+        key = seat_key(event, bytes(13) + bucket)
+        assert client.hlen(key) == seats
         assert client.object("encoding", key) == b"listpack"
+        assert cast("int", client.memory_usage(key)) / seats == pytest.approx(25, abs=3)
 
 
 def test_a_scan_is_remembered_with_its_first_outcome_by_gate_and_nonce(redis_url: str) -> None:
