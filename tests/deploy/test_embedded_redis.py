@@ -89,10 +89,11 @@ import os, sys
 from pathlib import Path
 from deploy.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis(Path(sys.argv[1])).start()
-print(server.pid, flush=True)
+pid = server.pid  # asked once: it is None as soon as the server has ended
+print(pid, flush=True)
 if sys.argv[2] == "with its server":
-    os.kill(server.pid, 9)
-    os.waitid(os.P_PID, server.pid, os.WEXITED)
+    os.kill(pid, 9)
+    os.waitid(os.P_PID, pid, os.WEXITED)
 os.kill(os.getpid(), 9)
 """
 
