@@ -37,7 +37,10 @@ ENTRIES: Final = -1
 MAX_LEVEL: Final = 63
 """Highest level that the specification's paths can name."""
 
-_PATH: Final = re.compile(r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+# Six groups of digits hold the largest index, 2^55; the bound keeps a hostile path from becoming a huge integer.
+_PATH: Final = re.compile(
+    r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?"
+)
 
 
 class TileError(ValueError):
