@@ -1,0 +1,55 @@
+"""Processes as the kernel sees them: CPU time, children, and on which core they may run. Linux only."""
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time of a process with all its threads, user and system, in seconds (proc(5), stat fields 14, 15).
+
+    Raises OSError if there is no such process.
+    """
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the children of a process, their children, and so on."""
+    parents: dict[int, int] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it ended while we were looking
+                continue
+            parents[int(entry.name)] = int(fields[1])
+    found: set[int] = set()
+    edge = {pid}
+    while edge:
+        edge = {child for child, parent in parents.items() if parent in edge} - found
+        found |= edge
+    return found
+
+
+def pin(pid: int, core: int) -> None:
+    """Let a process with all its threads run on one core only. Raises OSError."""
+    for task in (_PROC / str(pid) / "task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
+
+
+def machine() -> dict[str, str]:
+    """Return what a reader has to know of the machine: its CPU, cores, memory and kernel."""
+    cpu = "unknown CPU"
+    for line in (_PROC / "cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    memory_kib = int((_PROC / "meminfo").read_text().split(None, 2)[1])
+    return {
+        "cpu": cpu,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory_kib / 2**20:.0f} GiB",
+        "kernel": f"{os.uname().sysname} {os.uname().release}",
+    }

@@ -1,0 +1,157 @@
+"""What is measured: one Turnout worker, nginx with an empty 204, and a plain aiohttp handler."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import uvloop
+
+from load_tests.audience import Person
+from load_tests.bench.processes import descendants
+from load_tests.players import Address, Gateway
+from load_tests.scenario import read_programme
+from load_tests.server_process import ServerProcess
+from load_tests.tickets import Issuer
+
+NGINX_CONF: Final = Path(__file__).parent.parent / "peers" / "nginx_204.conf"
+TOKENS: Final = 256
+"""Different viewing tokens in turn, four a connection: no server may live off seeing one token again and again."""
+LISTEN_S: Final = 10.0
+
+_EVENT: Final = """# Written by load_tests.bench: one session that is on now, in real time.
+[event]
+id = "bench"
+name = "Bench"
+organiser = "Turnout bench"
+time_zone = "Etc/UTC"
+late_until = {late}
+
+[[session]]
+number = 1
+id = "stream"
+title = "Stream"
+starts_at = {starts}
+ends_at = {ends}
+gates = ["door"]
+
+[[issuer]]
+id = "tickets"
+issuer = "https://tickets.bench.example"
+audience = "bench"
+jwks = "jwks.json"
+namespace = "tickets"
+subject_claim = "sub"
+operated_by = "Turnout bench"
+algorithms = ["ES256", "Ed25519", "RS256"]
+attributes = {{ country = "country", category = "category" }}
+development = true
+
+[counting]
+rules = ["unique-attendees"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is up: where it listens, and the process whose CPU counts."""
+
+    name: str
+    address: Address
+    pid: int
+    beside: tuple[int, ...]  # processes that belong to it and are not measured
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def event_file(scratch: Path, now: datetime) -> Path:
+    """Write an event file with a session that is on now; returns its path."""
+    path = scratch / "event.toml"
+    starts, ends, late = (
+        (now + timedelta(hours=hours)).replace(microsecond=0, second=0).isoformat() for hours in (-1, 6, 24)
+    )
+    path.write_text(_EVENT.format(starts=starts, ends=ends, late=late))
+    return path
+
+
+@contextmanager
+def turnout(scratch: Path) -> Iterator[tuple[Server, list[str]]]:
+    """Run Turnout with one worker; yields it and valid viewing tokens. Raises ServerFailedError."""
+    event = event_file(scratch, datetime.now(ZoneInfo("Etc/UTC")))
+    with ServerProcess(event, scratch, workers=1) as process:
+        running = process.start()
+        address = Address.of(running.gateway)
+        (worker,) = running.workers
+        tokens = _tokens(event, scratch, address)
+        beside = {running.pid, *descendants(running.pid)} - {worker}
+        yield Server("Turnout, one worker", address, worker, tuple(sorted(beside))), tokens
+
+
+def _tokens(event: Path, scratch: Path, address: Address) -> list[str]:
+    programme = read_programme(event)
+    issuer = Issuer(scratch / "development-issuer" / f"{programme.issuer_id}.private.jwk.json", programme)
+    gateway = Gateway(address, programme.event)
+
+    async def join_all() -> list[str]:
+        people = [Person(number, f"bench-{number}", "", "visitor") for number in range(TOKENS)]
+        return [await gateway.join("stream", issuer.ticket(person)) for person in people]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(join_all())
+
+
+@contextmanager
+def _child(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + LISTEN_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                if child.poll() is not None or time.monotonic() > deadline:
+                    said = child.stderr.read().decode(errors="replace") if child.stderr and child.poll() else ""
+                    raise RuntimeError(f"{name} does not listen. {said}") from None
+                time.sleep(0.05)
+        yield Server(name, Address("127.0.0.1", port), child.pid, ())
+    finally:
+        child.terminate()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
+def nginx(program: str, scratch: Path) -> Iterator[Server]:
+    """Run nginx with `return 204`. Raises RuntimeError if it does not start."""
+    port = free_port()
+    conf = scratch / "nginx.conf"
+    conf.write_text(NGINX_CONF.read_text().replace("@PORT@", str(port)))
+    with _child("nginx, empty 204", [program, "-e", "stderr", "-p", str(scratch), "-c", str(conf)], port) as server:
+        yield server
+
+
+@contextmanager
+def aiohttp_plain() -> Iterator[Server]:
+    """Run the plain aiohttp handler. Raises RuntimeError if it does not start."""
+    port = free_port()
+    command = [sys.executable, "-m", "load_tests.peers.aiohttp_plain", str(port)]
+    with _child("aiohttp, plain handler", command, port) as server:
+        yield server
