@@ -8,12 +8,13 @@ Bundle, version 1: one line of canonical JSON, a newline, then the segments one 
 `through` promises that everything this worker accepted before that time is handed over with this bundle or was before;
 `ended` that the worker is gone and nothing more will come. A bundle without segments is such a promise alone.
 
-Hand-worked, a promise for one worker: `{"event_sha256":"…","gateway":"g","segments":[],"version":1,"window":60,"workers":
-[{"ended":false,"through":120,"worker":"00…01"}]}` and a newline.
+Hand-worked, a promise for one worker, on one line: `{"event_sha256":"…","gateway":"g","segments":[],"version":1,
+"window":60,"workers":[{"ended":false,"through":120,"worker":"00…01"}]}` and a newline.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -95,7 +96,7 @@ def _cut(body: bytes, lengths: Any) -> tuple[bytes, ...]:
     if not isinstance(lengths, list) or not all(is_count(length) for length in lengths) or sum(lengths) != len(body):
         raise HandOverError("the segments are cut short or run over")
     ends = np.cumsum([0, *lengths]).tolist()
-    return tuple(body[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    return tuple(body[start:end] for start, end in pairwise(ends))
 
 
 def window_segments(

@@ -71,6 +71,8 @@ class SealingState:
     size: int
     sealed_window: int  # unix seconds; 0 = none yet
     unsealed: int  # windows that have ended and wait
+    seal_lag_s: float | None  # from the end of the last sealed window to its leaf; None = none yet
+    checkpoint_s: float | None  # when the newest checkpoint was signed, unix seconds; None = before this start
     missing_workers: int  # workers named missing so far, counted once for each window
     attendees: dict[str, int | None]  # last sealed window: present by session id, "" = event; None = suppressed
 
@@ -119,6 +121,8 @@ class Sealer:
         self._before: tuple[int, dict[int, SessionPresence]] = (0, {})
         self._schedule = event.scheduled_windows()
         self.sealed_window = 0
+        self._seal_lag_s: float | None = None
+        self._checkpoint_s: float | None = None
         self.missing_workers = 0
         self.attendees: dict[str, int | None] = {}
         if self.log.size == 0:
@@ -278,6 +282,9 @@ class Sealer:
         if entries:
             self.log.append(entries)
             del self._late[:late_done]
+            self._checkpoint_s = now
+            if len(entries) > late_done:
+                self._seal_lag_s = max(now - self.sealed_window - WINDOW_S, 0.0)
         return len(entries)
 
     def _window_leaf(self, window: int, missing: list[str]) -> bytes:
@@ -322,7 +329,15 @@ class Sealer:
 
     def state(self, now: float) -> SealingState:
         """Return what /metrics shows."""
-        return SealingState(self.log.size, self.sealed_window, self.unsealed(now), self.missing_workers, self.attendees)
+        return SealingState(
+            size=self.log.size,
+            sealed_window=self.sealed_window,
+            unsealed=self.unsealed(now),
+            seal_lag_s=self._seal_lag_s,
+            checkpoint_s=self._checkpoint_s,
+            missing_workers=self.missing_workers,
+            attendees=self.attendees,
+        )
 
     def close(self) -> None:
         """Release the files."""

@@ -27,6 +27,7 @@ FUTURE_S: Final = 60
 LIVE_S: Final = 15 * 60
 """An older scan happened offline and says so with `force`."""
 NONCE_LIMIT: Final = 128
+"""Bytes of a nonce or a gate's name; the journal counts a text in one byte."""
 _KEYS: Final = {"nonce", "badge", "gate", "direction", "scanned_at", "force"}
 
 
@@ -57,36 +58,44 @@ def parse_batch(document: Any) -> list[ScanRequest]:
 
 
 def _parse_scan(place: int, scan: Any) -> ScanRequest:
-    def wrong(what: str) -> Refused:
-        return Refused(Reason.BODY_MALFORMED, f"scans[{place}]: {what}")
-
-    if not isinstance(scan, dict):
-        raise wrong("is not an object")
-    if unknown := scan.keys() - _KEYS:
-        raise wrong(f"has unknown keys {sorted(unknown)}")
-    for key in ("nonce", "badge", "gate", "direction", "scanned_at"):
-        if not isinstance(scan.get(key), str) or not scan[key]:
-            raise wrong(f"'{key}' must be a text")
-    if len(scan["nonce"]) > NONCE_LIMIT or len(scan["gate"]) > NONCE_LIMIT:
-        raise wrong(f"'nonce' and 'gate' have at most {NONCE_LIMIT} characters")
-    if scan["direction"] not in {"in", "out"}:
-        raise wrong('\'direction\' is "in" or "out"')
-    if not isinstance(scan.get("force", False), bool):
-        raise wrong("'force' is true or false")
-    try:
-        scanned_at = datetime.fromisoformat(scan["scanned_at"])
-    except ValueError:
-        raise wrong("'scanned_at' is an ISO 8601 time") from None
-    if scanned_at.tzinfo is None:
-        raise wrong("'scanned_at' needs its offset, for example 2023-11-19T09:00:00+08:00")
+    wrong = _wrong_with(scan)
+    if wrong:
+        raise Refused(Reason.BODY_MALFORMED, f"scans[{place}]: {wrong}")
     return ScanRequest(
         nonce=scan["nonce"],
         badge=scan["badge"],
         gate=scan["gate"],
         direction=Direction.IN if scan["direction"] == "in" else Direction.OUT,
-        scanned_at=scanned_at.timestamp(),
+        scanned_at=datetime.fromisoformat(scan["scanned_at"]).timestamp(),
         force=scan.get("force", False),
     )
+
+
+def _wrong_with(scan: Any) -> str:
+    """What keeps a scan from being read; "" if nothing does."""
+    if not isinstance(scan, dict):
+        return "is not an object"
+    texts = {key: scan.get(key) for key in ("nonce", "badge", "gate", "direction", "scanned_at")}
+    checks = (
+        (sorted(scan.keys() - _KEYS) == [], f"has unknown keys {sorted(scan.keys() - _KEYS)}"),
+        (all(isinstance(text, str) and text for text in texts.values()), f"{', '.join(texts)} must be texts"),
+        (isinstance(scan.get("force", False), bool), "'force' is true or false"),
+        (texts["direction"] in {"in", "out"}, '\'direction\' is "in" or "out"'),
+        (_is_short(texts["nonce"], texts["gate"]), f"'nonce' and 'gate' have at most {NONCE_LIMIT} bytes"),
+        (_is_time(texts["scanned_at"]), "'scanned_at' is a time with its offset, as in 2023-11-19T09:00:00+08:00"),
+    )
+    return next((what for sound, what in checks if not sound), "")
+
+
+def _is_short(*texts: Any) -> bool:
+    return all(isinstance(text, str) and len(text.encode(errors="replace")) <= NONCE_LIMIT for text in texts)
+
+
+def _is_time(text: Any) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
 
 
 class CheckIns:

@@ -9,6 +9,7 @@ after the ledger's durable acknowledgement.
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from counters.event import Event
 from counters.evidence import SegmentHead
 from counters.handover import HandOver, WorkerReport, coverage, window_segments
 from counters.hyperloglog import Registers
-from counters.live import LiveUnavailable, SketchStore, bucket_key, uniques_key
+from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
 from counters.spool import (
     SpoolError,
     WindowSpool,
@@ -36,6 +37,7 @@ from counters.spool import (
 from counters.tally import BUCKET_S, WINDOW_S
 from counters.uniques import read_uniques
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from metrics.exposition import Durations
 
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
@@ -81,9 +83,9 @@ def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
 class CarrierCounts:
     """What the courier counts for /metrics. Owned by the courier."""
 
-    handed_over: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("new", "known", "late", "failed"), 0))
+    handed_over: Counter[str] = field(default_factory=Counter)
     flush_failures: int = 0
-    flush_seconds: list[float] = field(default_factory=list)
+    flushes: Durations = field(default_factory=Durations)
 
 
 class Courier:
@@ -112,21 +114,27 @@ class Courier:
 
         Raises:
             LedgerUnavailableError: nothing is lost; call again.
+            LedgerRefusedError: nothing is lost, but the ledger takes nothing of this gateway.
         """
         carried = 0
         while (step := await asyncio.to_thread(self._next)) is not None:
             bundle, folders, spools, ended = step
-            try:
-                outcome = await self._ledger.hand_over(bundle)
-            except (LedgerUnavailableError, LedgerRefusedError):
-                self.counts.handed_over["failed"] += 1
-                raise
-            if outcome in self.counts.handed_over:
-                self.counts.handed_over[outcome] += 1
+            await self._hand_over(bundle)
             # Acknowledged: the ledger has it on disk. A crash before the files are gone hands the same over again.
             await asyncio.to_thread(self._forget, spools, ended)
             carried += bool(folders)
         return carried
+
+    async def _hand_over(self, bundle: bytes) -> None:
+        try:
+            outcome = await self._ledger.hand_over(bundle)
+        except LedgerUnavailableError:
+            self.counts.handed_over["unreachable"] += 1
+            raise
+        except LedgerRefusedError:
+            self.counts.handed_over["refused"] += 1
+            raise
+        self.counts.handed_over["repeated" if outcome == "known" else "accepted"] += 1
 
     def _next(self) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]] | None:
         """The next bundle to hand over, with what may be deleted once it is; None if nothing is due."""
@@ -210,7 +218,7 @@ class Courier:
         """Send the registers of the buckets that are still growing, and now and then the day's uniques.
 
         Raises:
-            LiveUnavailable: Redis does not take them; they are sent with the next flush.
+            LiveUnavailableError: Redis does not take them; they are sent with the next flush.
         """
         started = time.monotonic()
         try:
@@ -218,11 +226,11 @@ class Courier:
             await self._sketches.merge(
                 await asyncio.to_thread(self._uniques), DAY_TTL_S, self._gateway, keep_s=DAY_KEPT_S
             )
-        except LiveUnavailable:
+        except LiveUnavailableError:
             self.counts.flush_failures += 1
             raise
         finally:
-            self.counts.flush_seconds.append(time.monotonic() - started)
+            self.counts.flushes = self.counts.flushes.observed(time.monotonic() - started)
 
     def _buckets(self) -> dict[str, Registers]:
         """The merged registers of the buckets that began in the last two windows, by Redis key."""
@@ -276,7 +284,7 @@ class Courier:
                 if away:
                     _log.info("Redis takes the live sketches again")
                 away = False
-            except LiveUnavailable as error:
+            except LiveUnavailableError as error:
                 if not away:
                     _log.warning("live numbers go stale, heartbeats go on: %s", error)
                 away = True

@@ -8,8 +8,8 @@ each. The door recognises exactly one kind of request and does nothing else:
 
 A head that was read once is remembered with what it said (bounded), since a player repeats its own to the byte. A
 request in parts is gathered until it is whole. Whatever is not recognised goes, with every byte read so far, to
-aiohttp's own handler, which owns the connection from then on; aiohttp's answers there say `Connection: close`, so that a
-player comes back through the door. The same heartbeat on aiohttp's route has the same outcome (a test feeds both).
+aiohttp's own handler, which owns the connection from then on; aiohttp's answers there say `Connection: close`, so that
+a player comes back through the door. The same heartbeat on aiohttp's route has the same outcome (a test feeds both).
 """
 
 import asyncio

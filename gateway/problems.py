@@ -72,7 +72,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if answer.status < 400:
             raise
         return problem_response(_BY_STATUS.get(answer.status, Reason.BODY_MALFORMED))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the traceback
         _log.exception("%s %s failed", request.method, request.path)
         return problem_response(Reason.INTERNAL)
 

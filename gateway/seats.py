@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from counters.attendee import block_seats
-from counters.live import RegistryUnavailable
+from counters.live import RegistryUnavailableError
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
 from gateway.problems import Refused
 from gateway.reasons import Reason
@@ -37,18 +37,18 @@ class Registry(Protocol):
 class SeatLease:
     """The blocks of seats that one worker holds."""
 
-    def __init__(self) -> None:
-        """Hold nothing yet."""
+    def __init__(self, leased: Callable[[int], None]) -> None:
+        """Hold nothing yet; tell `leased` how many seats every grant brings."""
+        self._tell = leased
         self._open: deque[int] = deque()
         self._blocks: deque[int] = deque()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self.leased = 0
 
     def add(self, block: int) -> None:
         """Take in a granted block."""
         self._blocks.append(block)
-        self.leased += len(block_seats(block))
+        self._tell(len(block_seats(block)))
 
     @property
     def ready(self) -> bool:
@@ -116,7 +116,7 @@ class Seats:
             return candidate
         try:
             seat = await self._registry.claim(pseudonym, candidate)
-        except RegistryUnavailable:
+        except RegistryUnavailableError:
             self._rest_until = time.monotonic() + REGISTRY_REST_S
             self._count("registry.away")
             return candidate

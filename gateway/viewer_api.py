@@ -28,6 +28,7 @@ CELLS: Final = (
     "join.accepted",
     "checkin.accepted",
     "registry.away",
+    "seats.leased",
     *(f"refused.join.{reason.label}" for reason in Reason),
     *(f"refused.checkin.{reason.label}" for reason in Reason),
 )

@@ -7,7 +7,6 @@ gone, and the worker drains and stops as on SIGTERM.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -36,6 +35,7 @@ from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.ledger_client import LedgerClient, WorkerName
+from gateway.processes import stop_with_parent
 from gateway.relay import LedgerRelay
 from gateway.seats import SeatLease, Seats
 from gateway.viewer_api import ViewerApi
@@ -105,7 +105,7 @@ class Worker:
         self.tally = Tally(folder, spool_identity, self.clock, numbers, self.cells, event.day)
         keys = TokenKeys.derive(secrets, event.id)
         self.heartbeats = Heartbeats(keys, self.tally, self.cells, self.clock)
-        self.lease = SeatLease()
+        self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
         self.registry = SeatRegistry(config.registry_url, event.id)
         seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
@@ -199,16 +199,9 @@ class Worker:
             await asyncio.sleep(pause_s)
 
 
-def _watch_supervisor(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    """Wait, in a thread, for the supervisor to close our standard input."""
-    sys.stdin.buffer.read()
-    with contextlib.suppress(RuntimeError):  # the loop may be closed already
-        loop.call_soon_threadsafe(worker.stopping.set)
-
-
 async def _serve(config: WorkerConfig, event: Event, secrets: Secrets) -> bool:
     worker = Worker(config, event, secrets)
-    threading.Thread(target=_watch_supervisor, args=(worker, asyncio.get_running_loop()), daemon=True).start()
+    stop_with_parent(worker.stopping)
     await worker.run()
     return not worker.failed
 
@@ -218,9 +211,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = WorkerConfig.from_json(sys.stdin.buffer.readline())
     served = uvloop.run(_serve(config, load_event(Path(config.event_file)), load_secrets(Path(config.secrets_file))))
-    # Threads that wait in the kernel (standard input, a sync) must not keep a drained worker alive.
-    logging.shutdown()
-    os._exit(0 if served else 3)
+    sys.exit(0 if served else 3)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,270 @@
+"""The `turnout` command."""
+
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import click
+
+from counters.event import Event, EventFileError, load_event
+from counters.secrets import SecretsError
+from counters.software import VERSION
+
+EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+DATA_HELP: Final = "Data directory: log/, evidence/, certificates/, secrets.json."
+DEFAULT_DATA: Final = Path("turnout-data")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Failure(click.ClickException):
+    """Something that the person at the terminal can mend."""
+
+    exit_code = 2
+
+
+def _explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that a person can mend into one message and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (EventFileError, SecretsError) as error:
+            raise _Failure(str(error)) from None
+        except OSError as error:
+            raise _Failure(_explain_os_error(error)) from None
+
+    return run
+
+
+def _explain_os_error(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: another program listens on that port. Stop it, or choose another port."
+    if error.errno == errno.EACCES:
+        return f"{error}: choose a folder that you may write to, or a port above 1023."
+    return str(error)
+
+
+def _log_to_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="turnout")
+def main() -> None:
+    r"""Certified attendance for hybrid events.
+
+    Players send heartbeats, Redis HyperLogLogs show the room filling up live, an exact record is sealed into a public
+    log minute by minute, and the certificate carries every number with its definition, its error, and who can check it.
+
+    \b
+    Start here:
+      turnout demo                  the 2023 convention at 1:1000, from heartbeats to a verified certificate
+      turnout up EVENT.toml         everything on this machine, for your own event
+      turnout verify FILE           check somebody's certificate
+    """
+
+
+@main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address that players reach.")
+@click.option("--port", default=8080, show_default=True, help="Port that players reach; 0 = a free one.")
+@click.option("--ledger-port", default=8081, show_default=True, help="Port of the ledger; 0 = a free one.")
+@click.option("--metrics-port", default=9464, show_default=True, help="Port of /metrics; 0 = a free one.")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+@click.option("--public-url", default="", help="How players reach this host from outside, if not as they asked.")
+@_explained
+def up(event_file: Path, data: Path, **options: Any) -> None:
+    """Run everything on this machine: embedded Redis, ledger, gateway. Ctrl-C stops cleanly.
+
+    Creates what is missing: secrets, the log's key, and keys for development issuers. When all of it serves, the
+    addresses stand in DATA/up.json and on the terminal.
+    """
+    from gateway.all_in_one import AllInOne, UpError
+
+    try:
+        sys.exit(AllInOne(event_file, data, **options).run(click.echo))
+    except UpError as error:
+        raise _Failure(str(error)) from None
+
+
+@main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--redis", "redis_url", required=True, help="Registry: pseudonym to seat. redis://… or unix://…")
+@click.option("--live-redis", default="", help="Live sketches, if on another server than --redis.")
+@click.option("--ledger", "ledger_url", required=True, help="The ledger, http://…")
+@click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              default=DEFAULT_DATA / "secrets.json", show_default=True, help="secrets.json of the ledger.")  # fmt: skip
+@click.option("--spool", type=FOLDER, default=Path("turnout-spool"), show_default=True,
+              help="Folder for what is accepted and not yet handed over. Keep it across restarts.")  # fmt: skip
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104 - a server
+@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
+@click.option("--metrics-port", default=9464, show_default=True, help="Port of /metrics, /healthz, /readyz.")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+@click.option("--name", default="", help="Name of this gateway in the evidence. Default: the host's name.")
+@click.option("--public-url", default="", help="How players reach this host from outside, if not as they asked.")
+@_explained
+def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any) -> None:
+    """Run a gateway alone: joins, heartbeats, check-ins. SIGTERM drains it."""
+    from gateway.supervisor import GatewayConfig, run_gateway
+
+    event = load_event(event_file)
+    if event.simulated:
+        raise _Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
+    _log_to_terminal()
+    config = GatewayConfig(
+        event_file=str(event_file),
+        secrets_file=str(secrets_file),
+        spool=str(options["spool"]),
+        registry_url=redis_url,
+        live_url=options["live_redis"] or redis_url,
+        ledger_url=options["ledger_url"],
+        host=options["host"],
+        port=options["port"],
+        metrics_host=options["metrics_host"],
+        metrics_port=options["metrics_port"],
+        workers=options["workers"],
+        gateway=options["name"] or socket.gethostname(),
+        public_url=options["public_url"],
+    )
+    sys.exit(run_gateway(config))
+
+
+@main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
+@click.option("--redis", "redis_url", required=True, help="Redis with the live sketches. redis://… or unix://…")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8081, show_default=True, help="Port to listen on.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
+@click.option("--metrics-port", default=9465, show_default=True, help="Port of /metrics, /healthz, /readyz.")
+@click.option("--log-origin", default="", help="The log's URL without scheme and trailing slash; set before leaf 0.")
+@_explained
+def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None:
+    """Run a ledger: grants seats, seals windows, signs, certifies, serves log and organiser."""
+    from counters.ledger.log import LogLockedError
+    from counters.sealing import OtherEventError
+    from gateway.ledger_service import LedgerConfig, run_ledger
+
+    event = load_event(event_file)
+    if event.simulated:
+        raise _Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
+    _log_to_terminal()
+    config = LedgerConfig(
+        event_file=str(event_file),
+        data=str(data),
+        live_url=redis_url,
+        host=options["host"],
+        port=options["port"],
+        metrics_host=options["metrics_host"],
+        metrics_port=options["metrics_port"],
+        log_origin=options["log_origin"] or default_origin(event),
+    )
+    try:
+        sys.exit(run_ledger(config))
+    except (OtherEventError, LogLockedError) as error:
+        raise _Failure(str(error)) from None
+
+
+def default_origin(event: Event) -> str:
+    """The log's origin where nobody has given the URL that it will be published under."""
+    return f"turnout.invalid/{event.id}"
+
+
+@main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("certificate.json"),
+              show_default=True, help="The certificate; its .tlog-proof is written beside it.")  # fmt: skip
+@_explained
+def certify(event_file: Path, data: Path, output: Path) -> None:
+    """Issue a certificate over what is sealed so far: by the running ledger, or from its data directory."""
+    from gateway.certify import CertifyError, certify_event
+
+    try:
+        issued = certify_event(load_event(event_file), data, output)
+    except CertifyError as error:
+        raise _Failure(str(error)) from None
+    click.echo(f"certificate {issued.id}, sha256 {issued.sha256}")
+    click.echo(f"  {output}\n  {issued.proof_path}")
+
+
+@main.command()
+@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--proof", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Default: the .tlog-proof beside the certificate.")  # fmt: skip
+@click.option("--log", "log_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="The public log. Default: log/ beside the certificate or the evidence.")  # fmt: skip
+@click.option("--evidence", "evidence_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="The evidence, to recompute every number.")  # fmt: skip
+@click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="tlog-policy file: which log key and witnesses you trust.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@_explained
+def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path | None) -> None:
+    r"""Check a certificate offline. Prints every check; exits 0 only if none failed.
+
+    Alone, the certificate shows that it is signed into the log. With the log, everything that is `checkable_by` log is
+    recomputed from public leaves. With the evidence, every number is.
+
+    \b
+    Exit codes: 0 nothing failed, 1 a check failed, 2 the files could not be used.
+    """
+    from gateway.verify_report import verify_files
+
+    sys.exit(verify_files(certificate, proof, as_json=as_json, **folders))
+
+
+@main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
+@click.option("--issuer", "issuer_id", default="", help="Which development issuer. Default: the first.")
+@click.option("--subject", required=True, help="Whom the ticket is for.")
+@click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="A further claim, e.g. country=FR.")
+@click.option("--hours", default=12.0, show_default=True, help="How long the ticket is valid.")
+@_explained
+def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], **options: Any) -> None:
+    """Mint a development ticket (a JWT) from a development issuer that `turnout up` created."""
+    from gateway.development_issuer import FOLDER as ISSUERS
+    from gateway.development_issuer import DevelopmentIssuer, DevelopmentIssuerError, load_event_creating_keys
+    from gateway.ledger_service import open_event_clock
+
+    try:
+        event = load_event_creating_keys(event_file, data / ISSUERS)
+        issuers = [issuer for issuer in event.issuers if issuer.development]
+        chosen = [issuer for issuer in issuers if options["issuer_id"] in {"", issuer.id}]
+        if not chosen:
+            raise _Failure(f"no such development issuer; there are: {', '.join(i.id for i in issuers) or 'none'}")
+        if any("=" not in claim for claim in claims):
+            raise _Failure("a claim is NAME=VALUE")
+        minter = DevelopmentIssuer.load(data / ISSUERS, chosen[0].id)
+    except DevelopmentIssuerError as error:
+        raise _Failure(str(error)) from None
+    more = dict(claim.split("=", 1) for claim in claims)
+    data.mkdir(parents=True, exist_ok=True)
+    now = open_event_clock(event, data).now()
+    click.echo(minter.mint(chosen[0], subject, now=now, lifetime_s=int(options["hours"] * 3600), claims=more))
+
+
+@main.command()
+@click.option("--data", type=FOLDER, default=Path("turnout-demo"), show_default=True,
+              help="Where everything goes; must be empty or absent.")  # fmt: skip
+@click.option("--small", is_flag=True, help="A few hundred attendees and one day, in seconds.")
+def demo(data: Path, small: bool) -> None:
+    """Replay the 2023 convention at 1:1000 through real HTTP, certify it, verify it. SIMULATED."""
+    from load_tests.demo import run_demo
+
+    sys.exit(run_demo(data, small=small))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,411 @@
+"""The ledger's process: takes hand-overs, grants seats, seals windows, serves the log and the organiser.
+
+Everything that changes the ledger runs in one thread of its own, so that it needs no locks and HTTP never waits for a
+disk; certificates are computed beside it.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from counters import issuing
+from counters.clock import Clock, SimulatedClock, WallClock
+from counters.event import Event, load_event
+from counters.handover import HandOver, HandOverError
+from counters.ledger.note import Signer
+from counters.live import LivePoller
+from counters.live_counts import live_document
+from counters.sealing import EvidenceRefusedError, Sealer
+from counters.secrets import Secrets, load_or_create_secrets
+from counters.software import VERSION
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, mac_is_right
+from gateway.problems import CORS, Refused, bearer, json_response, problems, read_json
+from gateway.processes import stop_with_parent, write_json
+from gateway.reasons import Reason
+from metrics import exposition
+
+SEAL_EVERY_S: Final = 0.2
+SIMULATED_SEAL_EVERY_S: Final = 0.01
+"""On a simulated clock a window may last a few dozen milliseconds of real time."""
+HAND_OVER_LIMIT_BYTES: Final = 256 * 1024 * 1024
+"""A full gateway's minute, 6 M seats in bitmaps and 25 sessions of registers, is about 10 MB."""
+UNSEALED_LIMIT: Final = 12
+"""A jump of the simulated clock waits while more windows than this are unsealed."""
+CERTIFY_PATIENCE_S: Final = 20.0
+"""A certificate waits this long for windows that have ended and are not sealed."""
+LIVE_EVERY_S: Final = 1.0
+_TILE: Final = re.compile(r"tile/(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?")
+_log = logging.getLogger("turnout.ledger")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """What a ledger needs to know."""
+
+    event_file: str
+    data: str
+    live_url: str  # Redis with the live sketches
+    host: str
+    port: int  # 0 = a free one
+    metrics_host: str
+    metrics_port: int
+    log_origin: str
+    ready_file: str = ""  # where to write the addresses once it serves; "" = DATA/ledger.json
+
+
+def load_or_create_signer(path: Path, origin: str) -> Signer:
+    """Return the log's signing key, made at the first start."""
+    if path.exists():
+        return Signer.decode(path.read_text().strip())
+    signer = Signer.generate(origin)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(signer.encode() + "\n")
+    return signer
+
+
+class LedgerService:
+    """One ledger behind HTTP. Owned by its event loop; the sealer belongs to the ledger thread."""
+
+    def __init__(self, config: LedgerConfig, event: Event, secrets: Secrets, clock: Clock) -> None:
+        """Open the data directory.
+
+        Raises:
+            OtherEventError: it belongs to another event.
+            LogLockedError: another ledger owns it.
+        """
+        self._config = config
+        self._event = event
+        self._secrets = secrets
+        self._clock = clock
+        self._data = Path(config.data)
+        signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin)
+        self._verifier = signer.verifier
+        self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now())
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._poller = LivePoller(config.live_url, event)
+        self._live_polled_at = 0.0
+        self._issuing = asyncio.Lock()
+        self.stopping = asyncio.Event()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # Life.
+
+    async def run(self, *, with_parent: bool) -> int:
+        """Serve until told to stop; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        if with_parent:
+            stop_with_parent(self.stopping)
+        runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
+        for each, host, port in (
+            (runner, self._config.host, self._config.port),
+            (operations, self._config.metrics_host, self._config.metrics_port),
+        ):
+            await each.setup()
+            await web.TCPSite(each, host, port).start()
+        ready = {
+            "ledger": "http://{}:{}".format(*runner.addresses[0][:2]),
+            "metrics": "http://{}:{}/metrics".format(*operations.addresses[0][:2]),
+            "log": self._verifier.encode(),
+        }
+        write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
+        sealing = asyncio.create_task(self._keep_sealing())
+        stopping = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait([sealing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        failed = sealing.done()
+        if failed:
+            # Disk and memory may be apart now: the next start goes by the disk.
+            _log.error("the ledger stops because it cannot seal", exc_info=sealing.exception())
+        sealing.cancel()
+        stopping.cancel()
+        await runner.cleanup()
+        await operations.cleanup()
+        await self._poller.close()
+        if not failed:
+            await self._in_thread(self._sealer.close)
+        self._thread.shutdown()
+        return 1 if failed else 0
+
+    async def _keep_sealing(self) -> None:
+        pause_s = SIMULATED_SEAL_EVERY_S if self._event.simulated else SEAL_EVERY_S
+        while True:
+            await self._in_thread(lambda: self._sealer.seal(self._clock.now(), time.monotonic()))
+            await asyncio.sleep(pause_s)
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[problems], client_max_size=HAND_OVER_LIMIT_BYTES)
+        event = "/v1/events/{event}"
+        app.add_routes(
+            [
+                web.post(GRANT_PATH, self._grant),
+                web.post(HAND_OVER_PATH, self._hand_over),
+                web.get("/log/{path:.+}", self._serve_log),
+                web.get(event + "/live", self._live),
+                web.get(event + "/attendance", self._attendance),
+                web.get(event + "/certificates", self._list_certificates),
+                web.post(event + "/certificates", self._issue),
+                web.get(event + "/certificates/{name}", self._certificate),
+                web.post("/v1/simulation/clock", self._jump),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._healthz),
+                web.route("OPTIONS", "/{path:.*}", self._healthz),  # answered by the middleware
+            ]
+        )
+        return app
+
+    # Gateways.
+
+    async def _authentic_body(self, request: web.Request) -> bytes:
+        body = await request.read()
+        if not mac_is_right(self._secrets, request.method, request.path, body, request.headers.get(MAC_HEADER, "")):
+            raise Refused(Reason.MAC_WRONG)
+        return body
+
+    async def _grant(self, request: web.Request) -> web.Response:
+        asked = orjson.loads(await self._authentic_body(request))
+        if asked["event_sha256"] != self._event.digest:
+            raise Refused(Reason.OTHER_EVENT)
+        if asked["pseudonym_key_sha256"] != self._secrets.pseudonym_commitment:
+            raise Refused(Reason.OTHER_PSEUDONYM_KEY)
+        now = self._clock.now()
+        blocks = await self._in_thread(
+            lambda: self._sealer.grant(str(asked["worker"]), str(asked["gateway"]), int(asked["blocks"]), now)
+        )
+        return json_response({"blocks": blocks})
+
+    async def _hand_over(self, request: web.Request) -> web.Response:
+        body = await self._authentic_body(request)
+        now = self._clock.now()
+
+        def take() -> str:
+            bundle = HandOver.decode(body)
+            if bundle.event_sha256 != self._event.digest:
+                raise Refused(Reason.OTHER_EVENT)
+            return self._sealer.accept(bundle, now, time.monotonic())
+
+        try:
+            outcome = await self._in_thread(take)
+        except (HandOverError, EvidenceRefusedError) as error:
+            raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
+        return json_response({"outcome": outcome})
+
+    # Anyone.
+
+    async def _serve_log(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["path"]
+        path = self._data / "log" / name
+        if name == "checkpoint":
+            return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": "text/plain; charset=utf-8"})
+        if not _TILE.fullmatch(name) or not path.is_file():
+            raise Refused(Reason.NOT_FOUND)
+        forever = {"Cache-Control": "max-age=31536000, immutable", "Content-Type": "application/octet-stream"}
+        return web.FileResponse(path, headers=CORS | forever)
+
+    async def _live(self, request: web.Request) -> web.Response:
+        self._check_event(request)
+        if time.monotonic() > self._live_polled_at + LIVE_EVERY_S:
+            # Polled when somebody looks, and at most once a second however many look.
+            self._live_polled_at = time.monotonic()
+            await self._poller.poll(self._clock.now())
+        return json_response(live_document(self._event, self._poller.last, self._clock.now()))
+
+    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
+        return web.Response(text="ok\n")
+
+    # The organiser.
+
+    def _check_event(self, request: web.Request) -> None:
+        if request.match_info["event"] != self._event.id:
+            raise Refused(Reason.EVENT_UNKNOWN)
+
+    def _check_organiser(self, request: web.Request) -> None:
+        credential = bearer(request)
+        if not credential:
+            raise Refused(Reason.KEY_MISSING)
+        if not compare_digest(credential.encode(), self._secrets.organiser_key.encode()):
+            raise Refused(Reason.KEY_WRONG)
+
+    async def _attendance(self, request: web.Request) -> web.Response:
+        self._check_event(request)
+        self._check_organiser(request)
+        certificate = json.loads(await self._compute())
+        try:
+            numbers = select(certificate["numbers"], dict(request.query))
+        except ValueError as error:
+            raise Refused(Reason.QUERY_MALFORMED, str(error)) from None
+        as_of = certificate["issued_at"]
+        return json_response({"event": self._event.id, "as_of": as_of, "stale": False, "numbers": numbers})
+
+    async def _compute(self) -> bytes:
+        return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        self._check_event(request)
+        self._check_organiser(request)
+        async with self._issuing:
+            await self._until_sealed(CERTIFY_PATIENCE_S, 0)
+            certificate = await self._compute()
+            directory = self._data / "certificates"
+            issued = await self._in_thread(lambda: issuing.enter(self._sealer, certificate, directory))
+        return json_response({"id": issued.id, "certificate_sha256": issued.sha256}, 201)
+
+    async def _list_certificates(self, request: web.Request) -> web.Response:
+        self._check_event(request)
+        names = sorted((self._data / "certificates").glob("*.json"), key=lambda path: int(path.stem))
+        return json_response({"event": self._event.id, "certificates": [{"id": int(path.stem)} for path in names]})
+
+    async def _certificate(self, request: web.Request) -> web.StreamResponse:
+        self._check_event(request)
+        name = request.match_info["name"]
+        path = self._data / "certificates" / (name if name.endswith(".tlog-proof") else f"{name}.json")
+        if not re.fullmatch(r"[0-9]+(\.tlog-proof)?", name) or not path.is_file():
+            raise Refused(Reason.NOT_FOUND)
+        kind = "application/json" if path.suffix == ".json" else "text/plain; charset=utf-8"
+        return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": kind})
+
+    # The simulated clock.
+
+    async def _jump(self, request: web.Request) -> web.Response:
+        self._check_organiser(request)
+        if not isinstance(self._clock, SimulatedClock):
+            raise Refused(Reason.NOT_FOUND)
+        asked = await read_json(request)
+        try:
+            now = datetime.fromisoformat(asked["now"])
+            self._clock.jump(now.timestamp())
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(
+                Reason.BODY_MALFORMED, f'{{"now": an ISO 8601 time, not before the present one}}: {error}'
+            ) from None
+        await self._until_sealed(None, UNSEALED_LIMIT)
+        return json_response({"now": self._event.iso(self._clock.now())})
+
+    async def _until_sealed(self, patience_s: float | None, limit: int) -> None:
+        """Wait until at most `limit` windows that have ended are unsealed, at most `patience_s`."""
+        deadline = time.monotonic() + (patience_s if patience_s is not None else float("inf"))
+        pause_s = SIMULATED_SEAL_EVERY_S if self._event.simulated else SEAL_EVERY_S
+        while time.monotonic() < deadline:
+            if await self._in_thread(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
+                return
+            await asyncio.sleep(pause_s)
+
+    # Operations.
+
+    def _operations(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(
+            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._healthz)]
+        )
+        return app
+
+    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        now = self._clock.now()
+        state = await self._in_thread(lambda: self._sealer.state(now))
+        sealed = float(state.sealed_window) if state.sealed_window else None
+        snapshot = exposition.LedgerSnapshot(
+            identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
+            size=state.size,
+            sealed_window_s=sealed,
+            seal_lag_s=state.seal_lag_s,
+            checkpoint_s=state.checkpoint_s,
+            missing_workers=state.missing_workers,
+            window_attendees=state.attendees,
+        )
+        vocabulary = exposition.Vocabulary(
+            tuple(session.id for session in self._event.sessions), tuple(reason.label for reason in Reason)
+        )
+        body, content_type = exposition.render(snapshot, vocabulary)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the numbers that a query asks for: by rule, by a breakdown, of one session.
+
+    Raises:
+        ValueError: the query names something that there is not.
+    """
+    if unknown := query.keys() - {"rule", "by", "session"}:
+        raise ValueError(f"unknown parameters {sorted(unknown)}: there are rule, by and session")
+    by, rule, session = query.get("by"), query.get("rule"), query.get("session")
+    if by not in {None, "session", "day", "country"}:
+        raise ValueError(f"by={by}: numbers are broken down by session, day or country")
+    if rule is not None and rule not in {number["rule"] for number in numbers}:
+        raise ValueError(f"rule={rule}: this event counts {sorted({number['rule'] for number in numbers})}")
+
+    def wanted(number: dict[str, Any]) -> bool:
+        scope = number["scope"]
+        return (
+            (rule is None or number["rule"] == rule)
+            and (by is None or by in scope)
+            and (session is None or scope.get("session") == session)
+        )
+
+    return [number for number in numbers if wanted(number)]
+
+
+def open_event_clock(event: Event, data: Path) -> Clock:
+    """Return the event's clock: for a simulated event, the one in its data directory."""
+    if event.simulation is None:
+        return WallClock.start()
+    return SimulatedClock.create(data / "clock", event.simulation.starts_at.timestamp(), event.simulation.speed)
+
+
+def run_ledger(config: LedgerConfig, *, with_parent: bool = False) -> int:
+    """Run a ledger in this process until SIGTERM; return the exit code.
+
+    Raises:
+        OSError: a port is in use, or the disk refuses.
+        EventFileError: the event file is not valid.
+        SecretsError: the secrets cannot be read.
+        OtherEventError: the data directory belongs to another event.
+        LogLockedError: another ledger owns it.
+    """
+    event = load_event(Path(config.event_file))
+    data = Path(config.data)
+    data.mkdir(parents=True, exist_ok=True)
+    secrets = load_or_create_secrets(data / "secrets.json")
+
+    async def serve() -> int:
+        return await LedgerService(config, event, secrets, open_event_clock(event, data)).run(with_parent=with_parent)
+
+    return uvloop.run(serve())
+
+
+def start_line(config: LedgerConfig) -> bytes:
+    """Return the line that `main` reads."""
+    return json.dumps(asdict(config)).encode() + b"\n"
+
+
+def main() -> None:
+    """Run a ledger whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = LedgerConfig(**json.loads(sys.stdin.buffer.readline()))
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(run_ledger(config, with_parent=True))
+
+
+if __name__ == "__main__":
+    main()

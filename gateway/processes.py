@@ -1,0 +1,33 @@
+"""What Turnout's processes have in common: they end with their parent, and say where they can be reached."""
+
+import asyncio
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def stop_with_parent(stopping: asyncio.Event) -> None:
+    """Set `stopping` when standard input closes: for a process that a parent started with a pipe.
+
+    A parent that was killed cannot send a signal; but its end of the pipe closes.
+    """
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        # The bare descriptor: a buffered reader that waits in a daemon thread would block the interpreter's end.
+        while os.read(0, 4096):
+            pass
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            loop.call_soon_threadsafe(stopping.set)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a file that is either the old or the new document, never half of one."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(document, indent=1) + "\n")
+    fresh.rename(path)
