@@ -97,11 +97,13 @@ class Report:
 
     def failed(self, failure: BaseException, log: Path) -> None:
         """Say what went wrong, and show the end of the server's log."""
-        self.console.print(f"\nThe demo failed: {type(failure).__name__}: {failure}", style="red", markup=False)
+        self.console.print(
+            f"\nThe demo failed: {type(failure).__name__}: {failure}", style="red", markup=False, soft_wrap=True
+        )
         if log.exists() and str(log) not in str(failure):
             lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             self.console.print(f"\nThe end of {log}:", style="bold")
-            self.console.print("\n".join(lines), markup=False, highlight=False)
+            self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
     def conclude(
         self,

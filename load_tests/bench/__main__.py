@@ -72,7 +72,7 @@ def markdown(summaries: Sequence[Summary]) -> str:
     """Return the table; costs are put in relation to nginx where it was measured."""
     floor = next((summary.cpu_us for summary in summaries if summary.server.startswith("nginx")), None)
     lines = [
-        "| server | CPU per heartbeat, median (low to high) | beside nginx | requests a second | p99 | answers, all 204 |",
+        "| server | CPU per heartbeat, median (range) | beside nginx | requests a second | p99 | answers, all 204 |",
         "|---|---|---|---|---|---|",
     ]
     for one in summaries:

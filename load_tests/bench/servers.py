@@ -136,6 +136,8 @@ def _child(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        if child.stderr:
+            child.stderr.close()
 
 
 @contextmanager
