@@ -20,6 +20,8 @@ OWN_EVENT := turnout-data/event.toml
 EVENT ?= $(OWN_EVENT)
 # `make test PYTEST='-k ledger -x'`: arguments for pytest.
 PYTEST ?=
+# `make bench BENCH='--rounds 3'`: arguments for the bench.
+BENCH ?=
 # `make demo PYTHON=/opt/python3.13/bin/python3`: the Python to use; otherwise the first suitable one on the PATH.
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
@@ -65,7 +67,7 @@ lint: $(DEV_STAMP) ## Check style, formatting and types
 
 .PHONY: bench
 bench: $(DEV_STAMP) ## Measure the CPU of one heartbeat beside nginx and plain aiohttp (needs nginx and wrk)
-	$(BIN)/python -m load_tests.door_bench
+	$(BIN)/python -m load_tests.bench $(BENCH)
 
 .PHONY: generate
 generate: $(DEV_STAMP) ## Write the files that are generated from code (a test compares them)
