@@ -10,10 +10,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -47,6 +49,9 @@ DAY_TTL_S: Final = 2 * 24 * 3600
 DAY_KEPT_S: Final = 24 * 3600
 _log = logging.getLogger("turnout.courier")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerFolder:
@@ -67,7 +72,7 @@ class WorkerFolder:
 
 def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
     """Yield the worker folders of this event; what is not one is left alone, with a word in the log."""
-    for path in sorted(spool.iterdir()):
+    for path in sorted(path for path in spool.iterdir() if path.is_dir()):
         about = read_lock(path)
         if not about:
             continue
@@ -106,6 +111,12 @@ class Courier:
         self.retired: dict[str, int] = {}
         """Counters of workers whose folders are gone: totals must not fall when a worker does."""
         self.counts = CarrierCounts()
+        # One thread for all disk work: nothing reads a folder while it is being removed.
+        self._thread = ThreadPoolExecutor(1, "courier")
+
+    async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do disk work in the courier's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
 
     # Windows to the ledger.
 
@@ -117,11 +128,11 @@ class Courier:
             LedgerRefusedError: nothing is lost, but the ledger takes nothing of this gateway.
         """
         carried = 0
-        while (step := await asyncio.to_thread(self._next)) is not None:
+        while (step := await self.on_disk(self._next)) is not None:
             bundle, folders, spools, ended = step
             await self._hand_over(bundle)
             # Acknowledged: the ledger has it on disk. A crash before the files are gone hands the same over again.
-            await asyncio.to_thread(self._forget, spools, ended)
+            await self.on_disk(self._forget, spools, ended)
             carried += bool(folders)
         return carried
 
@@ -222,10 +233,8 @@ class Courier:
         """
         started = time.monotonic()
         try:
-            await self._sketches.merge(await asyncio.to_thread(self._buckets), BUCKET_TTL_S, self._gateway)
-            await self._sketches.merge(
-                await asyncio.to_thread(self._uniques), DAY_TTL_S, self._gateway, keep_s=DAY_KEPT_S
-            )
+            await self._sketches.merge(await self.on_disk(self._buckets), BUCKET_TTL_S, self._gateway)
+            await self._sketches.merge(await self.on_disk(self._uniques), DAY_TTL_S, self._gateway, keep_s=DAY_KEPT_S)
         except LiveUnavailableError:
             self.counts.flush_failures += 1
             raise

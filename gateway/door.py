@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from gateway.heartbeats import BODY_BYTES, Heartbeats
 from gateway.reasons import Reason
@@ -163,8 +163,8 @@ class Door(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP server makes no other kind
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's, but they are the same interface.
+        self._transport = cast("asyncio.Transport", transport)
         self._keeper.doors.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's

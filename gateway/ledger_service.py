@@ -171,7 +171,6 @@ class LedgerService:
                 web.post("/v1/simulation/clock", self._jump),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._healthz),
-                web.route("OPTIONS", "/{path:.*}", self._healthz),  # answered by the middleware
             ]
         )
         return app

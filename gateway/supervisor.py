@@ -233,7 +233,7 @@ class Supervisor:
 
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         body, content_type = exposition.render(
-            await asyncio.to_thread(self._snapshot),
+            await self._courier.on_disk(self._snapshot),
             exposition.Vocabulary(
                 tuple(session.id for session in self._event.sessions), tuple(reason.label for reason in Reason)
             ),

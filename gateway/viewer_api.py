@@ -69,7 +69,6 @@ class ViewerApi:
                 web.get(event + "/attendance", self.relay.pass_on),
                 web.route("*", event + "/certificates", self.relay.pass_on),
                 web.get(event + "/certificates/{path:.+}", self.relay.pass_on),
-                web.route("OPTIONS", "/{path:.*}", self.beat),  # answered by the middleware
             ]
         )
         app.on_response_prepare.append(_send_back_to_the_door)
@@ -167,6 +166,7 @@ class ViewerApi:
 async def _send_back_to_the_door(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
     # A connection that was handed over does not see the door again: the next one does.
     response.force_close()
+    response.headers["Connection"] = "close"
 
 
 def read_live_file(text: bytes) -> dict[str, Any]:
