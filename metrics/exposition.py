@@ -142,16 +142,10 @@ class SnapshotCollector(Collector):
             UnknownLabelError: the snapshot names an outcome or a session outside the closed sets.
         """
         snapshot = self._snapshot
-        yield from self._identity(snapshot.identity)
+        yield from _identity(snapshot.identity)
         readings = _gateway(snapshot) if isinstance(snapshot, GatewaySnapshot) else _ledger(snapshot)
         for metric, reading in readings:
             yield self._family(metric, reading)
-
-    def _identity(self, identity: Identity) -> Iterator[Family]:
-        build, event = _open_family(catalogue.BUILD_INFO), _open_family(catalogue.EVENT_INFO)
-        build.add_sample(build.name, {"version": identity.version}, 1)
-        event.add_sample(event.name, {"event": identity.event, "simulated": str(identity.simulated).lower()}, 1)
-        return iter((build, event))
 
     def _family(self, metric: Metric, reading: _Reading) -> Family:
         family = _open_family(metric)
@@ -167,9 +161,8 @@ class SnapshotCollector(Collector):
 
     def _by_label(self, metric: Metric, label: Label, reading: Mapping[str, float | None]) -> dict[str, float]:
         closed = label.values + self._more(label.more)
-        for value in reading:
-            if value not in closed:
-                raise UnknownLabelError(f"{metric.name}: {label.name}={value!r} is not in the closed set")
+        if unknown := sorted(reading.keys() - set(closed)):
+            raise UnknownLabelError(f"{metric.name}: {label.name}={unknown[0]!r} is not in the closed set")
         numbers = dict.fromkeys(closed, 0.0) if metric.kind is Kind.COUNTER else {}
         return numbers | {value: number for value, number in reading.items() if number is not None}
 
@@ -177,6 +170,13 @@ class SnapshotCollector(Collector):
         if more is Open.SESSIONS:
             return self._vocabulary.sessions
         return self._vocabulary.refusals if more is Open.REFUSALS else ()
+
+
+def _identity(identity: Identity) -> Iterator[Family]:
+    build, event = _open_family(catalogue.BUILD_INFO), _open_family(catalogue.EVENT_INFO)
+    build.add_sample(build.name, {"version": identity.version}, 1)
+    event.add_sample(event.name, {"event": identity.event, "simulated": str(identity.simulated).lower()}, 1)
+    yield from (build, event)
 
 
 def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:

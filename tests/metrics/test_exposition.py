@@ -75,15 +75,15 @@ def values(snapshot: GatewaySnapshot | LedgerSnapshot, name: str) -> dict[str, f
 
 
 @pytest.mark.parametrize(("snapshot", "process"), [(GATEWAY, Process.GATEWAY), (LEDGER, Process.LEDGER)])
-def test_each_process_exposes_exactly_what_the_catalogue_declares_for_it(
+def test_each_process_exposes_exactly_what_the_catalogue_declares_for_it_in_that_order(
     snapshot: GatewaySnapshot | LedgerSnapshot, process: Process
 ) -> None:
-    declared = {
-        metric.name.removesuffix("_total"): (metric.kind.value, metric.help)
+    declared = [
+        (metric.name.removesuffix("_total"), metric.kind.value, metric.help)
         for metric in CATALOGUE
         if process in metric.processes
-    }
-    exposed = {name: (family.type, family.documentation) for name, family in families(snapshot).items()}
+    ]
+    exposed = [(name, family.type, family.documentation) for name, family in families(snapshot).items()]
     assert exposed == declared
 
 
