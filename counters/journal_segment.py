@@ -28,6 +28,9 @@ SECTION_SCANS: Final = 18
 TEXTS_LIMIT: Final = 65_536
 """A text's position is a u16. What needs more texts is spread over several segments (`journal_segments`)."""
 
+JOIN_TIME_LIMIT_MS: Final = 1 << 42
+"""May 2109: a join is dated by the server's clock, and a date beyond has no day in a calendar."""
+
 Records = npt.NDArray[np.void]
 
 JOIN_DTYPE: Final = np.dtype(
@@ -228,8 +231,8 @@ def _check(segment: JournalSegment) -> None:
         raise SegmentError("the records and the table of texts do not belong together")
     if np.any(joins["seat"] == 0) or not np.all(np.isin(joins["kind"], list(JoinKind))):
         raise SegmentError("a join has no seat or is of no known kind")
-    if not np.all(np.isin(joins["assurance"], list(Assurance))):
-        raise SegmentError("a join has no known assurance")
+    if not np.all(np.isin(joins["assurance"], list(Assurance))) or np.any(joins["joined_at_ms"] >= JOIN_TIME_LIMIT_MS):
+        raise SegmentError("a join has no known assurance, or a time beyond all calendars")
     if not np.all(np.isin(scans["direction"], list(Direction))) or np.any(scans["forced"] > 1):
         raise SegmentError("a scan has no known direction, or 'forced' is neither 0 nor 1")
     accepted = scans["refusal"] == texts.index("") if "" in texts else np.zeros(len(scans), bool)

@@ -139,7 +139,7 @@ def test_a_journal_segment_reads_back_as_it_was_written() -> None:
             assurance=st.sampled_from(Assurance),
             filters=st.integers(0, 2**32 - 1),
             view=st.integers(0, 2**64 - 1),
-            joined_at_ms=st.integers(0, 2**64 - 1),
+            joined_at_ms=st.integers(0, 2**42 - 1),
             pseudonym=st.binary(min_size=16, max_size=16),
             token_digest=st.binary(min_size=32, max_size=32),
             address=st.binary(min_size=8, max_size=8),

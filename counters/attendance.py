@@ -1,0 +1,241 @@
+"""Attendance: who was present where and when, as sets of attendees, and the few questions that counting rules ask.
+
+Built once from evidence: heartbeats (channel online) and badge scans (channel onsite), aliases resolved first. Gross is
+everybody; net is without excluded categories and without guests (devices are no people). Everything is Roaring algebra
+over canonical seats; there is no loop over attendees.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from counters.event import Event
+from counters.evidence import JournalSegment, PresenceSegment
+from counters.onsite import read_visits
+from counters.roll import UNKNOWN, Roll, Seats, read_roll
+from counters.segment import WINDOW_S
+
+ONLINE: Final = "online"
+ONSITE: Final = "onsite"
+CHANNELS: Final = (ONLINE, ONSITE)
+
+Presences = Mapping[int, Mapping[int, BitMap]]
+"""Window (unix seconds) -> session number -> canonical seats."""
+
+
+def size(attendees: BitMap, among: BitMap | None) -> int:
+    """Return how many attendees there are, or how many of them are `among` some others."""
+    return len(attendees) if among is None else attendees.intersection_cardinality(among)
+
+
+class Presence:
+    """Who was present, by channel, window and session. Sets it returns are shared: read them only."""
+
+    def __init__(self, event: Event, channels: Mapping[str, Presences]) -> None:
+        """Take the sets by channel; a channel that is not there was empty."""
+        self._channels = {name: channels.get(name, {}) for name in CHANNELS}
+        self.windows = sorted({window for sets in self._channels.values() for window in sets})
+        """Every window in which anybody was present, ascending (unix seconds)."""
+        self._days = {window: event.day(window) for window in self.windows}
+        self.days = sorted(set(self._days.values()))
+        """Every day on which anybody was present."""
+        self._at: dict[tuple[str | None, int, int | None], BitMap] = {}
+        self._within: dict[tuple[str | None, int | None, str | None], BitMap] = {}
+        self._arrived: dict[tuple[str | None, int, int | None], BitMap] = {}
+
+    def windows_of(self, day: str | None) -> list[int]:
+        """Return the windows of a day (of every day for None) in which anybody was present."""
+        return self.windows if day is None else [window for window in self.windows if self._days[window] == day]
+
+    def at(self, channel: str | None, window: int, session: int | None) -> BitMap:
+        """Return who was present in a window: in one session or any (None), on one channel or either (None)."""
+        key = (channel, window, session)
+        if key not in self._at:
+            if channel is None:
+                parts = [self.at(name, window, session) for name in CHANNELS]
+            else:
+                sessions = self._channels[channel].get(window, {})
+                parts = list(sessions.values()) if session is None else [sessions.get(session, BitMap())]
+            self._at[key] = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
+        return self._at[key]
+
+    def arrived(self, channel: str | None, window: int, session: int | None) -> BitMap:
+        """Return who was present in a window and not in the clock minute before it."""
+        key = (channel, window, session)
+        if key not in self._arrived:
+            before = self.at(channel, window - WINDOW_S, session)
+            self._arrived[key] = self.at(channel, window, session) - before
+        return self._arrived[key]
+
+    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
+        """Return who was present in any window of a day, or of the event (None)."""
+        key = (channel, session, day)
+        if key not in self._within:
+            if day is None:
+                parts = [self.within(channel, session, each) for each in self.days]
+            else:
+                parts = [self.at(channel, window, session) for window in self.windows_of(day)]
+            self._within[key] = BitMap.union(BitMap(), *parts)
+        return self._within[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Every view once, as its earliest join opened it; columns of equal length."""
+
+    seats: Seats  # canonical
+    sessions: npt.NDArray[np.uint16]  # session numbers
+    days: npt.NDArray[np.str_]  # "2023-11-19"
+
+    def count(self, session: int | None, day: str | None, among: BitMap | None) -> int:
+        """Return how many views: of a session, opened on a day, by some attendees (None: all)."""
+        kept = np.ones(len(self.seats), bool)
+        if session is not None:
+            kept &= self.sessions == session
+        if day is not None:
+            kept &= self.days == day
+        if among is not None:
+            kept &= np.isin(self.seats, np.array(among.to_array(), np.uint32))
+        return int(np.count_nonzero(kept))
+
+    def without(self, attendees: BitMap) -> "Views":
+        """Return the views that none of these attendees opened."""
+        kept = ~np.isin(self.seats, np.array(attendees.to_array(), np.uint32))
+        return Views(self.seats[kept], self.sessions[kept], self.days[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """All that counting rules count."""
+
+    event: Event
+    roll: Roll
+    gross: Presence
+    net: Presence
+    gross_views: Views
+    net_views: Views
+    intervals_s: Mapping[int, int]  # by window: longest heartbeat interval in force; absent = the event's
+    countries: Mapping[str, BitMap]  # net attendees by country; UNKNOWN holds everybody else who was present
+    namespaces: Mapping[str, BitMap]  # the same by issuer namespace; "" holds everybody else who was present
+    without_journal: int  # attendees present whom no ticket or badge in the journals stands behind
+    unknown_sessions: tuple[int, ...]  # session numbers in the evidence that the event does not have
+    scans_outside_event: int
+
+    @classmethod
+    def from_evidence(
+        cls,
+        event: Event,
+        windows: Mapping[int, Sequence[PresenceSegment]],
+        journals: Iterable[JournalSegment],
+    ) -> "Attendance":
+        """Return the attendance in this evidence.
+
+        Args:
+            event: of leaf 0.
+            windows: presence segments by window (unix seconds); one may be there twice without counting twice.
+            journals: all journals, in any order.
+        """
+        builder = AttendanceBuilder(event)
+        for window, segments in windows.items():
+            for segment in segments:
+                builder.add_sessions(window, {row.session: row.playing for row in segment.sessions})
+                builder.add_interval(window, segment.head.interval_s)
+        for journal in journals:
+            builder.add_journal(journal)
+        return builder.build()
+
+
+@dataclass(slots=True)
+class AttendanceBuilder:
+    """Takes in evidence one window at a time, so that segments need not all be in memory. Owned by its caller."""
+
+    event: Event
+    _online: dict[int, dict[int, BitMap]] = field(default_factory=dict)
+    _intervals_s: dict[int, int] = field(default_factory=dict)
+    _journals: list[JournalSegment] = field(default_factory=list)
+    _unknown: set[int] = field(default_factory=set)
+
+    def add_sessions(self, window: int, playing: Mapping[int, BitMap]) -> None:
+        """Take in who was present in a window, by session number."""
+        known = {session.number for session in self.event.sessions}
+        self._unknown |= playing.keys() - known
+        here = self._online.setdefault(window, {})
+        for session in playing.keys() & known:
+            here[session] = here[session] | playing[session] if session in here else playing[session]
+
+    def add_interval(self, window: int, interval_s: int) -> None:
+        """Take in a heartbeat interval that was in force in a window."""
+        self._intervals_s[window] = max(interval_s, self._intervals_s.get(window, 0))
+
+    def add_journal(self, journal: JournalSegment) -> None:
+        """Take in a journal."""
+        self._journals.append(journal)
+        self.add_interval(journal.head.window, journal.head.interval_s)
+
+    def build(self) -> Attendance:
+        """Return the attendance in everything taken in."""
+        event, roll = self.event, read_roll(self.event, self._journals)
+        online = {
+            window: {session: roll.canonical(seats) for session, seats in sorted(sessions.items())}
+            for window, sessions in self._online.items()
+        }
+        visits = read_visits(event, self._journals, roll)
+        gross = Presence(event, {ONLINE: online, ONSITE: visits.present})
+        net = Presence(event, {ONLINE: _net(roll, online), ONSITE: _net(roll, visits.present)})
+        views = self._views(roll)
+        everybody = gross.within(None, None, None)
+        counted = net.within(None, None, None)
+        known = {session.number for session in event.sessions}
+        numbers = {number for journal in self._journals for number in np.unique(journal.joins["session"]).tolist()}
+        return Attendance(
+            event=event,
+            roll=roll,
+            gross=gross,
+            net=net,
+            gross_views=views,
+            net_views=views.without(roll.excluded),
+            intervals_s=dict(self._intervals_s),
+            countries=_partition(roll, roll.countries, counted, UNKNOWN),
+            namespaces=_partition(roll, roll.namespaces, counted, ""),
+            without_journal=everybody.difference_cardinality(roll.identified),
+            unknown_sessions=tuple(sorted(self._unknown | (numbers - known - {0}))),
+            scans_outside_event=visits.outside_event,
+        )
+
+    def _views(self, roll: Roll) -> Views:
+        """Return each (session, view) once, by its earliest join."""
+        known = [session.number for session in self.event.sessions]
+        kept = [journal.joins[(journal.joins["view"] != 0) & np.isin(journal.joins["session"], known)]
+                for journal in self._journals]  # fmt: skip
+        columns = {
+            name: np.concatenate([np.empty(0, dtype), *(joins[name] for joins in kept)])
+            for name, dtype in (("seat", "<u4"), ("session", "<u2"), ("view", "<u8"), ("joined_at_ms", "<u8"))
+        }
+        order = np.lexsort((columns["seat"], columns["joined_at_ms"], columns["view"], columns["session"]))
+        session, view = columns["session"][order], columns["view"][order]
+        first = np.ones(len(order), bool)
+        first[1:] = (session[1:] != session[:-1]) | (view[1:] != view[:-1])
+        chosen = order[first]
+        minutes, at = np.unique(columns["joined_at_ms"][chosen] // 60_000, return_inverse=True)
+        days = np.array([self.event.day(int(minute) * 60) for minute in minutes], "U10")
+        return Views(roll.canonical_seats(columns["seat"][chosen]), columns["session"][chosen], days[at.reshape(-1)])
+
+
+def _net(roll: Roll, presences: Presences) -> dict[int, dict[int, BitMap]]:
+    return {
+        window: {session: roll.people(seats) for session, seats in sessions.items()}
+        for window, sessions in presences.items()
+    }
+
+
+def _partition(roll: Roll, sets: Mapping[str, BitMap], present: BitMap, rest: str) -> dict[str, BitMap]:
+    """Return the sets without those who are in no number; who is present and in none of them is in `rest`."""
+    parts = {name: roll.people(seats) for name, seats in sorted(sets.items())}
+    others = present - BitMap.union(BitMap(), *parts.values())
+    if others:
+        parts[rest] = parts.get(rest, BitMap()) | others
+    return {name: seats for name, seats in sorted(parts.items()) if seats}

@@ -1,0 +1,288 @@
+"""The certificate: every number with its rule, its source of truth and its gaps, bound to one state of the log.
+
+Canonical JSON (RFC 8785). It is computed from the log's entries and the evidence alone, so that an auditor who has both
+computes the very same bytes. Its SHA-256 goes into the log as an entry of its own (`certificate_entry`) and it ships
+with the tlog-proof of that entry. Members:
+
+    type, version        "certificate", 1
+    notice               null, or in plain words that everything was SIMULATED; simulated: the same as true or false
+    event, event_sha256  what was certified; the digest is that of the event in entry 0, where it has been locked
+    identity             who vouches for attendees, and what that is worth
+    settings, rules      how was counted: intervals, silence, pause; each rule's definition
+    numbers              counters.numbers
+    suppression          which numbers are withheld, and why
+    cross_check          counters.cross_check
+    gaps                 counters.gaps
+    aliases, exclusions  who counts once in spite of several seats; who does not count
+    witnesses            who else has signed the log
+    log                  origin, vkey, size and root (base64) of the log up to which it counts
+    software, issued_at  by whom and when
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from counters import canonical_json, log_entries
+from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
+from counters.cross_check import SketchUnions, cross_check
+from counters.event import Event
+from counters.gaps import Gaps
+from counters.ledger.checkpoint import Checkpoint
+from counters.ledger.merkle import leaf_hash, tree_root
+from counters.ledger.note import encode_base64
+from counters.log_entries import LogEntryError, SealedLog, read_log
+from counters.numbers import all_numbers
+from counters.public_numbers import PublicNumbers
+from counters.rules import RULES
+from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
+from counters.segment import WINDOW_S
+
+VERSION: Final = 1
+
+SIMULATED: Final = (
+    "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
+    "This certificate shows how Turnout counts; it says nothing about any real audience."
+)
+ISSUER_STATEMENT: Final = (
+    "An issuer vouches for attendees by signing their tickets. An organiser who also operates the issuer can forge the "
+    "roll: can sign tickets for people who do not exist. The numbers count identities in that sense."
+)
+NO_WITNESS: Final = (
+    "No outside witness has cosigned this log. Without a witness the operator could have written the whole log "
+    "afterwards; the signatures show only that it has not been changed since it was handed out."
+)
+SILENCE: Final = (
+    "An attendee from whom no heartbeat of a playing player was accepted in a window is not present online in it."
+)
+PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
+
+Progress = Callable[[int, int], None]
+"""Called with how many leaves have been read, of how many."""
+
+
+class CertificateError(Exception):
+    """The log and the evidence do not make a certificate."""
+
+
+def certificate_entry(certificate: bytes) -> bytes:
+    """Return the log entry of a certificate: it follows from the certificate alone.
+
+    Raises:
+        CertificateError: these bytes are no certificate.
+    """
+    document = read_certificate(certificate)
+    digest = hashlib.sha256(certificate).hexdigest()
+    return log_entries.certificate_entry(digest, document["event_sha256"], document["issued_at"])
+
+
+def read_certificate(certificate: bytes) -> dict[str, Any]:
+    """Return the members of a certificate.
+
+    Raises:
+        CertificateError: not canonical JSON, or not a certificate of version 1 with all its members.
+    """
+    try:
+        document = canonical_json.decode(certificate)
+    except canonical_json.CanonicalJsonError as error:
+        raise CertificateError(str(error)) from error
+    if not isinstance(document, dict) or document.get("type") != "certificate" or document.get("version") != VERSION:
+        raise CertificateError("not a certificate of version 1")
+    texts = ("event_sha256", "issued_at", "software")
+    if not all(isinstance(document.get(name), str) for name in texts):
+        raise CertificateError("event_sha256, issued_at or software is not text")
+    log = document.get("log")
+    if not isinstance(log, dict) or set(log) != {"origin", "vkey", "size", "root"} or type(log["size"]) is not int:
+        raise CertificateError("it does not say which log it was counted from")
+    if not all(isinstance(log[name], str) for name in ("origin", "vkey", "root")):
+        raise CertificateError("origin, vkey or root of its log is not text")
+    return document
+
+
+def compute_certificate(
+    event: Event,
+    entries: Sequence[bytes],
+    read_evidence: ReadEvidence,
+    *,
+    log_origin: str,
+    log_vkey: str,
+    checkpoint: Checkpoint,
+    issued_at: str,
+    software: str,
+    progress: Progress | None = None,
+) -> bytes:
+    """Return the certificate of everything in the log so far, as canonical JSON.
+
+    Args:
+        event: must be the event in entry 0.
+        entries: all entries of the log, as many as `checkpoint` says.
+        read_evidence: from a digest to the file (`EvidenceStore.get`).
+        log_origin: the log's name.
+        log_vkey: the key to verify its checkpoints with.
+        checkpoint: the state of the log that is certified.
+        issued_at: ISO 8601.
+        software: name and version.
+        progress: is told after each leaf.
+
+    Raises:
+        CertificateError: the entries are not those of the checkpoint, or do not make sense.
+        EvidenceError: evidence is absent or contradicts the log.
+    """
+    try:
+        log = read_log(entries)
+    except LogEntryError as error:
+        raise CertificateError(str(error)) from error
+    if log.event.digest != event.digest:
+        raise CertificateError("the log is that of another event file")
+    if (checkpoint.origin, checkpoint.size) != (log_origin, len(entries)):
+        raise CertificateError("the checkpoint is of another log, or of another size than the entries")
+    if tree_root([leaf_hash(entry) for entry in entries]) != checkpoint.root:
+        raise CertificateError("the entries have another root than the checkpoint")
+    origin = {"origin": log_origin, "vkey": log_vkey, "size": checkpoint.size, "root": encode_base64(checkpoint.root)}
+    evidence = _told(read_evidence_of(log, read_evidence), len(log.leaves), progress)
+    return assemble(log, evidence, origin, issued_at, software)
+
+
+def _told(evidence: Iterable[LeafEvidence], total: int, progress: Progress | None) -> Iterable[LeafEvidence]:
+    for done, item in enumerate(evidence, start=1):
+        yield item
+        if progress is not None:
+            progress(done, total)
+
+
+def assemble(
+    log: SealedLog, evidence: Iterable[LeafEvidence], origin: dict[str, Any], issued_at: str, software: str
+) -> bytes:
+    """Return the certificate of a log and its evidence (`read_evidence_of`); `origin` is its member `log`."""
+    event = log.event
+    builder, gaps = AttendanceBuilder(event), Gaps(log)
+    sketches = SketchUnions(event, {leaf.window for leaf in log.late if leaf.counted})
+    for item in evidence:
+        gaps.add(item)
+        if not item.counted:
+            continue
+        window = item.leaf.window
+        builder.add_sessions(window, {number: presence.playing for number, presence in item.merged.items()})
+        for segment in item.presence:
+            builder.add_interval(window, segment.head.interval_s)
+        for journal in item.journals:
+            builder.add_journal(journal)
+        sketches.add(window, item.merged)
+    attendance = builder.build()
+    document = {
+        "type": "certificate",
+        "version": VERSION,
+        "notice": SIMULATED if event.simulated else None,
+        "simulated": event.simulated,
+        "event": _event(attendance, log),
+        "event_sha256": event.digest,
+        "identity": _identity(attendance),
+        "settings": _settings(event),
+        "rules": [
+            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
+            for rule in RULES
+            if rule.id in event.counting.rules
+        ],
+        "numbers": all_numbers(attendance, PublicNumbers(log).measure, _as_of(log, issued_at)),
+        "suppression": _suppression(event),
+        "cross_check": cross_check(attendance, sketches),
+        "gaps": gaps.as_json(attendance),
+        "aliases": {
+            "count": len(attendance.roll.alias_seats),
+            "sha256": attendance.roll.aliases_sha256(),
+            "statement": "Seats of attendees who got more than one; each attendee counts once, at the seat of the "
+            "earliest join.",
+        },
+        "exclusions": _exclusions(attendance),
+        "witnesses": [],
+        "witnesses_statement": NO_WITNESS,
+        "log": origin,
+        "software": software,
+        "issued_at": issued_at,
+    }
+    return canonical_json.encode(document)
+
+
+def _as_of(log: SealedLog, issued_at: str) -> str:
+    """Return the end of the last window in the log: what the numbers know."""
+    windows = [leaf.window for leaf in log.leaves]
+    return log.event.iso(max(windows) + WINDOW_S) if windows else issued_at
+
+
+def _event(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
+    event, net = attendance.event, attendance.net
+    online, onsite = (bool(net.within(channel, None, None)) for channel in (ONLINE, ONSITE))
+    return {
+        "id": event.id,
+        "name": event.name,
+        "organiser": event.organiser,
+        "format": "hybrid" if online and onsite else "physical" if onsite else "online",
+        "time_zone": event.time_zone,
+        "sessions": [
+            {
+                "number": session.number,
+                "id": session.id,
+                "title": session.title,
+                "starts_at": event.iso(session.starts_at.timestamp()),
+                "ends_at": event.iso(session.ends_at.timestamp()),
+            }
+            for session in event.sessions
+        ],
+        "late_until": event.iso(event.late_until.timestamp()),
+        "locked_at": log.locked_at,
+    }
+
+
+def _identity(attendance: Attendance) -> dict[str, Any]:
+    return {
+        "issuers": [
+            {
+                "id": issuer.id,
+                "operated_by": issuer.operated_by,
+                "namespace": issuer.namespace,
+                "assurance": "ticketed",
+                "development": issuer.development,
+            }
+            for issuer in attendance.event.issuers
+        ],
+        "statement": ISSUER_STATEMENT,
+        "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",
+    }
+
+
+def _settings(event: Event) -> dict[str, Any]:
+    return {
+        "interval_s": event.interval_s,
+        "window_s": event.window_s,
+        "silence": SILENCE,
+        "pause": PAUSE,
+        "onsite": "From the entry's window to the exit's, at most to the session's last scheduled window; an entry or "
+        "exit without its counterpart counts for its own window only.",
+    }
+
+
+def _suppression(event: Event) -> dict[str, Any]:
+    below = event.counting.suppress_below
+    return {
+        "below": below,
+        "statement": f"Cells of a session, a day or a country with fewer than {below} (and more than no) people, "
+        f"person-days, person-sessions or views are withheld: their value is null. Averages and hours are withheld "
+        f"where fewer than {below} people were online. Event-wide numbers are always printed.",
+    }
+
+
+def _exclusions(attendance: Attendance) -> dict[str, Any]:
+    roll, gross, net = attendance.roll, attendance.gross, attendance.net
+    present = gross.within(None, None, None)
+    excluded = present & roll.excluded
+    return {
+        "categories": list(attendance.event.counting.exclude_categories),
+        "unit": "identities",
+        "gross": len(present),
+        "excluded": len(excluded),
+        "guests": len(present) - len(excluded) - len(net.within(None, None, None)),
+        "net": len(net.within(None, None, None)),
+        "views_gross": len(attendance.gross_views.seats),
+        "views_excluded": len(attendance.gross_views.seats) - len(attendance.net_views.seats),
+        "views_net": len(attendance.net_views.seats),
+    }

@@ -1,0 +1,140 @@
+"""The two paths beside each other: HyperLogLog estimates from the evidence against exact counts of the same people.
+
+The sketches of attendees that workers filled heartbeat by heartbeat are merged per session, day and event and
+estimated; the exact path counts the same identities online: gross (nobody excluded, since a sketch cannot leave anybody
+out) and after aliases (one pseudonym is one element whatever its seats). A difference is expressed in standard errors
+of max(0.8125 % of the exact count, 1): below 123 people one person more or less is no statistical statement.
+"""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from counters import hyperloglog
+from counters.attendance import ONLINE, Attendance
+from counters.event import Event
+from counters.evidence import SessionPresence
+from counters.hyperloglog import Registers
+from counters.segment import WINDOW_S
+
+RELATIVE_ERROR: Final = Fraction(8125, 1_000_000)
+"""1.04 / √16384, the standard error of one sketch."""
+LARGEST_USUAL: Final = 5
+"""Standard errors: more than this is an alarm …"""
+RUNNING: Final = 3
+"""… if it holds in so many windows running."""
+DECIMALS: Final = 3
+STATEMENT: Final = (
+    "Estimates of the live path (HyperLogLog, standard error 0.8125 %) beside gross exact counts of identities online. "
+    "The standard error is taken as max(0.8125 % of the exact count, 1 person): with fewer than 123 people the "
+    "relative error is less than one person, and an estimate is a whole number."
+)
+
+
+def deviation(estimate: int, exact: int) -> Fraction:
+    """Return by how many standard errors an estimate differs from the exact count, with its sign."""
+    return Fraction(estimate - exact) / max(RELATIVE_ERROR * exact, Fraction(1))
+
+
+class SketchUnions:
+    """Merges the windows' sketches of attendees as evidence is read. Owned by whoever reads it."""
+
+    def __init__(self, event: Event, held: Iterable[int]) -> None:
+        """Start empty; `held` are the windows to which late evidence adds, whose estimates must wait."""
+        self._event = event
+        self._known = {session.number for session in event.sessions}
+        self._days: dict[tuple[int, str], Registers] = {}
+        self._held: dict[int, dict[int, Registers]] = {window: {} for window in held}
+        self._estimates: dict[tuple[int, int], int] = {}
+
+    def add(self, window: int, sessions: Mapping[int, SessionPresence]) -> None:
+        """Take in what all gateways together saw in a window."""
+        day = self._event.day(window)
+        for number, presence in sessions.items():
+            if number not in self._known or not presence.attendees.any():
+                continue
+            _raise(self._days.setdefault((number, day), hyperloglog.empty()), presence.attendees)
+            if window in self._held:
+                _raise(self._held[window].setdefault(number, hyperloglog.empty()), presence.attendees)
+            else:
+                self._estimates[window, number] = hyperloglog.estimate(presence.attendees)
+
+    def estimate(self, session: int | None, day: str | None) -> int:
+        """Return the estimate of a union: of one session or all, on one day or all."""
+        parts = [
+            registers
+            for (number, date), registers in self._days.items()
+            if session in (None, number) and day in (None, date)
+        ]
+        return hyperloglog.estimate(hyperloglog.merge(parts))
+
+    def windows(self) -> dict[tuple[int, int], int]:
+        """Return the estimate of every (window, session number) that has a sketch."""
+        late = {
+            (window, number): hyperloglog.estimate(registers)
+            for window, sessions in self._held.items()
+            for number, registers in sessions.items()
+        }
+        return self._estimates | late
+
+
+def _raise(registers: Registers, other: Registers) -> None:
+    np.maximum(registers, other, out=registers)
+
+
+def cross_check(attendance: Attendance, sketches: SketchUnions) -> dict[str, Any]:
+    """Return the comparison as the certificate prints it."""
+    event, gross = attendance.event, attendance.gross
+    cells: list[tuple[dict[str, str], int | None, str | None]] = [({}, None, None)]
+    cells += [({"session": session.id}, session.number, None) for session in event.sessions]
+    cells += [({"day": day}, None, day) for day in gross.days]
+    rows = []
+    for scope, session, day in cells:
+        exact = len(gross.within(ONLINE, session, day))
+        row = {"scope": {**scope, "channel": ONLINE}}
+        rows.append(row | _compared(event, sketches.estimate(session, day), exact, withhold=bool(scope)))
+    return {
+        "statement": STATEMENT,
+        "rule": "unique-attendees-online",
+        "unit": "identities",
+        "unions": rows,
+        "windows": _windows(attendance, sketches.windows()),
+    }
+
+
+def _compared(event: Event, estimate: int, exact: int, *, withhold: bool) -> dict[str, Any]:
+    difference = float(round(deviation(estimate, exact), DECIMALS))
+    if withhold and 0 < exact < event.counting.suppress_below:
+        return {"estimate": None, "exact": None, "difference_in_standard_errors": difference, "suppressed": True}
+    return {"estimate": estimate, "exact": exact, "difference_in_standard_errors": difference}
+
+
+def _windows(attendance: Attendance, estimates: Mapping[tuple[int, int], int]) -> dict[str, Any]:
+    event, gross = attendance.event, attendance.gross
+    differences: dict[tuple[int, int], tuple[int, int, Fraction]] = {}
+    for window in sorted(gross.windows):
+        for session in event.sessions:
+            exact = len(gross.at(ONLINE, window, session.number))
+            estimate = estimates.get((window, session.number), 0)
+            if exact or estimate:
+                differences[window, session.number] = (estimate, exact, deviation(estimate, exact))
+    ids = {session.number: session.id for session in event.sessions}
+    largest = None
+    if differences:
+        window, number = max(differences, key=lambda key: (abs(differences[key][2]), -key[0], -key[1]))
+        estimate, exact, _ = differences[window, number]
+        row = {"window": event.iso(window), "session": ids[number]}
+        largest = row | _compared(event, estimate, exact, withhold=True)
+    over = {key for key, (_, _, by) in differences.items() if abs(by) > LARGEST_USUAL}
+    running = [
+        {"session": ids[number], "window": event.iso(window)}
+        for window, number in sorted(over)
+        if all((window + step * WINDOW_S, number) in over for step in range(RUNNING))
+    ]
+    return {
+        "compared": len(differences),
+        "largest_deviation": largest,
+        "over_5_standard_errors_in_3_windows_running": running,
+    }

@@ -1,0 +1,74 @@
+"""What the evidence lacks, named: a certificate prints every gap, and an empty list where there is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from counters.attendance import Attendance
+from counters.log_entries import SealedLog
+from counters.sealed_evidence import LeafEvidence
+from counters.segment import Coverage
+
+LONGEST_INTERVAL_S: Final = 54
+"""Up to here (1.1 · I < 60 s) a continuous view has a heartbeat in every clock minute; beyond, it may have holes."""
+
+
+@dataclass(slots=True)
+class Gaps:
+    """Collects gaps as evidence is read. Owned by whoever reads it."""
+
+    log: SealedLog
+    _coverage: dict[tuple[int, Coverage], None] = field(default_factory=dict)  # in the order of the log, each once
+
+    def add(self, evidence: LeafEvidence) -> None:
+        """Take in the coverage of a leaf."""
+        for row in evidence.manifest.coverage:
+            self._coverage[evidence.leaf.window, row] = None
+
+    def as_json(self, attendance: Attendance) -> dict[str, Any]:
+        """Return the gaps as the certificate prints them."""
+        event, windows = self.log.event, self.log.windows
+        crashed = [(window, row) for window, row in self._coverage if row.crashed]
+        return {
+            "scheduled_windows_without_leaf": [
+                event.iso(window) for window in event.scheduled_windows() if window not in windows
+            ],
+            "windows_with_missing_workers": [
+                {"window": event.iso(leaf.window), "missing": list(leaf.missing)}
+                for leaf in windows.values()
+                if leaf.missing
+            ],
+            "late_evidence": [
+                {
+                    "window": event.iso(leaf.window),
+                    "received_at": event.iso(leaf.received_at),
+                    "manifest_sha256": leaf.manifest_sha256,
+                    "counted": leaf.counted,
+                }
+                for leaf in self.log.late
+            ],
+            "crashed_workers": [
+                {"window": event.iso(window), "worker": row.worker, "gateway": row.gateway} for window, row in crashed
+            ],
+            "unsynced_intervals": [
+                {
+                    "window": event.iso(window),
+                    "worker": row.worker,
+                    "from_ms": row.synced_until_ms,
+                    "until_ms": row.until_ms,
+                }
+                for window, row in crashed
+                if row.synced_until_ms < row.until_ms
+            ],
+            "windows_with_interval_over_54_s": [
+                event.iso(window) for window in _long_intervals(attendance.intervals_s)
+            ],
+            "attendees_present_without_journal_entry": attendance.without_journal,
+            "seats_with_contradictory_pseudonyms": attendance.roll.contradictory_seats,
+            "session_numbers_not_in_the_event": list(attendance.unknown_sessions),
+            "scans_more_than_a_day_from_the_event": attendance.scans_outside_event,
+        }
+
+
+def _long_intervals(intervals_s: Mapping[int, int]) -> list[int]:
+    return sorted(window for window, interval_s in intervals_s.items() if interval_s > LONGEST_INTERVAL_S)

@@ -1,0 +1,115 @@
+"""On-site presence: from badge scans to who was in a session's room in which window.
+
+The journal of scans is authoritative. Accepted scans count once for each (gate, nonce), the first received. By attendee
+and session, in the order of the scanners' clocks (of two in one millisecond, the entry first):
+
+- an entry directly followed by an exit is a stay, from the entry's window to the exit's, both included, but not beyond
+  the last scheduled window of the session;
+- any other entry or exit is presence in its own window only.
+
+Scans for no running session, and scans more than a day before the first or after the last scheduled window (a scanner
+whose clock is wrong), are no presence.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from counters.event import Event
+from counters.journal import Direction
+from counters.journal_segment import JournalSegment
+from counters.roll import Roll, Texts
+from counters.segment import WINDOW_S
+
+MARGIN_S: Final = 24 * 60 * 60
+"""Nobody is at an event more than a day before it begins or after it ends."""
+_WINDOW_MS: Final = WINDOW_S * 1000
+
+_SCAN: Final = np.dtype(
+    [("seat", "<u4"), ("session", "<u2"), ("direction", "u1"), ("scanned_at_ms", "<u8"), ("received_at_ms", "<u8"),
+     ("gate", "<u4"), ("nonce", "<u4")]
+)  # fmt: skip
+Scans = npt.NDArray[np.void]
+Onsite = dict[int, dict[int, BitMap]]
+"""Window (unix seconds) -> session number -> canonical seats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """What the scans say."""
+
+    present: Onsite
+    outside_event: int  # accepted scans more than a day away from the event
+
+
+def read_visits(event: Event, journals: Iterable[JournalSegment], roll: Roll) -> Visits:
+    """Return the on-site presence in these journals, whatever order they come in."""
+    texts = Texts()
+    scans = _once(np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals)]))
+    scans["seat"] = roll.canonical_seats(scans["seat"])
+    scans = scans[np.isin(scans["session"], [session.number for session in event.sessions])]
+    scheduled = event.scheduled_windows()
+    first, last = (scheduled[0] - MARGIN_S) * 1000, (scheduled[-1] + WINDOW_S + MARGIN_S) * 1000
+    near = (scans["scanned_at_ms"] >= first) & (scans["scanned_at_ms"] < last)
+    present: Onsite = {}
+    for session in event.sessions:
+        stays = _stays(scans[near & (scans["session"] == session.number)], event.session_windows(session)[-1])
+        for window, seats in _windows(*stays):
+            present.setdefault(window, {})[session.number] = seats
+    return Visits(present, int(np.count_nonzero(~near)))
+
+
+def _accepted(journal: JournalSegment, texts: Texts) -> Scans:
+    numbers = texts.numbers(journal.texts)
+    scans = journal.scans
+    if len(scans):
+        scans = scans[numbers[scans["refusal"]] == 0]
+    rows = np.empty(len(scans), _SCAN)
+    for name in ("seat", "session", "direction", "scanned_at_ms", "received_at_ms"):
+        rows[name] = scans[name]
+    for name in ("gate", "nonce"):
+        rows[name] = numbers[scans[name]] if len(scans) else 0
+    return rows
+
+
+def _once(scans: Scans) -> Scans:
+    """Return the first received scan of each (gate, nonce)."""
+    names = ("direction", "session", "seat", "scanned_at_ms", "received_at_ms")
+    scans = scans[np.lexsort([scans[name] for name in names])]
+    keys = scans["gate"].astype(np.uint64) << np.uint64(32) | scans["nonce"]
+    return scans[np.unique(keys, return_index=True)[1]]
+
+
+def _stays(scans: Scans, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """Return first window, last window and seat of each stay in one session."""
+    scans = scans[np.lexsort((scans["direction"], scans["scanned_at_ms"], scans["seat"]))]
+    windows = (scans["scanned_at_ms"] // _WINDOW_MS * WINDOW_S).astype(np.int64)
+    entry = scans["direction"] == Direction.IN
+    opens = np.zeros(len(scans), bool)
+    opens[:-1] = entry[:-1] & ~entry[1:] & (scans["seat"][:-1] == scans["seat"][1:])
+    closes = np.zeros(len(scans), bool)
+    closes[1:] = opens[:-1]
+    ends = windows.copy()
+    ends[opens] = np.maximum(windows[opens], np.minimum(windows[closes], last))
+    kept = ~closes
+    return windows[kept], ends[kept], scans["seat"][kept]
+
+
+def _windows(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], seats: npt.NDArray[np.uint32]
+) -> Iterator[tuple[int, BitMap]]:
+    """Yield each window in which somebody stays, and who."""
+    if not len(starts):
+        return
+    order = np.argsort(starts, kind="stable")
+    starts, ends, seats = starts[order], ends[order], seats[order]
+    reach = np.maximum.accumulate(ends)
+    breaks = np.flatnonzero(starts[1:] > reach[:-1]) + 1
+    for group in np.split(np.arange(len(starts)), breaks):
+        for window in range(int(starts[group[0]]), int(reach[group[-1]]) + 1, WINDOW_S):
+            here = group[(starts[group] <= window) & (ends[group] >= window)]
+            yield window, BitMap(np.unique(seats[here]))

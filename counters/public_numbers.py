@@ -1,0 +1,82 @@
+"""What anybody can recompute from the public leaves alone: views, the peak online, average audience and hours viewed.
+
+A number of the certificate says `checkable_by: log` if and only if this gives the same number. It does not where cells
+that the leaves withhold are needed, where late evidence or an alias changed what the leaves say, or per country.
+"""
+
+from fractions import Fraction
+from typing import Any, Final
+
+from counters.attendance import ONLINE
+from counters.log_entries import SealedLog
+from counters.rules import HOUR_S, Cell, Measure, Rule, doubled_person_seconds, scheduled_windows
+from counters.segment import WINDOW_S
+
+_NOTHING: Final = {"present": 0, "arrived": 0, "background": 0, "views": 0}
+"""A row that a leaf leaves out; a window without a leaf counts as nothing, too, and is a printed gap."""
+
+
+class PublicNumbers:
+    """The window leaves of a log, as counting rules see them."""
+
+    def __init__(self, log: SealedLog) -> None:
+        """Take the log."""
+        self._event = log.event
+        self._windows = log.windows
+        self._ids = {session.number: session.id for session in log.event.sessions}
+        self._days = {window: log.event.day(window) for window in self._windows}
+
+    def measure(self, rule: Rule, cell: Cell) -> Measure | None:
+        """Return the number by this rule, or None if the public leaves do not hold it."""
+        by_rule = {
+            "views": self._views,
+            "peak-concurrent-attendees": self._peak,
+            "average-minute-audience": self._average,
+            "hours-viewed": self._hours,
+        }
+        held = cell.channel == ONLINE or rule.id == "views"
+        return by_rule[rule.id](cell) if held and rule.id in by_rule and cell.among is None else None
+
+    def _row(self, window: int, cell: Cell) -> dict[str, Any]:
+        leaf = self._windows.get(window)
+        session = "" if cell.session is None else self._ids[cell.session]
+        return dict(leaf.totals.get(session, _NOTHING)) if leaf else dict(_NOTHING)
+
+    def _sealed(self, cell: Cell) -> list[int]:
+        return [window for window, day in sorted(self._days.items()) if cell.day is None or day == cell.day]
+
+    def _views(self, cell: Cell) -> Measure | None:
+        counts = [self._row(window, cell)["views"] for window in self._sealed(cell)]
+        return None if None in counts else Measure(sum(counts))
+
+    def _peak(self, cell: Cell) -> Measure | None:
+        best, withheld = Measure(0), False
+        for window in self._sealed(cell):
+            present = self._row(window, cell)["present"]
+            if present is None:
+                withheld = True
+            elif present > best.value:
+                best = Measure(present, window)
+        # A withheld row is under the threshold: it cannot be the peak, nor tie with it, if the peak is not.
+        return None if withheld and best.value < self._event.counting.suppress_below else best
+
+    def _seconds(self, cell: Cell) -> Fraction | None:
+        doubled = 0
+        for window in scheduled_windows(self._event, cell.session, cell.day):
+            row = self._row(window, cell)
+            if row["present"] is None:
+                return None
+            leaf = self._windows.get(window)
+            interval_s = leaf.interval_s if leaf else self._event.interval_s
+            doubled += doubled_person_seconds(interval_s, row["present"], row["arrived"])
+        return Fraction(doubled, 2)
+
+    def _average(self, cell: Cell) -> Measure | None:
+        seconds, windows = self._seconds(cell), len(scheduled_windows(self._event, cell.session, cell.day))
+        if seconds is None:
+            return None
+        return Measure(seconds / (WINDOW_S * windows) if windows else Fraction(0))
+
+    def _hours(self, cell: Cell) -> Measure | None:
+        seconds = self._seconds(cell)
+        return None if seconds is None else Measure(seconds / HOUR_S)

@@ -1,0 +1,456 @@
+"""Small made-up events with their evidence, and the truth about them counted in plain Python sets.
+
+The truth is written independently of counters: no bitmaps, no numpy, no shared definitions. It works on persons and
+facts (person, window, session, channel) and spells each rule out as its definition reads.
+"""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any, Final
+
+from pyroaring import BitMap
+
+from counters import canonical_json, evidence, hyperloglog
+from counters.event import Counting, Event, Issuer, Session, Simulation
+from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
+from counters.journal import Assurance, Direction, Join, JoinKind, Scan
+from counters.ledger.note import Signer
+from counters.rule_ids import KNOWN_RULES
+from counters.window_leaf import (
+    ExclusionsSoFar,
+    StoredSegment,
+    build_late_leaf,
+    build_leaf,
+    build_manifest,
+    merge_presence,
+)
+
+SOFTWARE: Final = "turnout test"
+SIGNER: Final = Signer("log.example/synthetic", bytes(range(32)))
+KEY: Final = {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+# 23:57 in Shanghai: the sessions run over midnight.
+START: Final = int(datetime(2023, 11, 19, 15, 57, tzinfo=UTC).timestamp())
+COUNTRIES: Final = ("", "CN", "FR", "KE")
+
+
+def event_of(rng: random.Random) -> Event:
+    """Return an event of two or three short sessions, partly in parallel, over midnight."""
+    begin = datetime.fromtimestamp(START, UTC)
+
+    def session(number: int, first: int, minutes: int) -> Session:
+        starts = begin + timedelta(minutes=first, seconds=rng.choice((0, 0, 20)))
+        return Session(
+            number, f"s{number}", f"Session {number}", starts, starts + timedelta(minutes=minutes), (f"hall-{number}",)
+        )
+
+    namespaces = ("tickets", rng.choice(("tickets", "press")))
+    issuers = tuple(
+        Issuer(
+            id=f"issuer-{number}", issuer=f"https://{number}.example", audience="synthetic", namespace=namespace,
+            subject_claim="sub", operated_by="The test", algorithms=("Ed25519",), attributes={"country": "country"},
+            development=True, keys=(KEY,),
+        )
+        for number, namespace in enumerate(namespaces)
+    )  # fmt: skip
+    return Event(
+        id="synthetic",
+        name="Synthetic",
+        organiser="Nobody",
+        time_zone="Asia/Shanghai",
+        interval_s=rng.choice((30, 45)),
+        late_until=begin + timedelta(days=2),
+        sessions=tuple(
+            session(number, rng.randrange(4), rng.randrange(2, 6)) for number in range(1, rng.choice((3, 4)))
+        ),
+        issuers=issuers,
+        counting=Counting(KNOWN_RULES, rng.choice(((), ("staff",))), rng.choice((1, 2, 3))),
+        simulation=Simulation(begin),
+    )
+
+
+@dataclass
+class World:
+    """What happened, fact by fact."""
+
+    event: Event
+    joins: list[Join] = field(default_factory=list)
+    scans: list[Scan] = field(default_factory=list)
+    beats: list[tuple[int, int, int, int, bool]] = field(
+        default_factory=list
+    )  # gateway, window, session, seat, background
+    person_of_seat: dict[int, str] = field(default_factory=dict)
+
+    # --- the truth ----------------------------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Join]:
+        """Return each person's earliest join or badge, of the lowest seat if several are as early."""
+        earliest: dict[str, Join] = {}
+        for join in self.joins:
+            if join.kind is JoinKind.VIEWING_TOKEN:
+                continue
+            person = self.person_of_seat[join.seat]
+            if person not in earliest or (join.joined_at_ms, join.seat) < (
+                earliest[person].joined_at_ms,
+                earliest[person].seat,
+            ):
+                earliest[person] = join
+        return earliest
+
+    def facts(self) -> set[tuple[str, int, int, str]]:
+        """Return (person, window, session number, channel), everybody included."""
+        found = {(self.person_of_seat[seat], window, session, "online") for _, window, session, seat, _ in self.beats}
+        first: dict[tuple[str, str], Scan] = {}
+        for scan in self.scans:
+            key = (scan.gate, scan.nonce)
+            if not scan.refusal and (key not in first or scan.received_at_ms < first[key].received_at_ms):
+                first[key] = scan
+        by_visit: dict[tuple[str, int], list[Scan]] = defaultdict(list)
+        for scan in first.values():
+            if scan.session:
+                by_visit[self.person_of_seat[scan.seat], scan.session].append(scan)
+        for (person, number), scans in by_visit.items():
+            scans.sort(key=lambda scan: (scan.scanned_at_ms, scan.direction))
+            ends = next(one.ends_at for one in self.event.sessions if one.number == number).timestamp()
+            entered: int | None = None
+            for scan in scans:
+                window = scan.scanned_at_ms // 60_000 * 60
+                if scan.direction is Direction.IN:
+                    found.add((person, window, number, "onsite"))
+                    entered = window
+                elif entered is None:
+                    found.add((person, window, number, "onsite"))
+                else:
+                    minute = entered
+                    while minute <= window and minute < ends:
+                        found.add((person, minute, number, "onsite"))
+                        minute += 60
+                    entered = None
+        return found
+
+    def barred(self) -> set[str]:
+        """Return the persons of excluded categories."""
+        categories = self.event.counting.exclude_categories
+        return {person for person, join in self.identity().items() if join.category in categories}
+
+    def net(self) -> set[tuple[str, int, int, str]]:
+        """Return the facts of persons who count."""
+        barred = self.barred()
+        return {fact for fact in self.facts() if fact[0] not in barred}
+
+    def country(self, person: str) -> str:
+        """Return a person's country as it is printed."""
+        join = self.identity().get(person)
+        return (join.country if join else "") or "unknown"
+
+    def namespace(self, person: str) -> str:
+        """Return the namespace that a person belongs to."""
+        join = self.identity().get(person)
+        spaces = {issuer.id: issuer.namespace for issuer in self.event.issuers}
+        return spaces[join.issuer] if join else ""
+
+    def views(self) -> set[tuple[str, int, int, str]]:
+        """Return (person, session number, view id, day of its first join) of those who count."""
+        first: dict[tuple[int, int], Join] = {}
+        for join in self.joins:
+            key = (join.session, join.view)
+            if join.view and (key not in first or join.joined_at_ms < first[key].joined_at_ms):
+                first[key] = join
+        barred = self.barred()
+        return {
+            (self.person_of_seat[join.seat], join.session, join.view, day_of(join.joined_at_ms // 1000))
+            for join in first.values()
+            if self.person_of_seat[join.seat] not in barred
+        }
+
+    def measure(self, rule: str, scope: dict[str, str], only: set[str] | None = None) -> tuple[Any, int | None]:
+        """Return (value, window of the peak) by a rule; `only` limits it to some persons."""
+        ids = {session.id: session.number for session in self.event.sessions}
+        number = ids[scope["session"]] if "session" in scope else None
+        day, country, channel = scope.get("day"), scope.get("country"), scope.get("channel")
+
+        def in_scope(person: str) -> bool:
+            return (country is None or self.country(person) == country) and (only is None or person in only)
+
+        facts = {
+            (person, window, session, by)
+            for person, window, session, by in self.net()
+            if in_scope(person) and number in (None, session) and day in (None, day_of(window))
+        }
+        if rule == "views":
+            return sum(
+                1
+                for person, session, _, opened in self.views()
+                if in_scope(person) and number in (None, session) and day in (None, opened)
+            ), None
+        online = {person for person, _, _, by in facts if by == "online"}
+        onsite = {person for person, _, _, by in facts if by == "onsite"}
+        simple = {
+            "unique-attendees": online | onsite,
+            "unique-attendees-online": online,
+            "unique-attendees-onsite": onsite,
+            "unique-attendees-both": online & onsite,
+            "daily-attendance-sum": {(fact[0], day_of(fact[1])) for fact in facts if channel in (None, fact[3])},
+            "session-attendance-sum": {(fact[0], fact[2]) for fact in facts if channel in (None, fact[3])},
+        }
+        if rule in simple:
+            return len(simple[rule]), None  # type: ignore[arg-type]
+        if rule == "peak-concurrent-attendees":
+            rooms: dict[int, set[str]] = defaultdict(set)
+            for person, window, _, by in facts:
+                if channel in (None, by):
+                    rooms[window].add(person)
+            best = max((len(room) for room in rooms.values()), default=0)
+            return best, min((window for window, room in rooms.items() if len(room) == best), default=None)
+        return self._person_time(rule, number, day, in_scope), None
+
+    def _person_time(self, rule: str, number: int | None, day: str | None, in_scope: Any) -> Fraction:
+        sessions = [session for session in self.event.sessions if number in (None, session.number)]
+        scheduled = set()
+        for session in sessions:
+            minute = int(session.starts_at.timestamp()) // 60 * 60
+            while minute < session.ends_at.timestamp():
+                if day in (None, day_of(minute)):
+                    scheduled.add(minute)
+                minute += 60
+        present = {
+            (person, window)
+            for person, window, session, by in self.net()
+            if by == "online" and in_scope(person) and number in (None, session)
+        }
+        seconds = Fraction(0)
+        for person, window in present:
+            if window in scheduled:
+                seconds += 60
+                if (person, window - 60) not in present:
+                    seconds -= 60 - Fraction(self.event.interval_s, 2)
+        if rule == "hours-viewed":
+            return seconds / 3600
+        return seconds / (60 * len(scheduled)) if scheduled else Fraction(0)
+
+    def number(self, rule: str, scope: dict[str, str]) -> dict[str, Any]:
+        """Return value, at, bounds and suppressed as a certificate must print them."""
+        below = self.event.counting.suppress_below
+        value, at = self.measure(rule, scope)
+        spaces: dict[str, set[str]] = defaultdict(set)
+        for person, *_ in self.net():
+            spaces[self.namespace(person)].add(person)
+        bounds = None
+        if rule != "views" and len(spaces) > 1:
+            parts = [self.measure(rule, scope, persons)[0] for persons in spaces.values()]
+            if sum(1 for part in parts if part) > 1:
+                bounds = [max(parts), sum(parts)]
+                value = sum(parts)
+        judged = value
+        if rule in ("average-minute-audience", "hours-viewed"):
+            judged = self.measure("unique-attendees-online", scope)[0]
+        if scope.keys() & {"session", "day", "country"} and 0 < judged < below:
+            return {"value": None, "suppressed": True}
+        if bounds:
+            return {"value": None, "bounds": [rounded(bound) for bound in bounds]}
+        return {"value": rounded(value)} | ({"at": self.event.iso(at)} if at is not None else {})
+
+    def scopes(self, rule: str) -> list[dict[str, str]]:
+        """Return the scopes over which a certificate must print a rule."""
+        days = {day_of(window) for _, window, _, _ in self.net()} | {view[3] for view in self.views()}
+        for session in self.event.sessions:
+            minute = int(session.starts_at.timestamp()) // 60 * 60
+            while minute < session.ends_at.timestamp():
+                days.add(day_of(minute))
+                minute += 60
+        barred = self.barred()
+        persons = {fact[0] for fact in self.net()} | (set(self.identity()) - barred)
+        bases: list[dict[str, str]] = [{}]
+        if rule != "session-attendance-sum":
+            bases += [{"session": session.id} for session in self.event.sessions]
+        if rule != "daily-attendance-sum":
+            bases += [{"day": day} for day in sorted(days)]
+        bases += [{"country": country} for country in sorted({self.country(person) for person in persons})]
+        if rule in ("daily-attendance-sum", "session-attendance-sum", "peak-concurrent-attendees"):
+            return [base | more for base in bases for more in ({}, {"channel": "online"}, {"channel": "onsite"})]
+        if rule in ("average-minute-audience", "hours-viewed"):
+            return [base | {"channel": "online"} for base in bases]
+        return bases
+
+    # --- the evidence -------------------------------------------------------------------------------------------------
+
+    def head(self, gateway: int, window: int, *, crashed: bool = False) -> SegmentHead:
+        """Return a segment's head."""
+        start = window * 1000
+        row = Coverage(f"{gateway:016x}", f"gw-{gateway}", start, start + 60_000, start + 59_000, crashed, 1)
+        return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, (row,))
+
+    def segments(self) -> dict[int, list[PresenceSegment | JournalSegment]]:
+        """Return by window the segments that the gateways hand over."""
+        found: dict[int, list[PresenceSegment | JournalSegment]] = defaultdict(list)
+        rooms: dict[tuple[int, int], dict[int, dict[int, bool]]] = defaultdict(lambda: defaultdict(dict))
+        for gateway, window, session, seat, background in self.beats:
+            seats = rooms[gateway, window][session]
+            seats[seat] = seats.get(seat, True) and background
+        for (gateway, window), sessions in sorted(rooms.items()):
+            rows = []
+            for session, seats in sessions.items():
+                registers = hyperloglog.empty()
+                for seat in seats:
+                    hyperloglog.add(registers, self.person_of_seat[seat].encode())
+                hidden = BitMap(seat for seat, background in seats.items() if background)
+                rows.append(SessionPresence(session, BitMap(seats), hidden, registers, hyperloglog.empty()))
+            segment = PresenceSegment.of(self.head(gateway, window), {"token_expired": gateway}, rows)
+            found[window].append(segment)
+        records: dict[int, list[Join | Scan]] = defaultdict(list)
+        for join in self.joins:
+            records[join.joined_at_ms // 60_000 * 60].append(join)
+        for scan in self.scans:
+            records[scan.received_at_ms // 60_000 * 60].append(scan)
+        for window, rows_ in sorted(records.items()):
+            found[window].append(JournalSegment.of(self.head(0, window), rows_))
+        return dict(found)
+
+
+def rounded(value: Any) -> Any:
+    """Return a value as it is printed."""
+    return float(round(value, 6)) if isinstance(value, Fraction) else value
+
+
+def day_of(unix_s: int) -> str:
+    """Return the date in Shanghai, which is 8 hours ahead all year."""
+    return (datetime.fromtimestamp(unix_s, UTC) + timedelta(hours=8)).date().isoformat()
+
+
+def world_of(rng: random.Random, people: int = 8) -> World:
+    """Return a random event with everything that may happen in it."""
+    world = World(event_of(rng))
+    numbers = [session.number for session in world.event.sessions]
+    windows = [START + 60 * minute for minute in range(-1, 11)]
+    clock = START * 1000 - 60_000
+    views = rng.sample(range(1, 2**63), 8 * people + 8)
+    for person in range(rng.randrange(people + 1)):
+        name = f"person-{person}"
+        issuer = rng.choice(world.event.issuers).id
+        seats = rng.sample(range(1 + 10 * person, 9 + 10 * person), rng.choice((1, 1, 1, 2, 3)))
+        world.person_of_seat |= dict.fromkeys(seats, name)
+        for seat in seats:
+            for _ in range(rng.choice((1, 1, 2))):
+                clock += rng.randrange(1, 9000)
+                kind = rng.choice((JoinKind.TICKET, JoinKind.TICKET, JoinKind.BADGE))
+                world.joins.append(
+                    Join(
+                        seat=seat, session=rng.choice(numbers), kind=kind, assurance=Assurance.TICKETED, filters=0,
+                        view=0 if kind is JoinKind.BADGE else views.pop(), joined_at_ms=clock,
+                        pseudonym=name.encode().ljust(16, b"\0"), token_digest=bytes(32), address=bytes(8),
+                        issuer=issuer, key_thumbprint="k", country=rng.choice(COUNTRIES),
+                        category=rng.choice(("", "visitor", "staff")), outlet="", network="", agent="browser",
+                    )
+                )  # fmt: skip
+            if rng.random() < 0.3:
+                known = next(join for join in reversed(world.joins) if join.seat == seat)
+                again = rng.random() < 0.5 and known.view  # a journal handed over twice: the same view
+                world.joins.append(
+                    Join(
+                        seat=seat, session=known.session if again else rng.choice(numbers), kind=JoinKind.VIEWING_TOKEN,
+                        assurance=Assurance.TICKETED, filters=0, view=known.view if again else views.pop(),
+                        joined_at_ms=clock + rng.randrange(400_000), pseudonym=bytes(16), token_digest=bytes(32),
+                        address=bytes(8), issuer="", key_thumbprint="", country="", category="", outlet="", network="",
+                        agent="",
+                    )
+                )  # fmt: skip
+            _watch(world, rng, seat, windows, numbers)
+            _walk(world, rng, seat, windows, numbers)
+    if rng.random() < 0.3:  # present, but no journal knows the seat
+        world.person_of_seat[999] = "stranger"
+        world.beats.append((0, rng.choice(windows), rng.choice(numbers), 999, False))
+    rng.shuffle(world.joins)
+    rng.shuffle(world.scans)
+    return world
+
+
+def _watch(world: World, rng: random.Random, seat: int, windows: list[int], numbers: list[int]) -> None:
+    for _ in range(rng.randrange(3)):
+        session, gateway = rng.choice(numbers), rng.randrange(2)
+        first = rng.randrange(len(windows))
+        for window in windows[first : first + rng.randrange(1, 6)]:
+            if rng.random() < 0.85:
+                world.beats.append((gateway, window, session, seat, rng.random() < 0.2))
+
+
+def _walk(world: World, rng: random.Random, seat: int, windows: list[int], numbers: list[int]) -> None:
+    for visit in range(rng.choice((0, 0, 1, 2, 4))):
+        number = rng.choice((0, *numbers))
+        scanned = rng.choice(windows) * 1000 + rng.randrange(60_000)
+        scan = Scan(
+            seat=seat, session=number, direction=rng.choice(tuple(Direction)), forced=False, scanned_at_ms=scanned,
+            received_at_ms=scanned + rng.randrange(100_000), gate=f"hall-{number}", nonce=f"{seat}-{visit}", refusal="",
+        )  # fmt: skip
+        if rng.random() < 0.1:
+            scan = Scan(
+                **{name: getattr(scan, name) for name in Scan.__slots__} | {"seat": 0, "refusal": "ticket_forged"}
+            )
+        world.scans.append(scan)
+        if rng.random() < 0.2:  # uploaded again, later, with another clock
+            received, scanned = scan.received_at_ms + 70_000, scan.scanned_at_ms + 60_000
+            world.scans.append(replace(scan, received_at_ms=received, scanned_at_ms=scanned))
+
+
+def fixed_world(seed: int = 7, people: int = 30) -> World:
+    """Return one lively event, always the same for a seed."""
+    rng = random.Random(seed)
+    world = world_of(rng, people)
+    while len({fact[3] for fact in world.net()}) < 2 or not world.event.counting.exclude_categories:
+        world = world_of(rng, people)
+    return world
+
+
+@dataclass
+class Sealed:
+    """A world's log entries and evidence."""
+
+    entries: list[bytes]
+    files: dict[str, bytes]
+
+
+def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset[int] = frozenset()) -> Sealed:
+    """Seal a world as the ledger does; in `late` windows one segment comes late, in `missing` a worker is missing."""
+    event, files = world.event, dict[str, bytes]()
+    entries = [
+        canonical_json.encode(
+            {
+                "type": "event", "version": 1, "event": canonical_json.decode(event.canonical()),
+                "event_sha256": event.digest, "pseudonym_key_sha256": "0" * 64, "software": SOFTWARE,
+                "simulated": event.simulated, "locked_at": event.iso(START - 3600),
+            }
+        )
+    ]  # fmt: skip
+
+    def store(data: bytes) -> str:
+        digest = sha256(data).hexdigest()
+        files[digest] = data
+        return digest
+
+    exclusions, before, before_window = ExclusionsSoFar(event), dict[int, SessionPresence](), -1
+    delayed = []
+    segments = world.segments()
+    for window in sorted(segments.keys() | set(event.scheduled_windows())):
+        here = list(segments.get(window, []))
+        if window in late and here:
+            delayed.append((window, here.pop(0)))
+        stored = []
+        for segment in here:
+            data = evidence.encode(segment)
+            stored.append(StoredSegment(store(data), len(data), segment))
+        absent = ["00000000000000ff"] if window in missing else []
+        manifest = build_manifest(event, window, stored, absent, SOFTWARE)
+        store(manifest.encode())
+        exclusions.add([segment for segment in here if isinstance(segment, JournalSegment)])
+        previous = before if before_window == window - 60 else {}
+        entries.append(build_leaf(event, window, here, previous, exclusions.excluded, manifest))
+        before = merge_presence([segment for segment in here if isinstance(segment, PresenceSegment)])
+        before_window = window
+    for window, segment in delayed:
+        data = evidence.encode(segment)
+        manifest = build_manifest(event, window, [StoredSegment(store(data), len(data), segment)], [], SOFTWARE)
+        store(manifest.encode())
+        entries.append(build_late_leaf(event, window, manifest, START + 7200))
+    return Sealed(entries, files)

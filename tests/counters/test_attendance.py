@@ -1,0 +1,100 @@
+"""Attendance against the truth in plain sets."""
+
+import random
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counters.attendance import Attendance
+from counters.evidence import JournalSegment, PresenceSegment
+from counters.journal import Direction
+from tests.counters.synthetic import START, World, event_of, fixed_world, world_of
+
+
+def attendance_of(world: World) -> Attendance:
+    segments = world.segments()
+    windows = {window: [one for one in rows if isinstance(one, PresenceSegment)] for window, rows in segments.items()}
+    journals = [one for rows in segments.values() for one in rows if isinstance(one, JournalSegment)]
+    return Attendance.from_evidence(world.event, windows, journals)
+
+
+def persons(world: World, attendance: Attendance, *, net: bool) -> set[tuple[str, int, int, str]]:
+    presence = attendance.net if net else attendance.gross
+    return {
+        (world.person_of_seat[seat], window, session.number, channel)
+        for channel in ("online", "onsite")
+        for window in presence.windows
+        for session in world.event.sessions
+        for seat in presence.at(channel, window, session.number)
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_presence_gross_and_net_is_what_happened(seed: int) -> None:
+    world = world_of(random.Random(seed))
+    attendance = attendance_of(world)
+    assert persons(world, attendance, net=False) == world.facts()
+    assert persons(world, attendance, net=True) == world.net()
+    assert len(attendance.net_views.seats) == len(world.views())
+    assert attendance.without_journal == sum(
+        1 for person in {fact[0] for fact in world.facts()} if person == "stranger"
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_evidence_that_comes_twice_or_in_another_order_changes_nothing(seed: int) -> None:
+    world = world_of(random.Random(seed))
+    segments = world.segments()
+    windows = {w: [one for one in rows if isinstance(one, PresenceSegment)] for w, rows in segments.items()}
+    journals = [one for rows in segments.values() for one in rows if isinstance(one, JournalSegment)]
+    twice = {window: rows[::-1] + rows for window, rows in windows.items()}
+    once = Attendance.from_evidence(world.event, windows, journals)
+    again = Attendance.from_evidence(world.event, twice, journals[::-1] + journals)
+    assert persons(world, once, net=True) == persons(world, again, net=True)
+    assert once.roll.countries == again.roll.countries
+    assert len(once.net_views.seats) == len(again.net_views.seats)
+
+
+def test_an_attendee_with_several_seats_counts_once_at_the_seat_of_the_earliest_join() -> None:
+    world = fixed_world()
+    roll = attendance_of(world).roll
+    identity = world.identity()
+    aliases = dict(zip(roll.alias_seats.tolist(), roll.alias_of.tolist(), strict=True))
+    assert aliases, "the fixed world has somebody with several seats"
+    for seat, canonical in aliases.items():
+        assert identity[world.person_of_seat[seat]].seat == canonical
+
+
+def test_evidence_of_nothing_is_attendance_of_nobody() -> None:
+    event = event_of(random.Random(1))
+    attendance = Attendance.from_evidence(event, {}, [])
+    assert not attendance.net.within(None, None, None)
+    assert attendance.net.windows == []
+    assert attendance.countries == {}
+
+
+def test_a_scanner_whose_clock_is_years_off_gives_no_presence_but_a_gap() -> None:
+    world = fixed_world()
+    scan = next(scan for scan in world.scans if scan.session and not scan.refusal)
+    world.scans = [
+        replace(scan, nonce="in", direction=Direction.IN, scanned_at_ms=0),
+        replace(scan, nonce="out", direction=Direction.OUT, scanned_at_ms=START * 1000),
+        replace(scan, nonce="far", direction=Direction.OUT, scanned_at_ms=2**64 - 1),
+    ]
+    attendance = attendance_of(world)
+    assert attendance.scans_outside_event == 2
+    onsite = [(w, s) for _, w, s, channel in persons(world, attendance, net=False) if channel == "onsite"]
+    assert onsite == [(START, scan.session)]
+
+
+def test_session_numbers_that_the_event_does_not_have_are_named_and_not_counted() -> None:
+    world = fixed_world()
+    before = persons(world, attendance_of(world), net=False)
+    seat = world.joins[0].seat
+    world.beats.append((0, START, 77, seat, False))
+    attendance = attendance_of(world)
+    assert attendance.unknown_sessions == (77,)
+    assert persons(world, attendance, net=False) == before
