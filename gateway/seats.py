@@ -44,11 +44,14 @@ class SeatLease:
         self._blocks: deque[int] = deque()
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self.leased = asyncio.Event()
+        """Set once the first block is here."""
 
     def add(self, block: int) -> None:
         """Take in a granted block."""
         self._blocks.append(block)
         self._tell(len(block_seats(block)))
+        self.leased.set()
 
     @property
     def ready(self) -> bool:

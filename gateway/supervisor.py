@@ -31,7 +31,7 @@ from gateway.courier import Courier, as_labels
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.processes import stop_with_parent, write_json
 from gateway.reasons import Reason
-from gateway.worker import DRAIN_S, WorkerConfig, open_clock
+from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
 from metrics import exposition
 
 FLUSH_EVERY_S: Final = 1.0
@@ -41,6 +41,7 @@ SIMULATED_CARRY_EVERY_S: Final = 0.004
 RESTART_PAUSE_S: Final = (0.1, 5.0)
 """First and longest wait before a worker that died at once is started again."""
 STABLE_S: Final = 10.0
+LOOK_EVERY_S: Final = 0.02
 STOP_S: Final = DRAIN_S + 5.0
 """After this a worker that does not stop is killed; what it accepted is in its spool."""
 FAREWELL_S: Final = 10.0
@@ -132,8 +133,10 @@ class Supervisor:
         pause_s = RESTART_PAUSE_S[0]
         while not self.stopping.is_set():
             started = time.monotonic()
-            process = await self._start_worker()
+            worker = os.urandom(8).hex()
+            process = await self._start_worker(worker)
             self._workers[place] = process
+            await self._until_serving(worker, process)
             self._write_ready_file()
             code = await process.wait()
             if self.stopping.is_set():
@@ -143,7 +146,13 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), pause_s)
 
-    async def _start_worker(self) -> asyncio.subprocess.Process:
+    async def _until_serving(self, worker: str, process: asyncio.subprocess.Process) -> None:
+        ready = Path(self._config.spool) / worker / READY
+        # What is waited for is a file of another process: there is no event to await.
+        while process.returncode is None and not self.stopping.is_set() and not ready.exists():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _start_worker(self, worker: str) -> asyncio.subprocess.Process:
         config = WorkerConfig(
             event_file=self._config.event_file,
             secrets_file=self._config.secrets_file,
@@ -152,7 +161,7 @@ class Supervisor:
             registry_url=self._config.registry_url,
             ledger_url=self._config.ledger_url,
             gateway=self._config.gateway,
-            worker=os.urandom(8).hex(),
+            worker=worker,
             listen_fd=self._listener.fileno(),
             clock_file=self._config.clock_file,
             public_url=self._config.public_url,
@@ -195,7 +204,7 @@ class Supervisor:
         _log.warning("windows stay in the spool; the next start hands them over")
 
     def _write_ready_file(self) -> None:
-        if not self._config.ready_file:
+        if not self._config.ready_file or len(self._workers) < self._config.workers:
             return
         host, port = self._listener.getsockname()[:2]
         ready = {

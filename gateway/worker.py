@@ -49,7 +49,10 @@ SWEEP_S: Final = 5.0
 DRAIN_S: Final = 10.0
 """Requests under way get this long to finish when the worker stops."""
 LISTEN_BACKLOG: Final = 4096
-SEATS_PATIENCE_S: Final = 30.0
+SEATS_PATIENCE_S: Final = 3.0
+"""A starting worker waits this long for its first seats; then it serves those who have joined already."""
+READY: Final = "ready"
+"""Name of the file in the worker's folder that says that it serves."""
 _log = logging.getLogger("turnout.worker")
 
 
@@ -100,9 +103,9 @@ class Worker:
         self.clock = open_clock(config.clock_file)
         numbers = tuple(session.number for session in event.sessions)
         spool_identity = SpoolIdentity(config.worker, config.gateway, event.digest, len(numbers))
-        folder, self._lock = create_worker_folder(Path(config.spool), spool_identity)
-        self.cells = Cells(folder / "cells", cell_names())
-        self.tally = Tally(folder, spool_identity, self.clock, numbers, self.cells, event.day)
+        self.folder, self._lock = create_worker_folder(Path(config.spool), spool_identity)
+        self.cells = Cells(self.folder / "cells", cell_names())
+        self.tally = Tally(self.folder, spool_identity, self.clock, numbers, self.cells, event.day)
         keys = TokenKeys.derive(secrets, event.id)
         self.heartbeats = Heartbeats(keys, self.tally, self.cells, self.clock)
         self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
@@ -155,8 +158,11 @@ class Worker:
         name = WorkerName(self.config.worker, self.config.gateway, self.event.digest)
         async with LedgerClient(self.config.ledger_url, self.secrets) as ledger:
             tasks = [asyncio.create_task(work) for work in (self.lease.keep(ledger, name), self._tick(doors))]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.lease.leased.wait(), SEATS_PATIENCE_S)
             listener = socket.socket(fileno=self.config.listen_fd)
             server = await loop.create_server(doors, sock=listener, backlog=LISTEN_BACKLOG)
+            (self.folder / READY).touch()
             await self._until_stopped(tasks)
             # Drain: first no new connections, then the requests under way, then the last window.
             server.close()
