@@ -132,8 +132,8 @@ class Log(LogView):
 
         Raises:
             TileError: An entry is longer than 65,535 bytes; nothing was written.
-            OSError: The disk refuses. Unless `size` has moved, it is open whether the group is in: if staging failed it
-                is not, and appending goes on; else further appends raise LogError until the log is opened again.
+            OSError: The disk refuses. While staging: the group is not in, and appending may go on. Later: whether it is
+                in shows when the log is opened again, and until then appending raises LogError.
             LogLockedError: Something else has changed the log in spite of the lock.
             LogError: An earlier append failed in between, or the log is closed.
         """
@@ -156,7 +156,8 @@ class Log(LogView):
             try:
                 self._commit(before, checkpoint)
                 # Committed. A crash here leaves a decided, unpublished state; opening publishes exactly this one.
-                note = self._publish(checkpoint)
+                note = sign_checkpoint(checkpoint, self._signer)
+                self._show(note)
                 # Published. A crash here leaves partial tiles that full ones have replaced; opening removes them.
                 self._head = _Head(edge, checkpoint, note)
             except BaseException as error:
@@ -175,11 +176,9 @@ class Log(LogView):
             )
         self._folder.replace([(self._committed_path, checkpoint.encode().encode())])
 
-    def _publish(self, checkpoint: Checkpoint) -> bytes:
-        """Sign and show what is committed; return the note."""
-        note = sign_checkpoint(checkpoint, self._signer)
+    def _show(self, note: bytes) -> None:
+        """Publish: make the signed note the public checkpoint."""
         self._folder.replace([(self._directory / CHECKPOINT, note)])
-        return note
 
     def _remove_replaced(self, tiles: Sequence[TileBytes]) -> None:
         """Remove the partial forms of tiles that are now published in full."""
@@ -213,8 +212,9 @@ class Log(LogView):
                 )
         # Written again even if it is there: what we read may be a rename that a power loss would still undo.
         self._commit(committed, checkpoint)
-        # Whoever has cosigned the published note keeps their lines.
-        note = shown[1] if shown and published == checkpoint else self._publish(checkpoint)
+        # Shown again for the same reason. Whoever has cosigned the published note keeps their lines.
+        note = shown[1] if shown and published == checkpoint else sign_checkpoint(checkpoint, self._signer)
+        self._show(note)
         self._sweep(checkpoint.size)
         return _Head(edge, checkpoint, note)
 

@@ -5,6 +5,8 @@ After each, with nothing done about it, the public log verifies; opened again it
 ever signed for one size.
 """
 
+import contextlib
+import itertools
 import os
 import random
 import signal
@@ -195,6 +197,48 @@ def test_a_power_loss_after_any_step_loses_nothing(tmp_path: Path, watched: Watc
         disk.after_power_loss(before, after, lambda: keeps == "anything" and chance.random() < 0.5)
         check_public(after / "log", watched, acknowledged)
         check_reopened(after / "log", watched, acknowledged, under_way)
+
+
+@pytest.mark.parametrize(("start", "second"), [(0, 5), (10, 5), (10, 300)])
+def test_a_power_loss_in_the_life_after_a_kill_loses_nothing(
+    tmp_path: Path, watched: WatchedSigner, start: int, second: int
+) -> None:
+    """What the killed writer had not synced is still in memory for the next one to see, and must not be built upon."""
+
+    def live(home: Path, disk: FragileDisk, size: int, name: bytes, acknowledged: list[bytes]) -> None:
+        """Open, append one group of `size`, close; or crash."""
+        log = Log.open(home / "log", watched, disk=disk)
+        acknowledged[:] = log.entries()
+        try:
+            log.append([name] * size)
+            acknowledged += [name] * size
+        finally:
+            log.close()
+
+    chance = random.Random(20231120)
+    for step in itertools.count():
+        WatchedSigner.signed.clear()
+        home, after = tmp_path / f"{step}", tmp_path / f"{step} after"
+        home.mkdir()
+        disk = FragileDisk()
+        acknowledged: list[bytes] = []
+        if start:
+            live(home, disk, start, b"first", acknowledged)
+        disk.crash_at = disk.steps + step
+        try:
+            live(home, disk, 5, b"killed", acknowledged)
+            break  # the life is shorter than that
+        except CrashError:
+            pass
+        # A third of the second lives end on their own; the power fails then as well.
+        disk.crash_at = disk.steps + chance.randrange(60)
+        with contextlib.suppress(CrashError):
+            live(home, disk, second, b"second", acknowledged)
+        disk.after_power_loss(home, after, lambda: False)
+        check_public(after / "log", watched, acknowledged)
+        with Log.open(after / "log", watched, disk=FragileDisk()) as log:
+            assert list(log.entries(0, len(acknowledged))) == acknowledged
+            log.append([b"third"] * 5)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
