@@ -290,7 +290,10 @@ class Audience:
         if entered_at >= session.ends_at - STAY_MIN_S:
             return free_from
         self._scan(person, session, "in", entered_at)
-        left_at = rng.randint(entered_at + STAY_MIN_S, session.ends_at + LATE_OUT_S)
+        # Nobody gives up before the session has begun: in a break, an out-scan at a gate is for the session before
+        # (docs/event-file.md), and what such a scan means would be the rule's word against the plan's.
+        stays_until = max(entered_at, session.starts_at) + STAY_MIN_S
+        left_at = rng.randint(stays_until, session.ends_at + LATE_OUT_S)
         if rng.random() >= self._scenario.badges.never_out:
             self._scan(person, session, "out", left_at)
         return left_at

@@ -87,11 +87,11 @@ class Report:
 
     def replayed(self, totals: Totals, seconds: float) -> None:
         """Sum the replay up."""
-        again = f", {totals.joins_tried_again:,} joins tried again" if totals.joins_tried_again else ""
+        again = f" ({totals.tried_again:,} requests at a second try)" if totals.tried_again else ""
         refused = f", {totals.refused_scans:,} refused" if totals.refused_scans else ""
         self.console.print(
             f"Replayed in {seconds:.0f} s: {totals.heartbeats:,} heartbeats, {totals.leaves:,} goodbyes, "
-            f"{totals.joins:,} joins{again}, {totals.scans:,} scans{refused}. Every one was answered.",
+            f"{totals.joins:,} joins, {totals.scans:,} scans{refused}{again}. Every one was answered.",
             highlight=False,
         )
 
@@ -172,10 +172,20 @@ class Report:
         )
 
     def _cross_check(self, certificate: Mapping[str, Any]) -> None:
-        check = certificate.get("cross_check") or certificate.get("cross_checks")
-        if check is not None:
-            shown = ", ".join(f"{key} {value}" for key, value in check.items()) if isinstance(check, Mapping) else check
-            self.console.print(f"\nHyperLogLog against exact counts: {shown}", highlight=False, markup=False)
+        """Print the two paths that count the same thing: HyperLogLog beside exact."""
+        check = certificate["cross_check"]
+        windows, whole = check["windows"], check["unions"][0]
+        text = (
+            f"HyperLogLog beside the exact count, {check['rule']}: {whole['estimate']:,} estimated, {whole['exact']:,} "
+            f"counted ({whole['difference_in_standard_errors']:+.1f} standard errors)."
+        )
+        if worst := windows["largest_deviation"]:
+            text += (
+                f" {windows['compared']:,} windows compared, the largest deviation "
+                f"{worst['difference_in_standard_errors']:+.1f} standard errors ({worst['estimate']:,} for "
+                f"{worst['exact']:,}, {worst['session'] or 'whole event'}, {worst['window'][:16].replace('T', ' ')})."
+            )
+        self.console.print(f"\nCross-check. {text}", highlight=False, markup=False)
 
     def _files(self, data: Path) -> None:
         self.console.print("\nThe files:", style="bold")

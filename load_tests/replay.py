@@ -7,9 +7,10 @@ heartbeat was answered, and the replay runs as fast as the machine allows.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from load_tests.audience import Ending, Plan, PlannedScan, View, steps
 from load_tests.ground_truth import AcceptedScan, Acknowledged
@@ -17,9 +18,11 @@ from load_tests.players import BeatLines, Gateway, Ledger, UnexpectedAnswerError
 from load_tests.scenario import Programme
 from load_tests.tickets import Issuer
 
+Told = TypeVar("Told")
+
 JOINS_AT_ONCE: Final = 32
 """Connections that join at the same time: enough to keep two workers busy, few enough for any backlog."""
-JOIN_TRIES: Final = 6
+TRIES: Final = 6
 RETRY_S: Final = 0.25
 """Seats may run out for a moment while a block is granted: a player waits and tries again (503)."""
 SCANS_A_BATCH: Final = 500
@@ -36,7 +39,7 @@ class Totals:
     leaves: int = 0
     scans: int = 0
     refused_scans: int = 0
-    joins_tried_again: int = 0
+    tried_again: int = 0  # joins and batches of scans that were answered 503 at first
 
 
 @dataclass(slots=True)
@@ -115,7 +118,8 @@ class Replay:
     async def _upload(self, at: int, scans: Sequence[PlannedScan]) -> None:
         for start in range(0, len(scans), SCANS_A_BATCH):
             batch = scans[start : start + SCANS_A_BATCH]
-            outcomes = await self.gateway.check_in([self._scan(scan) for scan in batch], self.scanner_key)
+            rows = [self._scan(scan) for scan in batch]
+            outcomes = await self._patiently(partial(self.gateway.check_in, rows, self.scanner_key))
             for scan, outcome in zip(batch, outcomes, strict=True):
                 self._note_scan(at, scan, outcome)
 
@@ -161,23 +165,25 @@ class Replay:
 
     async def _start(self, view: View, bearer: str, gate: asyncio.Semaphore) -> None:
         async with gate:
-            token = await self._join_patiently(view, bearer)
+            session = self._session_ids[view.session]
+            token = await self._patiently(partial(self.gateway.join, session, bearer, view.outlet))
         self.totals.joins += 1
         device = (view.person, view.device)
         self._tokens[device] = token
         steady = view.paused == view.background == (0, 0)
         self._playing[device] = _Playing(view, token, self.gateway.beat_request(token), steady)
 
-    async def _join_patiently(self, view: View, bearer: str) -> str:
-        for _ in range(JOIN_TRIES - 1):
+    async def _patiently(self, ask: Callable[[], Awaitable[Told]]) -> Told:
+        """Ask, and again after a while if the answer is 503: both a join and a scan may be sent twice."""
+        for _ in range(TRIES - 1):
             try:
-                return await self.gateway.join(self._session_ids[view.session], bearer, view.outlet)
+                return await ask()
             except UnexpectedAnswerError as error:
                 if error.status != 503:
                     raise
-            self.totals.joins_tried_again += 1
+            self.totals.tried_again += 1
             await asyncio.sleep(RETRY_S)
-        return await self.gateway.join(self._session_ids[view.session], bearer, view.outlet)
+        return await ask()
 
     async def _beat(self, at: int, lines: BeatLines, ending: Iterable[View]) -> None:
         """Send the step's heartbeats and goodbyes, and note the heartbeats that count."""
