@@ -120,7 +120,7 @@ class Attendance:
     net_views: Views
     intervals_s: Mapping[int, int]  # by window: longest heartbeat interval in force; absent = the event's
     countries: Mapping[str, BitMap]  # net attendees by country; UNKNOWN holds everybody else who was present
-    namespaces: Mapping[str, BitMap]  # the same by issuer namespace; "" holds everybody else who was present
+    namespaces: Mapping[str, BitMap]  # the same by issuer namespace; everybody else is in the only one, or in ""
     without_journal: int  # attendees present whom no ticket or badge in the journals stands behind
     unknown_sessions: tuple[int, ...]  # session numbers in the evidence that the event does not have
     scans_outside_event: int
@@ -200,7 +200,7 @@ class AttendanceBuilder:
             net_views=views.without(roll.excluded),
             intervals_s=dict(self._intervals_s),
             countries=_partition(roll, roll.countries, counted, UNKNOWN),
-            namespaces=_partition(roll, roll.namespaces, counted, ""),
+            namespaces=_partition(roll, roll.namespaces, counted, _only_namespace(event)),
             without_journal=everybody.difference_cardinality(roll.identified),
             unknown_sessions=tuple(sorted(self._unknown | (numbers - known - {0}))),
             scans_outside_event=visits.outside_event,
@@ -230,6 +230,12 @@ def _net(roll: Roll, presences: Presences) -> dict[int, dict[int, BitMap]]:
         window: {session: roll.people(seats) for session, seats in sessions.items()}
         for window, sessions in presences.items()
     }
+
+
+def _only_namespace(event: Event) -> str:
+    """Return the namespace of attendees whom no journal knows: the event's only one, or "" if it has several."""
+    names = {issuer.namespace for issuer in event.issuers}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _partition(roll: Roll, sets: Mapping[str, BitMap], present: BitMap, rest: str) -> dict[str, BitMap]:

@@ -150,7 +150,9 @@ class World:
         """Return the namespace that a person belongs to."""
         join = self.identity().get(person)
         spaces = {issuer.id: issuer.namespace for issuer in self.event.issuers}
-        return spaces[join.issuer] if join else ""
+        if join:
+            return spaces[join.issuer]
+        return "" if len(set(spaces.values())) > 1 else "tickets"
 
     def views(self) -> set[tuple[str, int, int, str]]:
         """Return (person, session number, view id, day of its first join) of those who count."""
@@ -320,14 +322,15 @@ def day_of(unix_s: int) -> str:
     return (datetime.fromtimestamp(unix_s, UTC) + timedelta(hours=8)).date().isoformat()
 
 
-def world_of(rng: random.Random, people: int = 8) -> World:
+def world_of(rng: random.Random, people: int | None = None) -> World:
     """Return a random event with everything that may happen in it."""
     world = World(event_of(rng))
     numbers = [session.number for session in world.event.sessions]
     windows = [START + 60 * minute for minute in range(-1, 11)]
     clock = START * 1000 - 60_000
-    views = rng.sample(range(1, 2**63), 8 * people + 8)
-    for person in range(rng.randrange(people + 1)):
+    people = rng.randrange(9) if people is None else people
+    views = rng.sample(range(1, 2**63), 9 * people + 9)
+    for person in range(people):
         name = f"person-{person}"
         issuer = rng.choice(world.event.issuers).id
         seats = rng.sample(range(1 + 10 * person, 9 + 10 * person), rng.choice((1, 1, 1, 2, 3)))

@@ -1,0 +1,279 @@
+"""The offline verifier: passes what is sound, and no changed byte of certificate, proof, log or evidence."""
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from counters.certificate import certificate_entry, compute_certificate
+from counters.event import Counting
+from counters.evidence_store import EvidenceStore
+from counters.ledger.log import Log
+from counters.ledger.note import Signer
+from counters.ledger.reader import LogReader
+from counters.rule_ids import KNOWN_RULES
+from counters.trust_policy import TrustPolicy, TrustPolicyError
+from counters.verify import Report, verify
+from tests.counters.synthetic import SIGNER, SOFTWARE, World, fixed_world, seal, world_of
+
+OTHER = Signer("log.example/other", bytes(32))
+WITNESS = "witness.example+00000000+AAAA"
+POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\n")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a verifier is handed."""
+
+    certificate: bytes
+    proof: bytes
+    log_dir: Path
+    evidence_dir: Path
+
+    def report(self, **changes: object) -> Report:
+        given: dict[str, object] = {"log_dir": self.log_dir, "evidence_dir": self.evidence_dir, "policy": POLICY}
+        return verify(self.certificate, self.proof, **given | changes)  # type: ignore[arg-type]
+
+
+def publish(world: World, directory: Path, *, late: frozenset[int] = frozenset()) -> Files:
+    """Seal a world into a real log and store, and certify it."""
+    sealed = seal(world, late=late)
+    store = EvidenceStore(directory / "evidence")
+    for data in sealed.files.values():
+        store.put(data)
+    with Log.open(directory / "log", SIGNER) as log:
+        log.append(sealed.entries)
+        certificate = compute_certificate(
+            world.event,
+            list(log.entries()),
+            store.get,
+            log_origin=log.origin,
+            log_vkey=SIGNER.verifier.encode(),
+            checkpoint=log.checkpoint,
+            issued_at="2023-11-21T18:00:00+08:00",
+            software=SOFTWARE,
+        )
+        log.append([certificate_entry(certificate)])
+        proof = log.tlog_proof(log.size - 1).encode()
+    return Files(certificate, proof, directory / "log", directory / "evidence")
+
+
+def plain_world(people: int = 12, rules: tuple[str, ...] = KNOWN_RULES) -> World:
+    """Return a world of one namespace in which nothing is excluded or withheld."""
+    world = fixed_world(people=people)
+    counting = Counting(rules, (), 1)
+    issuers = tuple(replace(issuer, namespace="one") for issuer in world.event.issuers)
+    world.event = replace(world.event, counting=counting, issuers=issuers)
+    return world
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """As small as can be, to be changed byte by byte."""
+    return publish(plain_world(people=3, rules=("views",)), tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return publish(plain_world(), tmp_path_factory.mktemp("sound"))
+
+
+def results(report: Report) -> dict[str, bool | None]:
+    return {check.name: check.passed for check in report.checks}
+
+
+def detail(report: Report, name: str) -> str:
+    return next(check.detail for check in report.checks if check.name == name)
+
+
+def test_a_sound_certificate_passes_every_check(files: Files) -> None:
+    report = files.report()
+    assert set(results(report).values()) == {True}, report.failed
+    assert report.holds
+    assert not report.unchecked
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_event_that_was_sealed_passes_with_late_evidence_too(tmp_path: Path, seed: int) -> None:
+    world = world_of(random.Random(seed))
+    report = publish(world, tmp_path, late=frozenset(list(world.segments())[::2])).report()
+    assert report.holds, report.failed
+    assert not report.unchecked
+
+
+def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(files: Files) -> None:
+    report = files.report(log_dir=None, evidence_dir=None, policy=None)
+    assert report.holds
+    assert results(report) == {
+        "canonical form": True,
+        "trusted key": None,
+        "witnesses": None,
+        "proof of inclusion": True,
+        "whole log": None,
+        "event and windows": None,
+        "public numbers": None,
+        "evidence": None,
+    }
+    assert "taken from the certificate itself" in detail(report, "trusted key")
+    assert all(check.detail for check in report.checks)
+
+
+def test_with_the_log_the_public_numbers_are_recomputed(files: Files) -> None:
+    report = files.report(evidence_dir=None)
+    assert report.holds
+    assert [check.name for check in report.unchecked] == ["evidence"]
+    assert "recomputed from the public leaves" in detail(report, "public numbers")
+
+
+def test_no_byte_of_the_certificate_can_be_changed(tiny: Files) -> None:
+    for position in range(len(tiny.certificate)):
+        changed = bytearray(tiny.certificate)
+        changed[position] ^= 1
+        assert not verify(bytes(changed), tiny.proof).holds
+
+
+def test_no_byte_of_the_proof_can_be_changed(tiny: Files) -> None:
+    for position in range(len(tiny.proof)):
+        for mask in (0x01, 0x20):
+            changed = bytearray(tiny.proof)
+            changed[position] ^= mask
+            assert not verify(tiny.certificate, bytes(changed)).holds
+
+
+def test_a_torn_certificate_or_proof_fails_without_an_exception(tiny: Files) -> None:
+    for length in range(0, len(tiny.proof), 7):
+        assert not verify(tiny.certificate, tiny.proof[:length]).holds
+    for junk in (b"", b"\xff", b"[" * 100_000, b"null", b'{"type":"certificate","version":1}', b"1e999"):
+        report = verify(junk, tiny.proof, log_dir=tiny.log_dir, evidence_dir=tiny.evidence_dir, policy=POLICY)
+        assert not report.holds
+        assert not verify(tiny.certificate, junk).holds
+
+
+def test_no_file_of_the_evidence_can_be_changed_or_be_missing(tiny: Files, tmp_path: Path) -> None:
+    names = sorted(path.name for path in tiny.evidence_dir.iterdir())
+    copy = tmp_path / "evidence"
+    copy.mkdir()
+    for name in names:
+        (copy / name).write_bytes((tiny.evidence_dir / name).read_bytes())
+    assert tiny.report(evidence_dir=copy).holds
+    for name in names:
+        data = (copy / name).read_bytes()
+        (copy / name).write_bytes(data[:-1] + bytes((data[-1] ^ 1,)))
+        assert "changed" in detail(tiny.report(evidence_dir=copy), "evidence")
+        (copy / name).unlink()
+        assert "cannot be read" in detail(tiny.report(evidence_dir=copy), "evidence")
+        (copy / name).write_bytes(data)
+
+
+def test_no_byte_of_a_segment_can_be_changed(tiny: Files, tmp_path: Path) -> None:
+    # Every ninth byte here, through the whole verifier; every byte in test_evidence.
+    name = min(
+        (path for path in tiny.evidence_dir.iterdir() if path.read_bytes()[:7] == b"TURNSEG"),
+        key=lambda p: p.stat().st_size,
+    ).name
+    copy = tmp_path / "evidence"
+    copy.mkdir()
+    for path in tiny.evidence_dir.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    data = (copy / name).read_bytes()
+    for position in range(0, len(data), 9):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        (copy / name).write_bytes(bytes(changed))
+        assert not tiny.report(evidence_dir=copy).holds
+
+
+def test_no_byte_of_the_log_can_be_changed(tiny: Files, tmp_path: Path) -> None:
+    paths = [path for path in tiny.log_dir.rglob("*") if path.is_file()]
+    for path in paths:
+        target = tmp_path / "log" / path.relative_to(tiny.log_dir)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    assert tiny.report(log_dir=tmp_path / "log", evidence_dir=None).holds
+    for path in paths:
+        target = tmp_path / "log" / path.relative_to(tiny.log_dir)
+        data = target.read_bytes()
+        for position in range(0, len(data), max(1, len(data) // 40)):
+            changed = bytearray(data)
+            changed[position] ^= 1
+            target.write_bytes(bytes(changed))
+            assert results(tiny.report(log_dir=tmp_path / "log", evidence_dir=None))["whole log"] is False
+        target.write_bytes(data)
+
+
+def forge(files: Files, directory: Path, old: bytes, new: bytes) -> Files:
+    """Return a certificate changed and put into the same log by an operator who holds its key."""
+    with Log.open(directory / "log", SIGNER) as log:
+        entries = list(LogReader(files.log_dir, SIGNER.verifier).entries())
+        log.append(entries)
+        certificate = files.certificate.replace(old, new, 1)
+        assert certificate != files.certificate
+        log.append([certificate_entry(certificate)])
+        return Files(certificate, log.tlog_proof(log.size - 1).encode(), directory / "log", files.evidence_dir)
+
+
+def test_an_operator_who_signs_another_number_is_found_out_by_the_evidence_and_the_number_is_named(
+    files: Files, tmp_path: Path
+) -> None:
+    world = plain_world()
+    value, _ = world.measure("unique-attendees", {})
+    row = b'"rule":"unique-attendees","rule_version":1,"scope":{},"unit":"people","value":%d'
+    report = forge(files, tmp_path, row % value, row % (value * 1000)).report()
+    assert results(report)["proof of inclusion"] is True
+    assert [check.name for check in report.failed] == ["evidence"]
+    assert f"unique-attendees (whole event): value is {value * 1000}, the evidence gives {value}" in detail(
+        report, "evidence"
+    )
+
+
+def test_an_operator_who_signs_another_public_number_is_found_out_without_evidence(tmp_path: Path) -> None:
+    world = plain_world()
+    files = publish(world, tmp_path / "sound")
+    views, _ = world.measure("views", {})
+    row = b'"rule":"views","rule_version":1,"scope":{},"unit":"views","value":%d'
+    forged = forge(files, tmp_path / "forged", row % views, row % (views + 1))
+    report = forged.report(evidence_dir=None)
+    assert [check.name for check in report.failed] == ["public numbers"]
+    assert "views (whole event)" in detail(report, "public numbers")
+
+
+def test_a_certificate_cannot_claim_another_log_than_the_one_it_is_in(files: Files, tmp_path: Path) -> None:
+    size = len(seal(plain_world()).entries)
+    forged = forge(files, tmp_path, b'"size":%d' % size, b'"size":%d' % (size - 1))
+    report = forged.report()
+    assert results(report)["whole log"] is False
+    assert not report.holds
+
+
+def test_a_trust_policy_that_names_another_log_or_demands_witnesses_fails_closed(files: Files) -> None:
+    other = TrustPolicy.decode(f"log {OTHER.verifier.encode()}\n")
+    assert [check.name for check in files.report(policy=other).failed] == ["trusted key"]
+    demanding = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nwitness w {WITNESS}\nquorum w\n")
+    assert [check.name for check in files.report(policy=demanding).failed] == ["witnesses"]
+    empty = TrustPolicy.decode("# nothing is trusted\n\n")
+    assert not files.report(policy=empty).holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log nonsense",
+        "lug " + SIGNER.verifier.encode(),
+        "quorum nobody",
+        f"witness w {WITNESS}\nwitness w {WITNESS}",
+        f"witness w {WITNESS}\ngroup g 2 w",
+        f"witness w {WITNESS}\ngroup g any w x",
+        "quorum none\nquorum none",
+        "group g all",
+    ],
+)
+def test_a_trust_policy_that_is_not_understood_is_refused(text: str) -> None:
+    with pytest.raises(TrustPolicyError, match="line"):
+        TrustPolicy.decode(text)
+
+
+def test_a_trust_policy_reads_groups_and_quorum() -> None:
+    policy = TrustPolicy.decode(f"witness a {WITNESS}\nwitness b {WITNESS}\ngroup g all a b\ngroup h any g\nquorum h\n")
+    assert policy.groups["g"].least == 2
+    assert policy.quorum == "h"
