@@ -39,7 +39,9 @@ class EvidenceStore:
         path = self.path(digest)
         if self._holds(path, digest):
             return digest
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._directory.is_dir():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            _sync(self._directory.parent)  # or a power cut could take the folder with everything in it
         handle, temporary = tempfile.mkstemp(prefix=".new-", dir=self._directory)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -51,7 +53,7 @@ class EvidenceStore:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        self._sync_directory()  # a crash before this line may lose the name: the caller has not been told otherwise
+        _sync(self._directory)  # a crash before this line may lose the name: the caller has not been told otherwise
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -76,12 +78,14 @@ class EvidenceStore:
         except OSError:
             return False
         if intact:
-            self._sync_directory()
+            _sync(self._directory)
         return intact
 
-    def _sync_directory(self) -> None:
-        handle = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def _sync(directory: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

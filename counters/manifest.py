@@ -21,6 +21,10 @@ from counters import canonical_json
 from counters.segment import WINDOW_S, Coverage, SegmentError, coverage_rows, is_count, is_digest
 
 VERSION: Final = 1
+MEMBERS: Final = frozenset(
+    ("type", "version", "event_sha256", "window", "window_s", "interval_s", "evidence", "coverage", "missing",
+     "registers", "software")
+)  # fmt: skip
 KINDS: Final = ("journal", "presence")
 SKETCHES: Final = ("attendees", "views")
 
@@ -87,18 +91,16 @@ class Manifest:
             ManifestError: anything but what `encode` writes.
         """
         try:
-            value = canonical_json.decode(data)
-            manifest = _read(value)
+            return _read(canonical_json.decode(data))
         except (canonical_json.CanonicalJsonError, SegmentError) as error:
             raise ManifestError(f"manifest: {error}") from error
-        if manifest.encode() != data:
-            raise ManifestError("the manifest has other fields than it must")
-        return manifest
 
 
 def _read(value: Any) -> Manifest:
-    if not isinstance(value, dict) or value.get("type") != "manifest" or value.get("version") != VERSION:
-        raise ManifestError("not a manifest of version 1")
+    if not isinstance(value, dict) or set(value) != MEMBERS or value["type"] != "manifest":
+        raise ManifestError("not a manifest, or one with other members than it must have")
+    if (value["version"], value["window_s"]) != (VERSION, WINDOW_S) or not is_count(value["version"]):
+        raise ManifestError("a manifest of another version or length of window")
     texts = [value.get(name) for name in ("window", "software")]
     missing = value.get("missing")
     if not isinstance(missing, list) or not all(isinstance(text, str) for text in texts + missing):

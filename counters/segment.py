@@ -15,6 +15,7 @@ Little-endian, version 1:
 Hand-worked, a section of type 1 for session 7 with the payload `aa bb`: `0100 0700 02000000 aabb`.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -29,6 +30,7 @@ KIND_JOURNAL: Final = 2
 WINDOW_S: Final = 60
 """A window is a clock minute."""
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 _PREFIX = struct.Struct("<8sHHI")
 _SECTION = struct.Struct("<HHI")
 
@@ -71,7 +73,7 @@ Section = tuple[int, int, bytes]
 
 def is_digest(value: object) -> bool:
     """Whether the value is a SHA-256 in lower-case hex."""
-    return isinstance(value, str) and len(value) == 64 and all(digit in "0123456789abcdef" for digit in value)
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def is_count(value: object) -> bool:

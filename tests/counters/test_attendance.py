@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from counters.attendance import Attendance
 from counters.evidence import JournalSegment, PresenceSegment
-from counters.journal import Direction
+from counters.journal import Assurance, Direction, JoinKind
 from tests.counters.synthetic import START, World, event_of, fixed_world, world_of
 
 
@@ -98,3 +98,32 @@ def test_session_numbers_that_the_event_does_not_have_are_named_and_not_counted(
     attendance = attendance_of(world)
     assert attendance.unknown_sessions == (77,)
     assert persons(world, attendance, net=False) == before
+
+
+def test_guests_are_in_gross_presence_and_in_views_but_in_no_number_of_people() -> None:
+    world = fixed_world()
+    ticket = next(join for join in world.joins if join.kind is JoinKind.TICKET)
+    before = attendance_of(world)
+    guests = (2**31 + 7, 90_001)  # marked by bit 31, and by the assurance of its join
+    for seat in guests:
+        world.person_of_seat[seat] = f"guest-{seat}"
+        name = world.person_of_seat[seat].encode().ljust(16, b"\0")
+        world.joins.append(replace(ticket, seat=seat, view=seat, pseudonym=name, assurance=Assurance.GUEST))
+        world.beats.append((0, START, 1, seat, False))
+    after = attendance_of(world)
+    assert set(guests) <= set(after.gross.within("online", None, None))
+    assert after.net.within(None, None, None) == before.net.within(None, None, None)
+    assert len(after.net_views.seats) == len(before.net_views.seats) + 2
+
+
+def test_a_seat_that_two_pseudonyms_claim_belongs_to_the_earlier_and_is_a_gap() -> None:
+    world = fixed_world()
+    first = min((join for join in world.joins if join.pseudonym.strip(b"\0")), key=lambda join: join.joined_at_ms)
+    before = attendance_of(world)
+    other = replace(first, pseudonym=b"somebody else...", joined_at_ms=first.joined_at_ms + 1, country="XX")
+    world.joins.append(other)
+    after = attendance_of(world)
+    assert before.roll.contradictory_seats == 0
+    assert after.roll.contradictory_seats == 1
+    assert after.countries == before.countries
+    assert after.net.within(None, None, None) == before.net.within(None, None, None)
