@@ -15,6 +15,7 @@ File, little-endian, version 1:
 """
 
 import mmap
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,16 +33,24 @@ class Cells:
     """A worker's counters. The worker that created the file is the only one that writes to it."""
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
-        """Create the file with every cell at zero."""
+        """Create the file with every cell at zero.
+
+        Raises:
+            ValueError: too many names, or one that the file cannot hold.
+            OSError: the disk is full, or the file is there already.
+        """
         self.names = tuple(names)
+        if len(set(self.names)) < len(self.names) or any("\n" in name or not name for name in self.names):
+            raise ValueError("the names of cells are different from each other, not empty, and on one line each")
         text = "\n".join(self.names).encode()
         if len(self.names) > LIMIT or _HEAD.size + len(text) > _CELLS_AT:
             raise ValueError(f"{len(self.names)} cells do not fit the file's header")
-        path.write_bytes(
-            (_HEAD.pack(MAGIC, VERSION, len(self.names), len(text)) + text).ljust(_CELLS_AT, b"\0")
-            + bytes(8 * len(self.names))
-        )
-        with path.open("r+b") as file:
+        head = _HEAD.pack(MAGIC, VERSION, len(self.names), len(text)) + text
+        with path.open("x+b") as file:
+            file.write(head.ljust(_CELLS_AT, b"\0") + bytes(8 * len(self.names)))
+            file.flush()
+            # The names must outlive a power cut: without them no later snapshot can be read.
+            os.fsync(file.fileno())
             self._map = mmap.mmap(file.fileno(), 0)
         self.values = memoryview(self._map)[_CELLS_AT:].cast("q")
         self._index = {name: i for i, name in enumerate(self.names)}
@@ -71,5 +80,7 @@ def read_cells(path: Path) -> Mapping[str, int]:
     magic, version, count, text_bytes = _HEAD.unpack_from(raw)
     if magic != MAGIC or version != VERSION:
         raise ValueError(f"{path} is no cells file of version {VERSION}")
-    names = raw[_HEAD.size : _HEAD.size + text_bytes].decode().split("\n")
+    if len(raw) != _CELLS_AT + 8 * count:
+        raise ValueError(f"{path} does not hold its {count} cells")
+    names = raw[_HEAD.size : _HEAD.size + text_bytes].decode().split("\n") if count else []
     return dict(zip(names, struct.unpack_from(f"<{count}q", raw, _CELLS_AT), strict=True))

@@ -13,7 +13,8 @@ Clock file, little-endian, 32 bytes:
     24      8     speed    f64, simulated seconds per second; 0 = stands still and only jumps
 
 base, mark and speed are read separately. With speed 0 only the base matters and an aligned 8-byte store is seen
-whole; with another speed a reader may meet a jump half written, for one reading, by at most the size of the jump.
+whole. With another speed a reader may meet a jump half written and read, once, the time of the jump before it: too
+early, never too late, which closes no window. A mark is of one boot: after a reboot such a clock begins anew.
 """
 
 import mmap

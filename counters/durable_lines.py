@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from counters.durable_file import make_folder, sync_folder
+
 
 class DurableLines:
     """One append-only file with one writer."""
@@ -18,19 +20,15 @@ class DurableLines:
         Raises:
             ValueError: a line that was added is no JSON object any more.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         raw = path.read_bytes() if path.exists() else b""
         good = raw.rfind(b"\n") + 1
-        self.records: list[dict[str, Any]] = [json.loads(line) for line in raw[:good].splitlines()]
+        self.records: list[dict[str, Any]] = [_object(path, line) for line in raw[:good].splitlines()]
         self._file = path.open("ab", buffering=0)
         if good < len(raw):
             self._file.truncate(good)
         # The name itself must be durable before anything in it can be.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
     def add(self, *records: dict[str, Any]) -> None:
         """Add records, all in one write and one sync.
@@ -54,3 +52,10 @@ class DurableLines:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _object(path: Path, line: bytes) -> dict[str, Any]:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} holds a line that is no JSON object: {line[:80]!r}")  # noqa: TRY004 - of the file
+    return record

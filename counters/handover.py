@@ -22,7 +22,7 @@ from pyroaring import BitMap
 
 from counters import canonical_json, journal
 from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, encode, journal_segments
-from counters.segment import is_count, is_digest
+from counters.segment import WINDOW_S, is_count, is_digest
 from counters.spool import BACKGROUND, WindowSpool
 
 VERSION: Final = 1
@@ -103,7 +103,6 @@ def window_segments(
     head: SegmentHead,
     spools: Sequence[WindowSpool],
     session_numbers: Sequence[int],
-    cell_names: Sequence[str],
 ) -> tuple[bytes, ...]:
     """Return the segments of what a gateway's workers accepted in one window: presence, and journals if there are any.
 
@@ -111,7 +110,6 @@ def window_segments(
         head: gateway, window and coverage.
         spools: the window of each worker.
         session_numbers: the event's sessions, ascending: the rows of the registers.
-        cell_names: the workers' counters, in the order of the snapshots.
     """
     records = np.concatenate([spool.records for spool in spools]) if spools else np.empty(0, np.uint64)
     seats = (records & 0xFFFFFFFF).astype(np.uint32)
@@ -126,15 +124,15 @@ def window_segments(
         foreground = BitMap(np.unique(seats[here & ~behind]))
         sketches = np.maximum.reduce([spool.registers[:, row].max(axis=0) for spool in spools])
         presences.append(SessionPresence(number, playing, playing - foreground, sketches[0], sketches[1]))
-    presence = encode(PresenceSegment.of(head, _refusals(spools, cell_names), presences))
+    presence = encode(PresenceSegment.of(head, _refusals(spools), presences))
     written = [record for spool in spools for record in journal.decode(spool.journal)]
     return (presence, *(encode(segment) for segment in journal_segments(head, written)))
 
 
-def _refusals(spools: Sequence[WindowSpool], cell_names: Sequence[str]) -> Mapping[str, int]:
+def _refusals(spools: Sequence[WindowSpool]) -> Mapping[str, int]:
     refusals: dict[str, int] = {}
     for spool in spools:
-        for name, count in zip(cell_names, spool.counters.tolist(), strict=True):
+        for name, count in spool.counters.items():
             if count and name.startswith(REFUSED):
                 label = name.rpartition(".")[2]
                 refusals[label] = refusals.get(label, 0) + count
@@ -142,14 +140,18 @@ def _refusals(spools: Sequence[WindowSpool], cell_names: Sequence[str]) -> Mappi
 
 
 def coverage(spool: WindowSpool, gateway: str) -> Coverage:
-    """What one worker can vouch for in a window: of a dead one, what had reached the disk for certain."""
+    """What one worker can vouch for in a window.
+
+    A dead one may have recorded until the window's end; what it recorded after `synced_until_ms` is there unless the
+    power failed.
+    """
     crashed = not spool.closed_ms
     return Coverage(
         worker=spool.worker,
         gateway=gateway,
         from_ms=spool.opened_ms,
-        until_ms=max(spool.synced_until_ms, spool.opened_ms) if crashed else spool.closed_ms,
-        synced_until_ms=spool.synced_until_ms,
+        until_ms=(spool.window + WINDOW_S) * 1000 if crashed else spool.closed_ms,
+        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms),
         crashed=crashed,
         records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
     )

@@ -7,11 +7,11 @@ The id is the certificate's index in the log.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from counters.certificate import Progress, certificate_entry, compute_certificate
+from counters.durable_file import make_folder, write_durably
 from counters.ledger.log import Log
 from counters.ledger.note import Verifier
 from counters.sealing import Sealer
@@ -54,20 +54,11 @@ def enter(sealer: Sealer, certificate: bytes, directory: Path) -> Issued:
     sealer.append(certificate_entry(certificate))
     # A crash here leaves an entry whose certificate nobody has: the numbers can be had again, by a new certificate.
     issued = Issued(index, certificate, _proof(sealer.log, index))
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     for name, data in ((f"{index}.tlog-proof", issued.proof), (f"{index}.json", certificate)):
-        _write_durably(directory / name, data)
+        write_durably(directory / name, data)
     return issued
 
 
 def _proof(log: Log, index: int) -> bytes:
     return log.tlog_proof(index).encode()
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)

@@ -17,7 +17,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,13 +56,6 @@ class OtherEventError(Exception):
 
 class EvidenceRefusedError(Exception):
     """A hand-over is no sound evidence of this event."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What has come in for a window that is not sealed."""
-
-    stored: dict[str, StoredSegment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +105,13 @@ class Sealer:
         self._grants = SeatGrants(data / "ledger" / "grants.jsonl")
         self._reports = DurableLines(data / "ledger" / "reports.jsonl")
         self._exclusions = ExclusionsSoFar(event)
-        self._pending: defaultdict[int, _Pending] = defaultdict(_Pending)
+        self._pending: defaultdict[int, dict[str, StoredSegment]] = defaultdict(dict)
         self._late: list[tuple[int, float, tuple[StoredSegment, ...]]] = []
         self._known: set[str] = set()
         self._through: dict[str, int] = {}
         self._ended: set[str] = set()
         self._noticed: dict[int, float] = {}
-        self._heard: dict[str, float] = {}
+        self._heard: dict[str, tuple[int, float]] = {}
         self._before: tuple[int, dict[int, SessionPresence]] = (0, {})
         self._schedule = event.scheduled_windows()
         self.sealed_window = 0
@@ -125,9 +119,13 @@ class Sealer:
         self._checkpoint_s: float | None = None
         self.missing_workers = 0
         self.attendees: dict[str, int | None] = {}
-        if self.log.size == 0:
-            self.log.append([event_entry(event, pseudonym_commitment, event.iso(now))])
-        self._recover()
+        try:
+            if self.log.size == 0:
+                self.log.append([event_entry(event, pseudonym_commitment, event.iso(now))])
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
 
     # What is there already.
 
@@ -138,27 +136,30 @@ class Sealer:
                 "this data directory was begun with another event file or pseudonym key: rules are locked once the "
                 "log has begun. Start with the file that leaf 0 holds, or in a new directory"
             )
-        windows = {self.event.iso(window): window for window in self._reported_windows()}
+        last: tuple[dict[str, Any], Manifest] | None = None
         for entry in self.log.entries(1):
             leaf = json.loads(entry)
-            if leaf["type"] in {"window", "late"}:
-                self._recover_leaf(leaf, windows.get(leaf["window"]))
+            if leaf["type"] not in {"window", "late"}:
+                continue
+            manifest = Manifest.decode(self.evidence.get(leaf["manifest_sha256"]))
+            self._known.update(file.sha256 for file in manifest.evidence)
+            self._exclusions.add(_journals(self._stored_of(manifest, "journal")))
+            if leaf["type"] == "window":
+                last = leaf, manifest
+                self.missing_workers += len(leaf["missing"])
+        if last is not None:
+            leaf, manifest = last
+            window = int(datetime.fromisoformat(leaf["window"]).timestamp())
+            self._remember_sealed(window, leaf, _merged(self._stored_of(manifest, "presence")))
         for row in self._reports.records:
             self._take_promises(row["workers"])
             fresh = [digest for digest in row["segments"] if digest not in self._known]
             stored = [self._stored(digest, self.evidence.get(digest)) for digest in fresh]
             self._sort_in(row["window"], row["received_at"], stored)
 
-    def _reported_windows(self) -> set[int]:
-        return {*self._schedule, *(row["window"] for row in self._reports.records)}
-
-    def _recover_leaf(self, leaf: dict[str, Any], window: int | None) -> None:
-        manifest = Manifest.decode(self.evidence.get(leaf["manifest_sha256"]))
-        stored = [self._stored(file.sha256, self.evidence.get(file.sha256)) for file in manifest.evidence]
-        self._known.update(file.sha256 for file in stored)
-        self._exclusions.add(_journals(stored))
-        if leaf["type"] == "window" and window is not None:
-            self._remember_sealed(window, leaf, stored)
+    def _stored_of(self, manifest: Manifest, kind: str) -> list[StoredSegment]:
+        digests = [file.sha256 for file in manifest.evidence if file.kind == kind]
+        return [self._stored(digest, self.evidence.get(digest)) for digest in digests]
 
     def _stored(self, digest: str, data: bytes) -> StoredSegment:
         return StoredSegment(digest, len(data), evidence.decode(data))
@@ -181,10 +182,12 @@ class Sealer:
             "new", "late" (its window is sealed), "known" (nothing in it is new) or "promise" (it holds no evidence).
 
         Raises:
-            EvidenceRefusedError: a segment is unsound or of another event or window; nothing was taken.
+            EvidenceRefusedError: a segment is unsound, of another event or window, or of the future; nothing was taken.
         """
+        if bundle.segments and bundle.window > now + WINDOW_S:
+            raise EvidenceRefusedError("it is of a window that has not begun: set the gateway's clock right")
         stored = [self._check(bundle, data) for data in bundle.segments]
-        self._heard[bundle.gateway] = tick
+        self._heard[bundle.gateway] = (bundle.window, tick)
         fresh = [file for file in stored if file.sha256 not in self._known]
         by_digest = {hashlib.sha256(data).hexdigest(): data for data in bundle.segments}
         for file in fresh:
@@ -236,7 +239,7 @@ class Sealer:
         if fresh and late:
             self._late.append((window, received_at, tuple(fresh)))
         elif fresh:
-            self._pending[window].stored.update((file.sha256, file) for file in fresh)
+            self._pending[window].update((file.sha256, file) for file in fresh)
         return late
 
     # Sealing.
@@ -260,9 +263,11 @@ class Sealer:
         ]  # fmt: skip
         if not absent:
             return []
-        # A gateway that works off a backlog is heard again and again: it is waited for as long as it goes on.
-        heard = max(self._heard.get(holder.gateway, 0.0) for holder in absent)
-        if tick - max(self._noticed[window], heard) < GRACE_S:
+        # A gateway hands over its oldest window first: while it works off a backlog it is waited for, and once it is
+        # heard of a later window it has no more of this one.
+        heard = [self._heard.get(holder.gateway, (0, 0.0)) for holder in absent]
+        since = max(self._noticed[window], *(at for of, at in heard if of <= window), 0.0)
+        if tick - since < GRACE_S:
             return None
         return sorted(holder.worker for holder in absent)
 
@@ -273,7 +278,7 @@ class Sealer:
         candidates = self._candidates(now)
         for window in candidates:
             self._noticed.setdefault(window, tick)
-        for window in candidates[:GROUP]:
+        for window in candidates[: GROUP - late_done]:
             missing = self._missing(window, tick)
             if missing is None:
                 break
@@ -288,29 +293,21 @@ class Sealer:
         return len(entries)
 
     def _window_leaf(self, window: int, missing: list[str]) -> bytes:
-        stored = list(self._pending.pop(window, _Pending()).stored.values())
+        stored = list(self._pending.pop(window, {}).values())
         segments = [file.segment for file in stored]
         self._exclusions.add(_journals(stored))
         manifest = build_manifest(self.event, window, stored, missing, SOFTWARE)
         self.evidence.put(manifest.encode())
         previous, presence = self._before
         before = presence if previous == window - WINDOW_S else {}
-        merged = merge_presence(segment for segment in segments if isinstance(segment, PresenceSegment))
+        merged = _merged(stored)
         entry = build_leaf(self.event, window, segments, before, self._exclusions.excluded, manifest, merged=merged)
         self.missing_workers += len(missing)
         self._noticed.pop(window, None)
-        self._remember_sealed(window, json.loads(entry), stored, merged)
+        self._remember_sealed(window, json.loads(entry), merged)
         return entry
 
-    def _remember_sealed(
-        self,
-        window: int,
-        leaf: dict[str, Any],
-        stored: Sequence[StoredSegment],
-        merged: dict[int, SessionPresence] | None = None,
-    ) -> None:
-        if merged is None:
-            merged = merge_presence(f.segment for f in stored if isinstance(f.segment, PresenceSegment))
+    def _remember_sealed(self, window: int, leaf: dict[str, Any], merged: dict[int, SessionPresence]) -> None:
         self.sealed_window = max(window, self.sealed_window)
         self._before = (window, merged)
         self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
@@ -348,6 +345,10 @@ class Sealer:
 
 def _journals(stored: Sequence[StoredSegment]) -> list[JournalSegment]:
     return [file.segment for file in stored if isinstance(file.segment, JournalSegment)]
+
+
+def _merged(stored: Sequence[StoredSegment]) -> dict[int, SessionPresence]:
+    return merge_presence(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
 
 
 def _window_of(now: float) -> int:

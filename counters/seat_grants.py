@@ -48,15 +48,15 @@ class SeatGrants:
         return self._holders
 
     def grant(self, worker: str, gateway: str, blocks: int, window: int) -> list[int]:
-        """Grant fresh blocks; when this returns, no crash can grant them again.
+        """Grant as many fresh blocks, or what is left; when this returns, no crash can grant them again.
 
         Raises:
             NoSeatsLeftError: 2^31 seats are granted.
             OSError: the disk refused; nothing is granted.
         """
         first = len(self._lines.records)
-        granted = list(range(first, first + min(max(blocks, 1), BLOCKS_AT_ONCE)))
-        if granted[-1] > HIGHEST_BLOCK:
+        granted = list(range(first, min(first + min(max(blocks, 1), BLOCKS_AT_ONCE), HIGHEST_BLOCK + 1)))
+        if not granted:
             raise NoSeatsLeftError("all seats of this event are granted")
         self._lines.add(*({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in granted))
         self._note(Holder(worker, gateway, window))

@@ -10,11 +10,12 @@ File `secrets.json`, mode 0600: {"version": 1, "event_secret": hex 32 bytes, "ps
 
 import hashlib
 import json
-import os
 import secrets as _random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from counters.durable_file import make_folder, write_durably
 
 KEY_BYTES: Final = 32
 
@@ -85,13 +86,6 @@ def load_or_create_secrets(path: Path) -> Secrets:
         "organiser_key": secrets.organiser_key,
         "scanner_key": secrets.scanner_key,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    # Created with its mode, not chmodded later: at no instant is it readable by others.
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
+    make_folder(path.parent)
+    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600)
     return secrets

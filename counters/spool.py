@@ -8,6 +8,8 @@ One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
     w<window>.journal      joins and scans of one window (counters.journal)
 
+This module has the files' formats and reads them back; counters.open_window is what a worker writes a window with.
+
 A chunk is allocated on disk *before* it is mapped: storing into a sparse map on a full disk is SIGBUS, which no one
 can catch, where posix_fallocate is an honest ENOSPC, which we answer with 503. A record is one aligned 8-byte store
 into the shared map, so it belongs to the kernel the moment it is made: `kill -9` of the worker can neither take it back
@@ -21,17 +23,17 @@ Chunk, little-endian, version 1:
     10      2      chunk            0, 1, … within the window
     12      4      rows             sessions of the event; row i is the i-th by number
     16      8      window           unix seconds of its start
-    24      8      opened_ms        when the worker began to accept into this window, unix ms
-    32      8      closed_ms        when it stopped; 0 = open, or the worker died
-    40      8      synced_until_ms  what was accepted before this is on the platters
+    24      8      opened_ms        when the worker began to write into this chunk, unix ms
+    32      8      closed_ms        when it stopped (in chunk 000, for the window); 0 = open, or the worker died
+    40      8      synced_until_ms  what was accepted before this is on the platters (in chunk 000, for the window)
     48      4      registers_at     offset of the registers; 0 = none in this chunk
     52      4      records_at       offset of the records
     56      4      capacity         records that fit
     60      4      cells            number of counters in each of the two snapshots
     64      32     event            SHA-256 of the canonical event file
     96      8      worker           the incarnation
-    4096    2048   counters when the window was opened
-    6144    2048   counters when it was closed
+    4096    2048   chunk 000: counters when the window was opened
+    6144    2048   chunk 000: counters when it was closed
     8192    …      registers, u8 [6 buckets][rows][2: attendees, views][16384]
     …       8·n    records
 
@@ -45,6 +47,8 @@ import json
 import mmap
 import os
 import struct
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +57,7 @@ import numpy as np
 import numpy.typing as npt
 
 from counters.cells import read_cells
+from counters.durable_file import make_folder, sync_folder
 
 MAGIC: Final = b"TURNSPL\0"
 VERSION: Final = 1
@@ -121,12 +126,11 @@ class Chunk:
         self.capacity = FIRST_CHUNK_RECORDS if first else CHUNK_RECORDS
         records_at = _BODY_AT + registers_bytes
         size = records_at + 8 * self.capacity
-        self._file = path.open("x+b")
+        self._descriptor = hold_open(self, path, os.O_RDWR | os.O_EXCL)
         try:
-            os.posix_fallocate(self._file.fileno(), 0, size)
-            self._map = mmap.mmap(self._file.fileno(), size)
+            os.posix_fallocate(self._descriptor, 0, size)
+            self._map = mmap.mmap(self._descriptor, size)
         except OSError:
-            self._file.close()
             path.unlink()
             raise
         HEADER.pack_into(
@@ -143,7 +147,7 @@ class Chunk:
         struct.pack_into("<qq", self._map, 16, window, opened_ms)
         self._map[_SNAPSHOT_AT[0] : _SNAPSHOT_AT[0] + len(counters)] = counters
         named = self.path.with_name(f"w{window}-{number:03d}")
-        # A crash before this rename leaves an unnamed spare that nobody reads and the next start deletes.
+        # A crash before this rename leaves an unnamed spare that nobody reads and that goes with its folder.
         self.path = self.path.rename(named)
 
     def close(self, closed_ms: int, counters: bytes) -> None:
@@ -151,13 +155,23 @@ class Chunk:
         self._map[_SNAPSHOT_AT[1] : _SNAPSHOT_AT[1] + len(counters)] = counters
         struct.pack_into("<q", self._map, _CLOSED_AT, closed_ms)
 
-    def sync(self, now_ms: int) -> None:
-        """Bring to disk what was stored before `now_ms` and say so. Blocks: for a thread.
+    def sync(self) -> None:
+        """Bring to disk what is stored by now. Blocks: for a thread.
 
         `os.fdatasync` and not `mmap.flush`, which holds the interpreter lock and would stall heartbeats.
         """
-        os.fdatasync(self._file.fileno())
-        struct.pack_into("<q", self._map, _SYNCED_AT, now_ms)
+        os.fdatasync(self._descriptor)
+
+    def say_synced(self, until_ms: int) -> None:
+        """Say that everything of this window that was accepted before `until_ms` is on the disk."""
+        struct.pack_into("<q", self._map, _SYNCED_AT, until_ms)
+
+
+def hold_open(owner: object, path: Path, flags: int) -> int:
+    """Open a new file that stays open for as long as its owner is in use: a thread may be syncing it."""
+    descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+    weakref.finalize(owner, os.close, descriptor)
+    return descriptor
 
 
 def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, int]:
@@ -166,9 +180,10 @@ def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, in
     Returns:
         The folder, and the descriptor that holds its lock for as long as it is open.
     """
+    make_folder(spool)
     folder = spool / identity.worker
-    folder.mkdir(parents=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    folder.mkdir()
+    descriptor = os.open(folder / "lock.new", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     about = {
         "version": VERSION,
@@ -178,11 +193,16 @@ def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, in
         "pid": os.getpid(),
     }
     os.write(descriptor, json.dumps(about).encode())
+    os.fsync(descriptor)
+    # Named when it is locked and whole: no one can take the lock of a worker that is being born.
+    (folder / "lock.new").rename(folder / "lock")
+    sync_folder(folder)
+    sync_folder(spool)
     return folder, descriptor
 
 
 def read_lock(folder: Path) -> dict[str, Any]:
-    """What a worker wrote into its lock file; {} while it is still being written."""
+    """What a worker wrote into its lock file; {} while there is none yet."""
     try:
         about = json.loads((folder / "lock").read_bytes())
     except (FileNotFoundError, ValueError):
@@ -213,16 +233,18 @@ def read_header(path: Path) -> ChunkHeader:
     """
     with path.open("rb") as file:
         raw = file.read(HEADER.size)
-    return _parse_header(path, raw)
-
-
-def _parse_header(path: Path, raw: bytes) -> ChunkHeader:
+        size = os.fstat(file.fileno()).st_size
     if len(raw) < HEADER.size:
         raise SpoolError(f"{path} is cut short")
     values = HEADER.unpack_from(raw)
     if values[:2] != (MAGIC, VERSION):
         raise SpoolError(f"{path} is no spool chunk of version {VERSION}")
-    return ChunkHeader(*values[2:12], *(digest.hex() for digest in values[12:]))
+    header = ChunkHeader(*values[2:12], *(digest.hex() for digest in values[12:]))
+    registers_at = header.registers_at or _BODY_AT
+    registers_bytes = BUCKETS * header.rows * SKETCHES * REGISTERS if header.registers_at else 0
+    if (header.records_at, size) != (registers_at + registers_bytes, header.records_at + 8 * header.capacity):
+        raise SpoolError(f"{path} has not the size that its header gives")
+    return header
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +259,22 @@ class WindowSpool:
     synced_until_ms: int
     records: Records  # u64, in the order of acceptance
     registers: Registers  # u8 [6][rows][2][16384]
-    counters: npt.NDArray[np.int64]  # what each cell grew by in this window, in the order of the cells file
+    counters: Mapping[str, int]  # what each cell grew by: in this window, and before it while none was open
     journal: bytes
     paths: tuple[Path, ...]  # the files it was read from
 
 
 def window_chunks(folder: Path) -> dict[int, list[Path]]:
-    """The chunk files of a worker by window, each list in chunk order."""
+    """The chunk files of a worker by window, each list in chunk order.
+
+    A window is there as long as its chunk 000 is: what else is left of one that was being deleted is no evidence.
+    """
     chunks: dict[int, list[Path]] = {}
-    for path in sorted(folder.glob("w*-*")):
-        chunks.setdefault(int(path.name[1:].split("-")[0]), []).append(path)
-    return chunks
+    for path in sorted(folder.iterdir()):
+        window, dash, _ = path.name.removeprefix("w").partition("-")
+        if dash and path.name.startswith("w"):
+            chunks.setdefault(int(window), []).append(path)
+    return {window: paths for window, paths in chunks.items() if paths[0].name.endswith("-000")}
 
 
 def read_window(paths: list[Path]) -> WindowSpool:
@@ -257,23 +284,15 @@ def read_window(paths: list[Path]) -> WindowSpool:
         SpoolError: a file is not a chunk of this window.
     """
     first = read_header(paths[0])
-    raw = np.memmap(paths[0], np.uint8, "r")
-    end = first.records_at
-    registers = np.array(raw[first.registers_at : end]).reshape(BUCKETS, first.rows, SKETCHES, REGISTERS)
-    at_open, at_close = (np.frombuffer(bytes(raw[at : at + 8 * first.cells]), np.int64) for at in _SNAPSHOT_AT)
-    if not first.closed_ms:
-        # The worker died in this window, so its cells stand as they stood at the end.
-        at_close = np.array(list(read_cells(paths[0].with_name("cells")).values()), np.int64)
-    synced_until_ms = first.synced_until_ms
+    if not first.registers_at:
+        raise SpoolError(f"{paths[0]} is not the first chunk of its window")
     parts: list[Records] = []
-    for path in paths:
+    for number, path in enumerate(paths):
         header = read_header(path)
-        if (header.window, header.worker) != (first.window, first.worker):
-            raise SpoolError(f"{path} belongs to another window or worker than {paths[0].name}")
-        synced_until_ms = min(synced_until_ms, header.synced_until_ms) if header.synced_until_ms else synced_until_ms
-        words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
-        stored = int(np.argmin(words != 0)) if not words[-1] else header.capacity
-        parts.append(np.array(words[:stored]))
+        if (header.window, header.worker, header.chunk) != (first.window, first.worker, number):
+            raise SpoolError(f"{path} belongs to another window or worker than {paths[0].name}, or one is missing")
+        parts.append(_read_records(path, header))
+    raw = np.memmap(paths[0], np.uint8, "r")
     journal = paths[0].with_name(f"w{first.window}.journal")
     return WindowSpool(
         window=first.window,
@@ -281,13 +300,36 @@ def read_window(paths: list[Path]) -> WindowSpool:
         event_digest=first.event_digest,
         opened_ms=first.opened_ms,
         closed_ms=first.closed_ms,
-        synced_until_ms=synced_until_ms,
+        synced_until_ms=first.synced_until_ms,
         records=np.concatenate(parts),
-        registers=registers,
-        counters=at_close - at_open,
+        registers=raw[first.registers_at : first.records_at].reshape(BUCKETS, first.rows, SKETCHES, REGISTERS),
+        counters=_read_counters(paths[0], first, raw),
         journal=journal.read_bytes() if journal.exists() else b"",
         paths=(*paths, journal),
     )
+
+
+def _read_records(path: Path, header: ChunkHeader) -> Records:
+    words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
+    stored = int(np.argmin(words != 0)) if not words[-1] else header.capacity
+    return np.array(words[:stored])
+
+
+def _read_counters(path: Path, first: ChunkHeader, raw: Registers) -> dict[str, int]:
+    """What each cell grew by between the snapshots at the window's opening and closing."""
+    try:
+        cells = read_cells(path.with_name("cells"))
+    except (OSError, ValueError) as error:
+        raise SpoolError(f"the counters beside {path} cannot be read: {error}") from error
+    if len(cells) != first.cells:
+        raise SpoolError(f"{path} counts {first.cells} outcomes, the file beside it {len(cells)}")
+    spans = (raw[at : at + 8 * first.cells].tobytes() for at in _SNAPSHOT_AT)
+    before, after = (struct.unpack(f"<{first.cells}q", span) for span in spans)
+    if not first.closed_ms:
+        # The worker died in this window, so its cells stand as they stood at the end.
+        after = tuple(cells.values())
+    # After a power cut the cells may be older than the snapshot.
+    return {name: max(late - early, 0) for name, early, late in zip(cells, before, after, strict=True)}
 
 
 def open_registers(path: Path) -> Registers | None:

@@ -11,6 +11,8 @@ window and opens the current one on a chunk that a thread has prepared meanwhile
 import contextlib
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Final
 
 from counters.cells import Cells
 from counters.clock import Clock
+from counters.open_window import OpenWindow
 from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, SpoolIdentity
 from counters.uniques import Uniques
 
@@ -70,12 +73,17 @@ class Tally:
         self._spares: dict[bool, Chunk] = {}
         self._spares_lock = threading.Lock()
         self._wanted = threading.Event()
-        self._chunk: Chunk | None = None
+        self._open: OpenWindow | None = None
+        # On a fast simulated clock windows pass unsynced: then the courier has them long before the thread has.
+        self._opened: deque[OpenWindow] = deque(maxlen=2)
+        self._syncing: list[OpenWindow] = []
+        self._counted = cells.snapshot()
+        self._disk_full = self._stopped = False
         self._stored = 0
         self._capacity = 0
         self.window = 0
         self._advance(clock.now())
-        if self._chunk is None:
+        if self._open is None:
             raise OSError("there is no room on the disk for the spool")
 
     # The hot path.
@@ -115,24 +123,14 @@ class Tally:
     @property
     def accepting(self) -> bool:
         """Whether there is room for what comes."""
-        return self._chunk is not None
+        return self._open is not None and not self._disk_full
 
     # Joins and scans.
 
     def write_journal(self, record: bytes) -> Accepted:
         """Append one journal record; when this returns YES it survives `kill -9`."""
         self.advance()
-        if self._chunk is None:
-            return Accepted.DISK_FULL
-        good = self._journal.tell()
-        try:
-            written = self._journal.write(record)
-        except OSError:
-            written = 0
-        if written != len(record):
-            # A torn record would hide every later one from the reader: take it back.
-            self._journal.seek(good)
-            self._journal.truncate()
+        if self._open is None or not self._open.journal.append(record):
             return Accepted.DISK_FULL
         return Accepted.YES
 
@@ -140,17 +138,29 @@ class Tally:
         """Raise the day's uniques of a session and of the event at a join."""
         day = self._day_of(self._now())
         if day != self._day:
-            self._uniques = Uniques(self._folder, day, len(self._rows))
+            try:
+                self._uniques = Uniques(self._folder, day, len(self._rows))
+            except OSError:
+                return  # the disk is full: the live estimate lacks this join, the journal has it
             self._day = day
         self._uniques.add(self._rows[session], attendee)
 
     # Time.
 
     def advance(self) -> None:
-        """Close the window if its time is over: called a few times a second so that quiet workers report too."""
+        """Close the window if its time is over: called a few times a second so that quiet workers report too.
+
+        After a full disk this looks for room again: here and not at each heartbeat, since a vain try is slow.
+        """
         now = self._now()
         if now >= self._bucket_ends:
             self._advance(now)
+        if self._disk_full:
+            self._disk_full = False
+            if self._open is None:
+                self._open_window(int(now * 1000))
+            elif self._stored == self._capacity:
+                self._next_chunk()
 
     def _advance(self, now: float) -> None:
         window = int(now) // WINDOW_S * WINDOW_S
@@ -164,55 +174,63 @@ class Tally:
         self._tail_background = self._tail | BACKGROUND << 48
 
     def _roll(self, window: int, now_ms: int) -> None:
-        self.close(now_ms)
+        self._close_window(now_ms)
         self.window = window
+        if not self._stopped:
+            self._open_window(now_ms)
+
+    def _open_window(self, now_ms: int) -> None:
+        """Open the current window; on a full disk everything is refused until there is room again."""
         try:
             chunk = self._take_spare(first=True)
+            try:
+                # Counted from the last close on: what was refused while no window was open goes to this one.
+                opened = OpenWindow(self._folder, chunk, self.window, now_ms, self._counted)
+            except OSError:
+                with self._spares_lock:
+                    self._spares.setdefault(True, chunk)
+                raise
         except OSError:
-            # Disk full: everything is refused until a chunk can be had; what was accepted before is kept.
-            self._refuse_all()
+            self._disk_full = True
             return
-        chunk.open_for(window, 0, now_ms, self._cells.snapshot())
-        # Unbuffered: a record belongs to the kernel when `write` returns.
-        self._journal = (self._folder / f"w{window}.journal").open("xb", buffering=0)
-        self._chunk_number = 0
-        self._use(chunk)
+        self._open = opened
+        self._opened.append(opened)
         self._registers = chunk.registers
-        self._first_chunk = chunk
+        self._use(chunk)
 
     def _use(self, chunk: Chunk) -> None:
-        self._chunk = chunk
+        self._disk_full = False
         self._records = chunk.records
         self._capacity = chunk.capacity
         self._stored = 0
         self._wanted.set()
 
-    def _refuse_all(self) -> None:
-        self._chunk = None
-        self._capacity = self._stored = 0
-        self._registers = memoryview(bytearray(len(self._rows) * 6 * SKETCHES * REGISTERS))
-        self._wanted.set()
-
     def _next_chunk(self) -> bool:
-        if self._chunk is None:
-            self._roll(self.window, int(self._now() * 1000))
-            return self._chunk is not None
+        """Go on in another chunk of the open window; False: there is no window, or no room."""
+        if self._open is None or self._disk_full:
+            return False
         try:
             chunk = self._take_spare(first=False)
+            self._open.add(chunk, int(self._now() * 1000))
         except OSError:
+            self._disk_full = True
             return False
-        self._chunk_number += 1
-        chunk.open_for(self.window, self._chunk_number, int(self._now() * 1000), self._cells.snapshot())
         self._use(chunk)
         return True
 
-    def close(self, now_ms: int) -> None:
-        """Close the open window: the courier may take it. The worker calls this itself only when it stops."""
-        if self._chunk is None:
+    def _close_window(self, now_ms: int) -> None:
+        if self._open is None:
             return
-        self._first_chunk.close(now_ms, self._cells.snapshot())
-        self._journal.close()
-        self._chunk = None
+        self._counted = self._cells.snapshot()
+        self._open.close(now_ms, self._counted)
+        self._open = None
+        # No room: a heartbeat from here on asks for a window first.
+        self._stored = self._capacity = 0
+
+    def close(self, now_ms: int) -> None:
+        """Close the open window for good: the worker stops, and whatever still comes is refused."""
+        self._stopped = True
+        self._close_window(now_ms)
 
     # In a thread.
 
@@ -237,19 +255,23 @@ class Tally:
 
     def sync(self) -> None:
         """Bring what is accepted so far to the disk. Blocks: for a thread."""
-        chunk = self._chunk
-        if chunk is None:
-            return
+        # The time first: what is accepted after it is not vouched for, whichever window it falls into.
         now_ms = int(self._now() * 1000)
-        # The window may roll meanwhile and close its journal; the courier then syncs it by handing it over.
-        with contextlib.suppress(ValueError):
-            os.fdatasync(self._journal.fileno())
-        chunk.sync(now_ms)
+        while self._opened:
+            self._syncing.append(self._opened.popleft())
+        # A window that is closed by now is synced once more, and then left to the courier.
+        growing = [window for window in self._syncing if not window.closed]
+        for window in self._syncing:
+            window.sync(now_ms)
+        self._syncing = growing
 
     def keep(self, stop: threading.Event) -> None:
         """Prepare and sync until told to stop: the body of the worker's one background thread."""
+        synced_at = time.monotonic()
         while not stop.is_set():
             self._wanted.clear()
             self.prepare()
-            self.sync()
-            self._wanted.wait(SYNC_EVERY_S)
+            if time.monotonic() - synced_at >= SYNC_EVERY_S:
+                self.sync()
+                synced_at = time.monotonic()
+            self._wanted.wait(max(synced_at + SYNC_EVERY_S - time.monotonic(), 0.0))

@@ -37,13 +37,20 @@ class Uniques:
         """Allocate and map the file.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the disk is full; nothing is left behind.
         """
         size = _BODY_AT + (rows * SESSION_SHARDS + EVENT_SHARDS) * _REGISTERS
-        with (folder / f"uniques-{day}").open("w+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-            self._map = mmap.mmap(file.fileno(), size)
+        fresh = folder / f"new-uniques-{day}"
+        with fresh.open("w+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+                self._map = mmap.mmap(file.fileno(), size)
+            except OSError:
+                fresh.unlink()
+                raise
         self._map[:12] = MAGIC + struct.pack("<I", rows)
+        # Named when it is whole: the courier reads whatever has the name.
+        fresh.rename(folder / f"uniques-{day}")
         self._event_at = _BODY_AT + rows * SESSION_SHARDS * _REGISTERS
 
     def add(self, row: int, place: int) -> None:
@@ -62,9 +69,9 @@ def read_uniques(path: Path) -> tuple[Registers, Registers]:
         ValueError: the file is no uniques file.
     """
     raw = np.fromfile(path, np.uint8)
-    if raw[:8].tobytes() != MAGIC:
-        raise ValueError(f"{path} is no uniques file")
     rows = int.from_bytes(raw[8:12].tobytes(), "little")
+    if raw[:8].tobytes() != MAGIC or len(raw) != _BODY_AT + (rows * SESSION_SHARDS + EVENT_SHARDS) * _REGISTERS:
+        raise ValueError(f"{path} is no uniques file")
     split = _BODY_AT + rows * SESSION_SHARDS * _REGISTERS
     sessions = raw[_BODY_AT:split].reshape(rows, SESSION_SHARDS, _REGISTERS)
     return sessions, raw[split:].reshape(EVENT_SHARDS, _REGISTERS)

@@ -181,9 +181,8 @@ class Courier:
             interval_s=self._event.interval_s,
             workers=tuple(sorted((coverage(s, self._gateway) for s in spools), key=lambda row: row.worker)),
         )
-        names = tuple(read_cells(spools[0].paths[0].with_name("cells"))) if spools else ()
-        segments = window_segments(head, spools, self._numbers, names)
-        nothing = not any(len(spool.records) or len(spool.journal) or spool.counters.any() for spool in spools)
+        segments = window_segments(head, spools, self._numbers)
+        nothing = not any(len(spool.records) or len(spool.journal) or any(spool.counters.values()) for spool in spools)
         if nothing and not self._event.scheduled(window):
             segments = ()
         bundle = HandOver(self._event.digest, self._gateway, window, tuple(reports), segments).encode()
