@@ -21,12 +21,14 @@ from http import HTTPStatus
 from typing import Final, cast
 
 from gateway.heartbeats import BODY_BYTES, Heartbeats
-from gateway.reasons import Reason
+from gateway.reasons import Reason, retry_after_s
 
 HEAD_LIMIT_BYTES: Final = 8192
 """aiohttp's own limit for a header line; a browser's whole head is about 700 bytes."""
 HEADS_LIMIT: Final = 4096
-"""Remembered heads: a few hundred bytes each, so about 3 MB a worker at most."""
+"""Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
+REMEMBERED_HEAD_BYTES: Final = 2048
+"""A longer head is read each time: nobody can fill a worker with more than 8 MB of heads."""
 IDLE_S: Final = 90.0
 """Three heartbeat intervals of silence: the player is gone."""
 PARTIAL_S: Final = 10.0
@@ -36,7 +38,6 @@ _BEAT_LINE, _LEAVE_LINE = (route + b"HTTP/1.1" for route in ROUTES)
 _LONGEST_ROUTE: Final = max(map(len, ROUTES))
 _HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
 _CORS: Final = b"Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Turnout-Interval, Retry-After\r\n"
-_RETRY_S: Final = 5
 
 Head = tuple[bool, int]
 """What a head says: whether it is a heartbeat (else a leave), and its Content-Length."""
@@ -90,11 +91,12 @@ class Answers:
         )
         self.accepted = b"HTTP/1.1 204 No Content\r\n" + common + b"\r\n"
         self.refused = {reason: self._refusal(reason, common) for reason in Reason}
+        self.given_up = self._refusal(Reason.REQUEST_TIMEOUT, common + b"Connection: close\r\n")
 
     @staticmethod
     def _refusal(reason: Reason, common: bytes) -> bytes:
         body = json.dumps(reason.problem()).encode()
-        retry = b"Retry-After: %d\r\n" % _RETRY_S if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        retry = b"Retry-After: %d\r\n" % retry_after_s() if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
         return (
             b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())
             + common
@@ -131,20 +133,30 @@ class DoorKeeper:
         if said is not None:
             if len(self.heads) >= HEADS_LIMIT:
                 self.heads.clear()
-            self.heads[head] = said
+            if len(head) <= REMEMBERED_HEAD_BYTES:
+                self.heads[head] = said
         return said
 
     def sweep(self, now: float) -> None:
-        """Close connections that went silent (`now`: the loop's time); called every few seconds."""
+        """Close connections that went silent (`now`: the loop's time); called every few seconds.
+
+        What counts is a whole request: one that comes in drop by drop does not live on by dripping.
+        """
         for door in tuple(self.doors):
-            if door.active:
-                door.active = False
-                door.silent_since = now
-            elif now - door.silent_since > (PARTIAL_S if door.gathered else IDLE_S):
-                door.close()
+            if door.answered:
+                door.answered = False
+                door.silent_since, door.partial_since = now, None
+            if not door.gathered:
+                door.partial_since = None
+                if now - door.silent_since > IDLE_S:
+                    door.close()
+            elif door.partial_since is None:
+                door.partial_since = now
+            elif now - door.partial_since > PARTIAL_S:
+                door.give_up()
 
     def close_all(self) -> None:
-        """Close every connection that is not in the middle of a request: the worker is stopping."""
+        """Close every connection: the worker is stopping. A request that is not whole yet is not taken."""
         for door in tuple(self.doors):
             door.close()
 
@@ -152,14 +164,15 @@ class DoorKeeper:
 class Door(asyncio.Protocol):
     """One connection, for as long as it brings nothing but heartbeats and leaves."""
 
-    __slots__ = ("_keeper", "_transport", "active", "gathered", "silent_since")
+    __slots__ = ("_keeper", "_transport", "answered", "gathered", "partial_since", "silent_since")
 
     def __init__(self, keeper: DoorKeeper) -> None:
         """Belong to a worker's keeper."""
         self._keeper = keeper
         self.gathered = b""
-        self.active = True
+        self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
+        self.partial_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -175,12 +188,26 @@ class Door(asyncio.Protocol):
         """Close the connection after what is being sent."""
         self._transport.close()
 
+    def give_up(self) -> None:
+        """Refuse the request that does not become whole."""
+        keeper = self._keeper
+        self._transport.write(keeper.answers.given_up)
+        keeper.heartbeats.refuse(Reason.REQUEST_TIMEOUT)
+        self.close()
+
+    def pause_writing(self) -> None:
+        """Read no more from a client that does not read its answers: they would pile up here."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on reading."""
+        self._transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
         """Answer every whole heartbeat in `data`; keep the rest, or hand the connection over."""
         if self.gathered:
             data = self.gathered + data
             self.gathered = b""
-        self.active = True
         keeper = self._keeper
         heads = keeper.heads
         while data:
@@ -201,6 +228,7 @@ class Door(asyncio.Protocol):
             body = data[head_bytes + 4 : end]
             reason = keeper.heartbeats.beat(body) if is_beat else keeper.heartbeats.leave(body)
             self._transport.write(keeper.answers.accepted if reason is None else keeper.answers.refused[reason])
+            self.answered = True
             data = data[end:]
 
     def _gather(self, data: bytes) -> None:

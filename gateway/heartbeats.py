@@ -27,8 +27,8 @@ REFUSALS: Final = (
     Reason.STATE_UNKNOWN,
     Reason.SESSION_UNKNOWN,
     Reason.DISK_FULL,
-    Reason.BODY_TOO_LARGE,
     Reason.BODY_MALFORMED,
+    Reason.REQUEST_TIMEOUT,
 )
 """Every way in which a heartbeat is refused."""
 CELLS: Final = (

@@ -1,21 +1,23 @@
 """Refusals on the aiohttp side: one exception, one middleware, one shape of answer (RFC 9457 problem details)."""
 
+import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.reasons import Reason
+from gateway.reasons import Reason, retry_after_s
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+BODY_S: Final = 60.0
+"""A body that takes longer than this to arrive is not a scanner's full batch over a slow network."""
 PREFLIGHT_MAX_AGE_S: Final = 7200
 """Chromium's cap for how long a CORS preflight may be remembered."""
-RETRY_AFTER_S: Final = (2, 8)
-"""Overload answers send the herd back spread over these seconds."""
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Turnout-Interval, Retry-After",
@@ -50,7 +52,7 @@ def problem_response(reason: Reason, detail: str = "") -> web.Response:
     """Return the problem details of a refusal."""
     headers = dict(CORS)
     if reason.status == 503:
-        headers["Retry-After"] = str(random.randint(*RETRY_AFTER_S))  # noqa: S311 - jitter
+        headers["Retry-After"] = str(retry_after_s())
     return web.Response(
         body=orjson.dumps(reason.problem(detail)),
         status=reason.status,
@@ -71,25 +73,52 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as answer:
         if answer.status < 400:
             raise
-        return problem_response(_BY_STATUS.get(answer.status, Reason.BODY_MALFORMED))
+        refusal = problem_response(_BY_STATUS.get(answer.status, Reason.BODY_MALFORMED))
+        if isinstance(answer, web.HTTPMethodNotAllowed):
+            refusal.headers["Allow"] = answer.headers["Allow"]  # RFC 9110 §15.5.6
+        return refusal
     except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the traceback
         _log.exception("%s %s failed", request.method, request.path)
         return problem_response(Reason.INTERNAL)
+
+
+@asynccontextmanager
+async def reading(limit_s: float = BODY_S) -> AsyncIterator[None]:
+    """Read a request's body within `limit_s` seconds.
+
+    Raises:
+        Refused: it takes longer, breaks off, is too large, or is not encoded as the head says.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError:
+        raise Refused(Reason.REQUEST_TIMEOUT) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(Reason.BODY_TOO_LARGE) from None
+    except (web.RequestPayloadError, ConnectionError, ClientError, HttpProcessingError):
+        raise Refused(Reason.BODY_MALFORMED, "The body breaks off or is not encoded as its head says.") from None
 
 
 async def read_json(request: web.Request) -> Any:
     """Return the request's JSON body.
 
     Raises:
-        Refused: it is no JSON.
+        Refused: it is no JSON, or does not come (see `reading`).
     """
+    async with reading():
+        body = await request.read()
     try:
-        return orjson.loads(await request.read())
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refused(Reason.BODY_MALFORMED, f"The body is not JSON: {error}.") from None
 
 
 def bearer(request: web.Request) -> str:
-    """Return the credential after `Authorization: Bearer`, or "" if there is none."""
+    """Return the credential after `Authorization: Bearer`, or "" if there is none.
+
+    It is ASCII: no credential here has other characters, and what stands in their place fits none.
+    """
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    return credential.strip() if scheme.lower() == "bearer" else ""
+    ascii_only = credential.strip().encode("ascii", errors="replace").decode()
+    return ascii_only if scheme.lower() == "bearer" else ""

@@ -5,8 +5,13 @@ leaf of the ledger, so that what was refused at the door is on record; the sente
 what to do. Errors are JSON problem details (RFC 9457).
 """
 
+import random
 from enum import Enum
 from http import HTTPStatus
+from typing import Final
+
+RETRY_AFTER_S: Final = (2, 8)
+"""Overload answers send the herd back spread over these seconds."""
 
 
 class Reason(Enum):
@@ -82,3 +87,8 @@ class Reason(Enum):
             "detail": detail or self.detail,
             "reason": self.label,
         }
+
+
+def retry_after_s() -> int:
+    """Return the seconds that a 503 names in `Retry-After`, another number each time."""
+    return random.randint(*RETRY_AFTER_S)  # noqa: S311 - jitter

@@ -15,10 +15,11 @@ from counters.cells import Cells
 from counters.event import Event
 from counters.secrets import Secrets
 from gateway.checkin import CheckIns, parse_batch
+from gateway.door import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
 from gateway.join import Joins, Player, View
 from gateway.openapi import DOCUMENT
-from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json
+from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json, reading
 from gateway.reasons import Reason
 from gateway.relay import LedgerRelay
 
@@ -105,6 +106,13 @@ class ViewerApi:
 
     async def check_in(self, request: web.Request) -> web.Response:
         """Take a batch of scans."""
+        try:
+            return json_response({"outcomes": await self._check_in(request)})
+        except Refused as refused:
+            self.cells.add(f"refused.checkin.{refused.reason.label}")
+            raise
+
+    async def _check_in(self, request: web.Request) -> list[dict[str, str]]:
         self._check_event(request)
         credential = bearer(request)
         if not credential:
@@ -119,7 +127,7 @@ class ViewerApi:
             if refusal:
                 outcome |= {"reason": refusal.label, "detail": refusal.detail}
             outcomes.append(outcome)
-        return json_response({"outcomes": outcomes})
+        return outcomes
 
     async def live(self, request: web.Request) -> web.Response:
         """Return the live estimates."""
@@ -128,11 +136,11 @@ class ViewerApi:
 
     async def beat(self, request: web.Request) -> web.Response:
         """Take a heartbeat that did not come through the door."""
-        return self._beat_answer(self.heartbeats.beat(await self._small_body(request)))
+        return await self._take(request, self.heartbeats.beat)
 
     async def leave(self, request: web.Request) -> web.Response:
         """Take a leave that did not come through the door."""
-        return self._beat_answer(self.heartbeats.leave(await self._small_body(request)))
+        return await self._take(request, self.heartbeats.leave)
 
     async def openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         """Return the OpenAPI document."""
@@ -151,16 +159,22 @@ class ViewerApi:
         if request.match_info["event"] != self.event.id:
             raise Refused(Reason.EVENT_UNKNOWN)
 
-    async def _small_body(self, request: web.Request) -> bytes:
-        body = await request.content.read(BODY_BYTES[1] + 1)
-        if not request.content.at_eof():
-            body += await request.content.read(1)
-        return body
-
-    def _beat_answer(self, reason: Reason | None) -> web.Response:
+    async def _take(self, request: web.Request, take: Callable[[bytes], Reason | None]) -> web.Response:
+        try:
+            reason = take(await self._small_body(request))
+        except Refused as refused:
+            reason = self.heartbeats.refuse(refused.reason)
         answer = web.Response(status=204, headers=CORS) if reason is None else problem_response(reason)
         answer.headers["Turnout-Interval"] = str(self.interval_s)
         return answer
+
+    async def _small_body(self, request: web.Request) -> bytes:
+        """Return the body, or as much of it as shows that it is too long."""
+        body = b""
+        async with reading(PARTIAL_S):
+            while len(body) <= BODY_BYTES[1] and (part := await request.content.read(BODY_BYTES[1] + 1)):
+                body += part
+        return body
 
 
 async def _send_back_to_the_door(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
