@@ -83,4 +83,6 @@ def read_cells(path: Path) -> Mapping[str, int]:
     if len(raw) != _CELLS_AT + 8 * count:
         raise ValueError(f"{path} does not hold its {count} cells")
     names = raw[_HEAD.size : _HEAD.size + text_bytes].decode().split("\n") if count else []
+    if len(set(names)) != count:
+        raise ValueError(f"{path} does not name its {count} cells")
     return dict(zip(names, struct.unpack_from(f"<{count}q", raw, _CELLS_AT), strict=True))
