@@ -80,7 +80,7 @@ def _wrong_with(scan: Any) -> str:
         (sorted(scan.keys() - _KEYS) == [], f"has unknown keys {sorted(scan.keys() - _KEYS)}"),
         (all(isinstance(text, str) and text for text in texts.values()), f"{', '.join(texts)} must be texts"),
         (isinstance(scan.get("force", False), bool), "'force' is true or false"),
-        (texts["direction"] in {"in", "out"}, '\'direction\' is "in" or "out"'),
+        (texts["direction"] in ("in", "out"), '\'direction\' is "in" or "out"'),
         (_is_short(texts["nonce"], texts["gate"]), f"'nonce' and 'gate' have at most {NONCE_LIMIT} bytes"),
         (_is_time(texts["scanned_at"]), "'scanned_at' is a time with its offset, as in 2023-11-19T09:00:00+08:00"),
     )
@@ -93,9 +93,11 @@ def _is_short(*texts: Any) -> bool:
 
 def _is_time(text: Any) -> bool:
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return False
+    # The journal counts milliseconds from 1970 on.
+    return time.tzinfo is not None and time.timestamp() >= 0
 
 
 class CheckIns:

@@ -23,7 +23,6 @@ from gateway.reasons import Reason
 from gateway.seats import Seats
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys, TokenRefused, ViewingToken
 
-OUTLET_LIMIT: Final = 64
 ADDRESS_PREFIX: Final = {4: 24, 6: 48}
 """Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
 _AGENTS: Final = (("bot", "bot"), ("tv", "tv"), ("mobile", "mobile"), ("mozilla", "browser"))
@@ -133,7 +132,7 @@ class Joins:
             key_thumbprint=identity.key_thumbprint,
             country=identity.country,
             category=identity.category,
-            outlet=identity.outlet or player.outlet[:OUTLET_LIMIT],
+            outlet=identity.outlet or player.outlet,
             network="",
             agent=agent_class(player.user_agent),
         )
@@ -165,7 +164,7 @@ class Joins:
             key_thumbprint="",
             country="",
             category="",
-            outlet=player.outlet[:OUTLET_LIMIT],
+            outlet=player.outlet,
             network="",
             agent=agent_class(player.user_agent),
         )

@@ -17,6 +17,7 @@ from counters.secrets import Secrets
 from gateway.checkin import CheckIns, parse_batch
 from gateway.door import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
+from gateway.identity import ATTRIBUTE_LIMIT_CHARS
 from gateway.join import Joins, Player, View
 from gateway.openapi import DOCUMENT
 from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json, reading
@@ -100,7 +101,7 @@ class ViewerApi:
         player = Player(
             address=request.remote or "",
             user_agent=request.headers.get("User-Agent", ""),
-            outlet=request.query.get("outlet", ""),
+            outlet=_outlet(request.query.get("outlet", "")),
         )
         return await self.joins.join(session, bearer(request), player)
 
@@ -181,6 +182,11 @@ async def _send_back_to_the_door(request: web.Request, response: web.StreamRespo
     # A connection that was handed over does not see the door again: the next one does.
     response.force_close()
     response.headers["Connection"] = "close"
+
+
+def _outlet(named: str) -> str:
+    """Return an outlet's name as a player gives it, "" if it is not one: as with a ticket's attributes."""
+    return named.strip()[:ATTRIBUTE_LIMIT_CHARS] if named.isprintable() else ""
 
 
 def read_live_file(text: bytes) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """An event file with a development issuer, for tests of the gateway: real keys, real tickets."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from counters.event import Event
+from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError, Role, ServerProgram, find_server
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
 
 EVENT_FILE = """
@@ -68,3 +70,20 @@ def mint(event_file: Path, event: Event) -> Callable[..., str]:
         return development_issuer.mint(event.issuers[0], subject, **details)
 
     return minted
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> ServerProgram:
+    try:
+        return find_server()
+    except EmbeddedRedisError as error:
+        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def redis(redis_program: ServerProgram, tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A real server on a unix socket, which the test may kill."""
+    with EmbeddedRedis(tmp_path / "redis", Role.REGISTRY, redis_program) as server:
+        yield server
