@@ -59,7 +59,7 @@ def _log_to_terminal() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="turnout")
 def main() -> None:
-    r"""Certified attendance for hybrid events.
+    """Certified attendance for hybrid events.
 
     Players send heartbeats, Redis HyperLogLogs show the room filling up live, an exact record is sealed into a public
     log minute by minute, and the certificate carries every number with its definition, its error, and who can check it.
@@ -211,7 +211,7 @@ def certify(event_file: Path, data: Path, output: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @_explained
 def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path | None) -> None:
-    r"""Check a certificate offline. Prints every check; exits 0 only if none failed.
+    """Check a certificate offline. Prints every check; exits 0 only if none failed.
 
     Alone, the certificate shows that it is signed into the log. With the log, everything that is `checkable_by` log is
     recomputed from public leaves. With the evidence, every number is.
