@@ -81,8 +81,7 @@ def compare(certificate: Mapping[str, Any], recount: Recount, programme: Program
         seen.add(key)
         compared.append(line)
     for rule, scope in cells(programme, recount.countries()):
-        truth = recount.value(rule, scope)
-        if truth.value and _key(rule, scope) not in seen:
+        if _key(rule, scope) not in seen and (truth := recount.value(rule, scope)).value:
             problem = f"missing, the truth is {truth.value}"
             compared.append(Compared(rule, scope, None, truth, suppressed=False, problem=problem))
     return compared

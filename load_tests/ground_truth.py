@@ -22,7 +22,11 @@ from load_tests.scenario import Programme
 
 MINUTE_S: Final = 60
 PERSON_SHIFT: Final = 32
-"""Minutes since 1970 need 25 bits until 2033 and 26 for a long time after."""
+"""Leaves a person's index to the left of a minute."""
+MINUTE_BITS: Final = 26
+"""Minutes since 1970, until 2097."""
+SESSION_BITS: Final = 16
+"""A session number (docs/event-file.md); 21 bits are left for people, which is far above any replay."""
 
 Keys = npt.NDArray[np.int64]
 Scope = Mapping[str, str]
@@ -107,36 +111,37 @@ def _seconds(keys: Keys, minutes: Keys, interval_s: int) -> Fraction:
     return MINUTE_S * int(np.count_nonzero(counted)) - (MINUTE_S - Fraction(interval_s, 2)) * arrived
 
 
+def _distinct(values: Keys) -> Keys:
+    """Return the different values, ascending; numpy.unique hashes first, which takes several times as long."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+
+
 @dataclass(frozen=True, slots=True)
 class _Presence:
-    """(person, session, minute) triples of one channel, each once, without people who are not counted."""
+    """Who was present where in which minute, each (person, session, minute) once: four columns of one table."""
 
     person: Keys
     session: Keys
     minute: Keys
-
-    @classmethod
-    def of(cls, person: Keys, session: Keys, minute: Keys, counted: npt.NDArray[np.bool_]) -> "_Presence":
-        triples = np.unique(np.stack([person, session, minute])[:, counted[person]], axis=1) if person.size else None
-        if triples is None:
-            return cls(person, session, minute)
-        return cls(triples[0], triples[1], triples[2])
+    day: Keys  # index of the minute's local date
 
     def where(self, rows: npt.NDArray[np.bool_]) -> "_Presence":
-        return _Presence(self.person[rows], self.session[rows], self.minute[rows])
+        return _Presence(self.person[rows], self.session[rows], self.minute[rows], self.day[rows])
 
     def plus(self, other: "_Presence") -> "_Presence":
         return _Presence(
             np.concatenate([self.person, other.person]),
             np.concatenate([self.session, other.session]),
             np.concatenate([self.minute, other.minute]),
+            np.concatenate([self.day, other.day]),
         )
 
     def people(self) -> Keys:
-        return np.unique(self.person)
+        return _distinct(self.person)
 
     def keys(self) -> Keys:
-        return np.unique(self.person << PERSON_SHIFT | self.minute)
+        return _distinct(self.person << PERSON_SHIFT | self.minute)
 
 
 class Recount:
@@ -153,7 +158,9 @@ class Recount:
         rows = [(self._day_index[programme.day(at)], person, session) for at, person, session in acknowledged.views
                 if self._counted[person]]  # fmt: skip
         self._views = np.array(rows, np.int64).reshape(-1, 3)
-        self._cut = cache(self._cut_presence)  # the same scope is asked for under every rule
+        # The same scope is asked for under every rule.
+        self._cut = cache(self._cut_presence)
+        self._keys = cache(lambda *scope: self._cut(*scope).keys())
 
     def value(self, rule: str, scope: Scope) -> Truth:
         """Return the true value of a rule in a scope. Raises KeyError for a rule or a session that is not known."""
@@ -184,17 +191,31 @@ class Recount:
         return sorted({self._programme.day(at) for at in times})
 
     def _online_presence(self, acknowledged: Acknowledged) -> _Presence:
-        if not acknowledged.beats:
-            empty = np.empty(0, np.int64)
-            return _Presence(empty, empty, empty)
-        person = np.concatenate([persons for _, persons, _ in acknowledged.beats])
-        session = np.concatenate([sessions for _, _, sessions in acknowledged.beats])
-        minute = np.concatenate([np.full(len(persons), at // MINUTE_S) for at, persons, _ in acknowledged.beats])
-        return _Presence.of(person, session, minute, self._counted)
+        beats = acknowledged.beats or [(0, np.empty(0, np.int64), np.empty(0, np.int64))]
+        return self._presence(
+            np.concatenate([persons for _, persons, _ in beats]),
+            np.concatenate([sessions for _, _, sessions in beats]),
+            np.concatenate([np.full(len(persons), at // MINUTE_S, np.int64) for at, persons, _ in beats]),
+        )
 
     def _onsite_presence(self, acknowledged: Acknowledged) -> _Presence:
         rows = np.array(onsite_minutes(acknowledged.scans, self._programme), np.int64).reshape(-1, 3)
-        return _Presence.of(rows[:, 0], rows[:, 1], rows[:, 2], self._counted)
+        return self._presence(rows[:, 0], rows[:, 1], rows[:, 2])
+
+    def _presence(self, person: Keys, session: Keys, minute: Keys) -> _Presence:
+        """Return each (person, session, minute) once, without people who are not counted."""
+        counted = self._counted[person]
+        triples = (person << (SESSION_BITS + MINUTE_BITS) | session << MINUTE_BITS | minute)[counted]
+        triples = _distinct(triples)
+        minute = triples & ((1 << MINUTE_BITS) - 1)
+        minutes = _distinct(minute)
+        days = [self._day_index[self._programme.day(one * MINUTE_S)] for one in minutes.tolist()]
+        return _Presence(
+            triples >> (SESSION_BITS + MINUTE_BITS),
+            triples >> MINUTE_BITS & ((1 << SESSION_BITS) - 1),
+            minute,
+            np.array(days, np.int64)[np.searchsorted(minutes, minute)],
+        )
 
     def _cut_presence(self, channel: str, session: str, day: str, country: str) -> _Presence:
         """Return the presence in a scope; "" leaves a key of the scope open."""
@@ -204,19 +225,25 @@ class Recount:
         if session:
             presence = presence.where(presence.session == self._number[session])
         if day:
-            minutes = np.unique(presence.minute)
-            on_day = [minute for minute in minutes.tolist() if self._programme.day(minute * MINUTE_S) == day]
-            presence = presence.where(np.isin(presence.minute, np.array(on_day, np.int64)))
+            presence = presence.where(presence.day == self._day_index.get(day, -1))
         if country:
             presence = presence.where(self._countries[presence.person] == country)
         return presence
 
-    def _present(self, scope: Scope, channel: str = "") -> _Presence:
+    def _asked(self, scope: Scope, channel: str = "") -> tuple[str, str, str, str]:
+        """Return a scope as it is cached: channel, session, day, country."""
         known = {"session", "day", "country", "channel"}
         if not known.issuperset(scope):
             raise KeyError(f"scope {dict(scope)}")
         where = channel or scope.get("channel", "any")
-        return self._cut(where, scope.get("session", ""), scope.get("day", ""), scope.get("country", ""))
+        return where, scope.get("session", ""), scope.get("day", ""), scope.get("country", "")
+
+    def _present(self, scope: Scope, channel: str = "") -> _Presence:
+        return self._cut(*self._asked(scope, channel))
+
+    def _minutes(self, scope: Scope, channel: str = "") -> Keys:
+        """Return the presence keys of a scope, ascending: each (person, minute) once, in whatever session."""
+        return self._keys(*self._asked(scope, channel))
 
     # The rules.
 
@@ -232,14 +259,11 @@ class Recount:
 
     def _daily_sum(self, _rule: str, scope: Scope) -> Truth:
         present = self._present(scope)
-        minutes, inverse = np.unique(present.minute, return_inverse=True)
-        days = [self._day_index[self._programme.day(minute * MINUTE_S)] for minute in minutes.tolist()]
-        day = np.array(days, np.int64)[inverse.reshape(-1)]
-        return Truth(len(np.unique(present.person << PERSON_SHIFT | day)))
+        return Truth(len(_distinct(present.person << PERSON_SHIFT | present.day)))
 
     def _session_sum(self, _rule: str, scope: Scope) -> Truth:
         present = self._present(scope)
-        return Truth(len(np.unique(present.person << PERSON_SHIFT | present.session)))
+        return Truth(len(_distinct(present.person << PERSON_SHIFT | present.session)))
 
     def _view_count(self, _rule: str, scope: Scope) -> Truth:
         day, person, session = self._views[:, 0], self._views[:, 1], self._views[:, 2]
@@ -253,15 +277,16 @@ class Recount:
         return Truth(int(np.count_nonzero(rows)))
 
     def _peak(self, _rule: str, scope: Scope) -> Truth:
-        minutes, counts = np.unique(self._present(scope).keys() & ((1 << PERSON_SHIFT) - 1), return_counts=True)
+        minutes = self._minutes(scope) & ((1 << PERSON_SHIFT) - 1)
         if not len(minutes):
             return Truth(0)
+        counts = np.bincount(minutes - minutes.min())
         highest = int(np.argmax(counts))  # the first of several
-        return Truth(int(counts[highest]), self._programme.iso(int(minutes[highest]) * MINUTE_S))
+        return Truth(int(counts[highest]), self._programme.iso((int(minutes.min()) + highest) * MINUTE_S))
 
     def _person_time(self, rule: str, scope: Scope) -> Truth:
         minutes = np.array(sorted(self._scheduled(scope)), np.int64)
-        seconds = _seconds(self._present(scope, "online").keys(), minutes, self._programme.interval_s)
+        seconds = _seconds(self._minutes(scope, "online"), minutes, self._programme.interval_s)
         if rule == "hours-viewed":
             return Truth(float(round(seconds / 3600, 6)))
         return Truth(float(round(seconds / (MINUTE_S * len(minutes)), 6)))
