@@ -100,12 +100,11 @@ class Tally:
         now = self._now()
         if now >= self._bucket_ends:
             self._advance(now)
-        stored = self._stored
-        if stored == self._capacity and not self._next_chunk():
-            return Accepted.DISK_FULL
         base = self._bases.get(place >> 32)
         if base is None:
             return Accepted.NO_SUCH_SESSION
+        if self._stored == self._capacity and not self._next_chunk():
+            return Accepted.DISK_FULL
         registers = self._registers
         at = base + (attendee & 0x3FFF)
         rank = attendee >> 24

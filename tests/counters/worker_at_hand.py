@@ -4,7 +4,6 @@ Also a program: `python -m tests.counters.worker_at_hand FOLDER COMMAND` is a wo
 standard output what it has acknowledged, so that a test may kill it at any moment.
 """
 
-import json
 import os
 import sys
 from collections import defaultdict
@@ -14,11 +13,20 @@ from typing import Final, Self
 
 import numpy as np
 
-from counters import hyperloglog
+from counters import hyperloglog, spool
 from counters.cells import Cells
 from counters.clock import SimulatedClock
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
-from counters.spool import BUCKETS, REGISTERS, Registers, SpoolIdentity, create_worker_folder
+from counters.spool import (
+    BUCKETS,
+    REGISTERS,
+    Registers,
+    SpoolIdentity,
+    WindowSpool,
+    create_worker_folder,
+    read_window,
+    window_chunks,
+)
 from counters.tally import Accepted, Tally
 
 NINE: Final = 1_700_355_600  # 2023-11-19T09:00:00+08:00, the start of a window
@@ -132,11 +140,15 @@ def a_scan(nonce: str = "n1", **changes: object) -> Scan:
     return Scan(**values | changes)  # type: ignore[arg-type]
 
 
+def read_back(folder: Path) -> dict[int, WindowSpool]:
+    """Every window in a worker's folder."""
+    return {window: read_window(paths) for window, paths in window_chunks(folder).items()}
+
+
 def main() -> None:
-    """Beat and join until killed; print after each acknowledgement how many there were."""
-    folder, clock = Path(sys.argv[1]), SimulatedClock(Path(sys.argv[2]))
-    worker = WorkerAtHand(folder, clock)
-    print(json.dumps({"folder": str(worker.folder)}), flush=True)  # noqa: T201 - the test reads it
+    """Join and beat until killed, in small chunks; print after each acknowledgement how many there were."""
+    spool.FIRST_CHUNK_RECORDS, spool.CHUNK_RECORDS = 300, 500  # type: ignore[misc] # chunks that are full soon
+    worker = WorkerAtHand(Path(sys.argv[1]), SimulatedClock(Path(sys.argv[2])))
     seat = 0
     while True:
         seat += 1

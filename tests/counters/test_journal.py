@@ -1,0 +1,74 @@
+"""The journal: records as written, up to the torn tail of a write that was never answered."""
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from counters.journal import TEXT_LIMIT_BYTES, Assurance, Direction, Join, JoinKind, Scan, decode, encode
+from tests.counters.worker_at_hand import a_join, a_scan
+
+u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+number, label = st.integers(0, 65_535), st.text(st.characters(codec="utf-8"), max_size=60)
+joins = st.builds(
+    Join, u32, number, st.sampled_from(JoinKind), st.sampled_from(Assurance), u32, u64, u64,
+    st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32), st.binary(min_size=8, max_size=8),
+    label, label, label, label, label, label, label,
+)  # fmt: skip
+scans = st.builds(
+    Scan, u32, number, st.sampled_from(Direction), st.booleans(), u64, u64, label, label, label
+)  # fmt: skip
+
+
+@given(st.lists(joins | scans, max_size=6))
+def test_a_journal_is_read_as_it_was_written(records: list[Join | Scan]) -> None:
+    assert list(decode(b"".join(map(encode, records)))) == records
+
+
+@given(st.lists(joins | scans, min_size=1, max_size=4), st.data())
+def test_of_a_journal_cut_anywhere_every_whole_record_is_read(records: list[Join | Scan], data: st.DataObject) -> None:
+    written = [encode(record) for record in records]
+    cut = data.draw(st.integers(0, sum(map(len, written))))
+    whole, end = 0, 0
+    while whole < len(written) and end + len(written[whole]) <= cut:
+        end += len(written[whole])
+        whole += 1
+    assert list(decode(b"".join(written)[:cut])) == records[:whole]
+
+
+@given(st.binary(max_size=60) | joins.map(encode), st.integers(0, 2**16), st.integers(1, 255))
+def test_no_bytes_make_the_reader_fail_and_no_changed_record_is_read(raw: bytes, at: int, change: int) -> None:
+    damaged = bytearray(raw)
+    if damaged:
+        damaged[at % len(damaged)] ^= change
+    assert list(decode(bytes(damaged))) == []
+    assert list(decode(bytes(damaged) + bytes(40))) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [(3, bytes(40)), (1, bytes(10)), (1, bytes(80)), (2, bytes(24)), (2, bytes(24) + b"\x09ab")]
+)
+def test_a_record_with_a_right_checksum_that_is_no_join_or_scan_ends_the_journal(kind: int, body: bytes) -> None:
+    checked = struct.pack("<HBB", 4 + len(body) + 4, kind, 1) + body
+    good = encode(a_scan())
+    assert list(decode(good + checked + struct.pack("<I", zlib.crc32(checked)) + good)) == [a_scan()]
+
+
+@given(st.integers(0, 4), st.sampled_from(("x", "é", "世", "🎫")))
+def test_a_long_text_is_cut_at_a_character(shift: int, character: str) -> None:
+    text = "y" * shift + character * 300
+    (record,) = decode(encode(a_scan(gate=text)))
+    assert isinstance(record, Scan)
+    assert text.startswith(record.gate)
+    assert TEXT_LIMIT_BYTES - 4 < len(record.gate.encode()) <= TEXT_LIMIT_BYTES
+    assert record.nonce == "n1"
+
+
+def test_a_scan_is_laid_out_as_the_table_says() -> None:
+    scan = a_scan(seat=70_000, session=3, forced=True, scanned_at_ms=1, received_at_ms=2, gate="a", nonce="é")
+    expected = "26000201701101000300010101000000000000000200000000000000016102c3a900"
+    assert encode(scan)[:-4].hex() == expected
+    assert encode(scan)[-4:] == struct.pack("<I", zlib.crc32(bytes.fromhex(expected)))
+    assert len(encode(a_join())) == 4 + 84 + 7 + len("ticketskFRbrowser") + 4
