@@ -42,7 +42,7 @@ class Programme:
     name: str
     zone: ZoneInfo
     interval_s: int
-    starts_at: int  # unix s at which the simulated clock starts
+    starts_at: int  # unix s at which the simulated clock starts; without one, the first session
     sessions: tuple[ProgrammeItem, ...]
     issuer_id: str
     issuer: str
@@ -145,12 +145,13 @@ def read_programme(event_file: Path) -> Programme:
     raw = tomllib.loads(event_file.read_text())
     event, issuer = raw["event"], raw["issuer"][0]
     zone = ZoneInfo(event["time_zone"])
+    starts_at = raw.get("simulation", min(raw["session"], key=lambda session: session["starts_at"]))["starts_at"]
     return Programme(
         event=event["id"],
         name=event["name"],
         zone=zone,
-        interval_s=event["interval_s"],
-        starts_at=int(raw["simulation"]["starts_at"].timestamp()),
+        interval_s=event.get("interval_s", 30),
+        starts_at=int(starts_at.timestamp()),
         sessions=tuple(_programme_item(session, zone) for session in raw["session"]),
         issuer_id=issuer["id"],
         issuer=issuer["issuer"],
