@@ -26,6 +26,8 @@ from gateway.ledger_service import LedgerConfig, open_event_clock
 from gateway.processes import write_json
 from gateway.supervisor import GatewayConfig
 
+UP_FILE: Final = "up.json"
+"""Where everything can be reached; it is there only while everything serves."""
 READY_S: Final = 30.0
 STOP_S: Final = 40.0
 """A draining gateway takes up to 25 s in the worst case; after this a child is killed."""
@@ -78,7 +80,11 @@ class AllInOne:
         secrets = load_or_create_secrets(self._data / "secrets.json")
         open_event_clock(event, self._data)  # makes a simulated event's clock before anybody reads it
         try:
-            with EmbeddedRedis(self._data / "redis") as redis, self._ledger(event, redis.url) as ledger:
+            with (
+                EmbeddedRedis(self._data / "redis") as redis,
+                self._no_longer_up(),
+                self._ledger(event, redis.url) as ledger,
+            ):
                 addresses = self._wait_for(self._data / "ledger.json", ledger, "the ledger")
                 with self._gateway(event, redis.url, addresses["ledger"]) as gateway:
                     ready = self._wait_for(self._data / "gateway.json", gateway, "the gateway")
@@ -87,6 +93,15 @@ class AllInOne:
                     return self._watch({"ledger": ledger, "gateway": gateway}, addresses)
         except EmbeddedRedisError as error:
             raise UpError(str(error)) from None
+
+    @contextmanager
+    def _no_longer_up(self) -> Iterator[None]:
+        """Take the addresses away at the end, and before the start those of a run that was killed."""
+        (self._data / UP_FILE).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (self._data / UP_FILE).unlink(missing_ok=True)
 
     def _announce(self, event: Event, say: Callable[[str], None], addresses: dict[str, Any]) -> None:
         if event.simulated:
@@ -115,9 +130,8 @@ class AllInOne:
                 "gateway_pid": children["gateway"].pid,
             }
             if ready != written:
-                write_json(self._data / "up.json", ready)
+                write_json(self._data / UP_FILE, ready)
                 written = ready
-        (self._data / "up.json").unlink(missing_ok=True)
         return 0
 
     # Children.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from counters import issuing
 from counters.event import Event
-from counters.ledger.log import LogLockedError
+from counters.ledger.log import LogError, LogLockedError
 from counters.ledger.note import Signer
 from counters.sealing import GRACE_S, OtherEventError, Sealer
 from counters.secrets import load_secrets
@@ -46,7 +46,7 @@ def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
         certificate, proof, number, digest = _from_directory(event, data)
     except LogLockedError:
         certificate, proof, number, digest = _from_running_ledger(event, data)
-    except OtherEventError as error:
+    except (OtherEventError, LogError) as error:
         raise CertifyError(str(error)) from None
     proof_path = output.with_suffix(".tlog-proof")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """The `turnout` command."""
 
-import errno
 import logging
 import socket
 import sys
@@ -14,6 +13,7 @@ import click
 from counters.event import Event, EventFileError, load_event
 from counters.secrets import SecretsError
 from counters.software import VERSION
+from gateway.mendable import EXIT_CODE, explain
 
 EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -26,7 +26,7 @@ R = TypeVar("R")
 class _Failure(click.ClickException):
     """Something that the person at the terminal can mend."""
 
-    exit_code = 2
+    exit_code = EXIT_CODE
 
 
 def _explained(command: Callable[P, R]) -> Callable[P, R]:
@@ -36,20 +36,30 @@ def _explained(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (EventFileError, SecretsError) as error:
-            raise _Failure(str(error)) from None
-        except OSError as error:
-            raise _Failure(_explain_os_error(error)) from None
+        except (EventFileError, SecretsError, OSError) as error:
+            raise _Failure(explain(error)) from None
 
     return run
 
 
-def _explain_os_error(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"{error.strerror}: another program listens on that port. Stop it, or choose another port."
-    if error.errno == errno.EACCES:
-        return f"{error}: choose a folder that you may write to, or a port above 1023."
-    return str(error)
+class _Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
+    """A URL of one of some schemes, seen to before anything is started."""
+
+    name = "url"
+
+    def __init__(self, *schemes: str) -> None:
+        self._schemes = schemes
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        scheme, separator, rest = value.partition("://")
+        if value and not (separator and rest and scheme in self._schemes):
+            self.fail(f"{value!r} is no URL of the kind {'://… or '.join(self._schemes)}://…", param, ctx)
+        return value
+
+
+REDIS_URL: Final = _Url("redis", "rediss", "unix")
+HTTP_URL: Final = _Url("http", "https")
+PORT: Final = click.IntRange(0, 65_535)
 
 
 def _log_to_terminal() -> None:
@@ -76,11 +86,13 @@ def main() -> None:
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that players reach.")
-@click.option("--port", default=8080, show_default=True, help="Port that players reach; 0 = a free one.")
-@click.option("--ledger-port", default=8081, show_default=True, help="Port of the ledger; 0 = a free one.")
-@click.option("--metrics-port", default=9464, show_default=True, help="Port of /metrics; 0 = a free one.")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="Port that players reach; 0 = a free one.")
+@click.option("--ledger-port", type=PORT, default=8081, show_default=True, help="Port of the ledger; 0 = a free one.")
+@click.option("--metrics-port", type=PORT, default=9464, show_default=True, help="Port of /metrics; 0 = a free one.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
-@click.option("--public-url", default="", help="How players reach this host from outside, if not as they asked.")
+@click.option(
+    "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
+)
 @_explained
 def up(event_file: Path, data: Path, **options: Any) -> None:
     """Run everything on this machine: embedded Redis, ledger, gateway. Ctrl-C stops cleanly.
@@ -98,20 +110,23 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
 
 @main.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
-@click.option("--redis", "redis_url", required=True, help="Registry: pseudonym to seat. redis://… or unix://…")
-@click.option("--live-redis", default="", help="Live sketches, if on another server than --redis.")
-@click.option("--ledger", "ledger_url", required=True, help="The ledger, http://…")
+@click.option("--redis", "redis_url", type=REDIS_URL, required=True,
+              help="Registry: pseudonym to seat. redis://… or unix://…")  # fmt: skip
+@click.option("--live-redis", type=REDIS_URL, default="", help="Live sketches, if on another server than --redis.")
+@click.option("--ledger", "ledger_url", type=HTTP_URL, required=True, help="The ledger, http://…")
 @click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               default=DEFAULT_DATA / "secrets.json", show_default=True, help="secrets.json of the ledger.")  # fmt: skip
 @click.option("--spool", type=FOLDER, default=Path("turnout-spool"), show_default=True,
               help="Folder for what is accepted and not yet handed over. Keep it across restarts.")  # fmt: skip
 @click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104 - a server
-@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="Port to listen on.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
-@click.option("--metrics-port", default=9464, show_default=True, help="Port of /metrics, /healthz, /readyz.")
+@click.option("--metrics-port", type=PORT, default=9464, show_default=True, help="Port of /metrics, /healthz, /readyz.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option("--name", default="", help="Name of this gateway in the evidence. Default: the host's name.")
-@click.option("--public-url", default="", help="How players reach this host from outside, if not as they asked.")
+@click.option(
+    "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
+)
 @_explained
 def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any) -> None:
     """Run a gateway alone: joins, heartbeats, check-ins. SIGTERM drains it."""
@@ -142,16 +157,17 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
 @main.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
-@click.option("--redis", "redis_url", required=True, help="Redis with the live sketches. redis://… or unix://…")
+@click.option("--redis", "redis_url", type=REDIS_URL, required=True,
+              help="Redis with the live sketches. redis://… or unix://…")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8081, show_default=True, help="Port to listen on.")
+@click.option("--port", type=PORT, default=8081, show_default=True, help="Port to listen on.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
-@click.option("--metrics-port", default=9465, show_default=True, help="Port of /metrics, /healthz, /readyz.")
+@click.option("--metrics-port", type=PORT, default=9465, show_default=True, help="Port of /metrics, /healthz, /readyz.")
 @click.option("--log-origin", default="", help="The log's URL without scheme and trailing slash; set before leaf 0.")
 @_explained
 def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None:
     """Run a ledger: grants seats, seals windows, signs, certifies, serves log and organiser."""
-    from counters.ledger.log import LogLockedError
+    from counters.ledger.log import LogError
     from counters.sealing import OtherEventError
     from gateway.ledger_service import LedgerConfig, run_ledger
 
@@ -171,7 +187,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
     )
     try:
         sys.exit(run_ledger(config))
-    except (OtherEventError, LogLockedError) as error:
+    except (OtherEventError, LogError) as error:
         raise _Failure(str(error)) from None
 
 

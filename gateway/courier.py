@@ -44,6 +44,9 @@ from metrics.exposition import Durations
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
 RETRY_S: Final = (0.2, 5.0)
+LOOK_EVERY_S: Final = 0.2
+ASIDE: Final = "unreadable"
+"""Folder in the spool for files that no version of this reads: somebody has to look at them."""
 BUCKET_TTL_S: Final = 15 * 60
 DAY_TTL_S: Final = 2 * 24 * 3600
 DAY_KEPT_S: Final = 24 * 3600
@@ -68,6 +71,10 @@ class WorkerFolder:
             return None
         newest = max(self.windows, default=None)
         return newest if newest is not None and not read_header(self.windows[newest][0]).closed_ms else None
+
+    def between_windows(self, window: int) -> bool:
+        """Whether a living worker has closed what it had and not opened `window`, which it may be about to do."""
+        return not self.dead and max(self.windows, default=0) < window
 
 
 def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
@@ -108,6 +115,8 @@ class Courier:
         self._ledger = ledger
         self._numbers = tuple(session.number for session in event.sessions)
         self._noticed: dict[int, float] = {}
+        self._looked = (0, 0.0)  # window of the clock and monotonic time of the last look for windows that are due
+        self._awaited = False  # whether a living worker has not closed a window that is over
         self.retired: dict[str, int] = {}
         """Counters of workers whose folders are gone: totals must not fall when a worker does."""
         self.counts = CarrierCounts()
@@ -152,13 +161,15 @@ class Courier:
         folders = list(read_folders(self._spool, self._event.digest))
         now = self._clock.now()
         opened = {folder.worker: folder.open_window() for folder in folders}
+        self._awaited = any(window is not None and window + WINDOW_S <= now for window in opened.values())
         due = sorted({w for f in folders for w in f.windows if w != opened[f.worker]})
         for window in due:
             lagging = {w for w, open_window in opened.items() if open_window is not None and open_window <= window}
             over = window + WINDOW_S <= now or not any(not f.dead for f in folders)
             if not over:
                 break
-            if lagging and time.monotonic() - self._noticed.setdefault(window, time.monotonic()) < PATIENCE_S:
+            waits = lagging or any(folder.between_windows(window) for folder in folders)
+            if waits and time.monotonic() - self._noticed.setdefault(window, time.monotonic()) < PATIENCE_S:
                 break
             return self._bundle(window, folders, lagging)
         ended = [folder for folder in folders if folder.dead and not folder.windows]
@@ -168,7 +179,8 @@ class Courier:
         self, window: int, folders: list[WorkerFolder], lagging: set[str]
     ) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]]:
         self._noticed.pop(window, None)
-        spools = [read_window(f.windows[window]) for f in folders if window in f.windows and f.worker not in lagging]
+        closed = [f for f in folders if window in f.windows and f.worker not in lagging]
+        spools = [spool for folder in closed if (spool := self._read(folder, window)) is not None]
         reports = [
             WorkerReport(f.worker, window + WINDOW_S, ended=f.dead and set(f.windows) <= {window})
             for f in folders
@@ -189,6 +201,18 @@ class Courier:
         ended = [f for f in folders if f.dead and set(f.windows) <= {window}]
         return bundle, folders, spools, ended
 
+    def _read(self, folder: WorkerFolder, window: int) -> WindowSpool | None:
+        """Read a window; one that cannot be read, as after a power cut, is put aside and holds up no other."""
+        try:
+            return read_window(folder.windows[window])
+        except (SpoolError, OSError, ValueError):
+            aside = self._spool / ASIDE
+            aside.mkdir(exist_ok=True)
+            for path in folder.path.glob(f"w{window}[-.]*"):
+                path.rename(aside / f"{folder.worker}-{path.name}")
+            _log.exception("a window of worker %s cannot be read: its files are kept in %s", folder.worker, aside)
+            return None
+
     def _promise(
         self, ended: list[WorkerFolder], now: float
     ) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]]:
@@ -201,25 +225,35 @@ class Courier:
             for path in spool.paths:
                 path.unlink(missing_ok=True)
         for folder in ended:
-            for name, count in read_cells(folder.path / "cells").items():
+            for name, count in _cells(folder.path).items():
                 self.retired[name] = self.retired.get(name, 0) + count
             for path in folder.path.iterdir():
                 path.unlink()
             folder.path.rmdir()
+
+    def _worth_a_look(self) -> bool:
+        """Whether a window may have become due: the clock is in another one, or a worker has still to close its own.
+
+        A worker that died is found by looking now and then.
+        """
+        window = int(self._clock.now()) // WINDOW_S
+        now = time.monotonic()
+        if window == self._looked[0] and not self._awaited and now - self._looked[1] < LOOK_EVERY_S:
+            return False
+        self._looked = (window, now)
+        return True
 
     async def keep_carrying(self, pause_s: float) -> None:
         """Carry for as long as the gateway runs."""
         wait_s = RETRY_S[0]
         while True:
             try:
-                await self.carry()
+                if self._worth_a_look():
+                    await self.carry()
                 wait_s = pause_s
             except (LedgerUnavailableError, LedgerRefusedError) as error:
                 _log.warning("evidence stays in the spool for now: %s", error)
                 wait_s = min(max(wait_s, RETRY_S[0]) * 2, RETRY_S[1])
-            except SpoolError:
-                _log.exception("a spool file cannot be read: it stays where it is")
-                wait_s = RETRY_S[1]
             await asyncio.sleep(wait_s)
 
     # Sketches to Redis.
@@ -304,11 +338,7 @@ class Courier:
         """The workers' counters summed, living and gone."""
         totals = dict(self.retired)
         for folder in read_folders(self._spool, self._event.digest):
-            try:
-                cells = read_cells(folder.path / "cells")
-            except (OSError, ValueError):
-                continue  # the worker is just making it, or the folder just went
-            for name, count in cells.items():
+            for name, count in _cells(folder.path).items():
                 totals[name] = totals.get(name, 0) + count
         return totals
 
@@ -322,6 +352,14 @@ class Courier:
                 windows.append(window)
                 size += sum(path.stat().st_size for path in paths if path.exists())
         return size, max(now - min(windows, default=int(now)), 0.0)
+
+
+def _cells(folder: Path) -> Mapping[str, int]:
+    """The counters of a worker; none if it is just making them, died before it had, or is gone."""
+    try:
+        return read_cells(folder / "cells")
+    except (OSError, ValueError):
+        return {}
 
 
 def as_labels(totals: Mapping[str, int], path: str, prefixes: Sequence[str]) -> dict[str, int]:

@@ -39,7 +39,7 @@ def request_mac(secrets: Secrets, method: str, path: str, body: bytes) -> str:
 
 def mac_is_right(secrets: Secrets, method: str, path: str, body: bytes, claimed: str) -> bool:
     """Whether a request was made with this event's secret."""
-    return compare_digest(request_mac(secrets, method, path, body).encode(), claimed.encode())
+    return compare_digest(request_mac(secrets, method, path, body).encode(), claimed.encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)

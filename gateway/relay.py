@@ -4,13 +4,15 @@ from typing import Final
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
-from gateway.problems import CORS, Refused
+from gateway.problems import CORS, Refused, reading
 from gateway.reasons import Reason
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
-_PASSED: Final = ("Authorization", "Content-Type", "Accept")
+_ASKED: Final = ("Authorization", "Content-Type", "Accept")
+_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow")
 
 
 class LedgerRelay:
@@ -29,15 +31,15 @@ class LedgerRelay:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT, auto_decompress=False)
-        headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+        asked = {name: request.headers[name] for name in _ASKED if name in request.headers}
+        # The path alone: a request line may hold a whole URL. Its spelling is kept, since the ledger judges it.
+        url = URL(self._url + request.rel_url.raw_path_qs, encoded=True)
+        async with reading():
+            body = await request.read()
         try:
-            async with self._session.request(
-                request.method, self._url + request.raw_path, data=await request.read(), headers=headers
-            ) as answer:
-                kind = answer.headers.get("Content-Type", "application/octet-stream")
-                return web.Response(
-                    body=await answer.read(), status=answer.status, headers=CORS | {"Content-Type": kind}
-                )
+            async with self._session.request(request.method, url, data=body, headers=asked) as answer:
+                answered = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
+                return web.Response(body=await answer.read(), status=answer.status, headers=CORS | answered)
         except (aiohttp.ClientError, TimeoutError):
             raise Refused(Reason.LEDGER_UNAVAILABLE) from None
 

@@ -22,13 +22,14 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from counters.event import Event, load_event
+from counters.event import Event, EventFileError, load_event
 from counters.live import LivePoller, SketchStore
 from counters.live_counts import live_document
-from counters.secrets import Secrets, load_secrets
+from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.software import VERSION
 from gateway.courier import Courier, as_labels
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.mendable import one_sentence
 from gateway.processes import stop_with_parent, write_json
 from gateway.reasons import Reason
 from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
@@ -121,7 +122,7 @@ class Supervisor:
         stopping = asyncio.create_task(self.stopping.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        faults = [task.exception() for task in done if task is not stopping]
+        faults = [fault for task in done if task is not stopping and (fault := task.exception())]
         for fault in faults:
             _log.error("the gateway stops because a part of it failed: %r", fault, exc_info=fault)
         return bool(faults)
@@ -296,9 +297,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
     listener.set_inheritable(True)
     return listener
 
@@ -330,7 +331,8 @@ def main() -> None:
     """Run a gateway whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = GatewayConfig(**json.loads(sys.stdin.buffer.readline()))
-    sys.exit(run_gateway(config, with_parent=True))
+    with one_sentence(OSError, EventFileError, SecretsError):
+        sys.exit(run_gateway(config, with_parent=True))
 
 
 def start_line(config: GatewayConfig) -> bytes:

@@ -133,7 +133,7 @@ class Worker:
     def _read_live(self) -> dict[str, Any]:
         try:
             return viewer_api.read_live_file(Path(self.config.live_file).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return {"event": self.event.id, "as_of": self.event.iso(self.clock.now()), "stale": True, "numbers": []}
 
     def _missing(self) -> str:

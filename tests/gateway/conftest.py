@@ -57,6 +57,14 @@ def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def simulated_event_file(event_file: Path) -> Path:
+    """The same event on a clock that stands still at 08:59 until it is told to jump."""
+    path = event_file.with_name("simulated.toml")
+    path.write_text(EVENT_FILE + "[simulation]\nstarts_at = 2023-11-19T08:59:00+08:00\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def event(event_file: Path) -> Event:
     return load_event_creating_keys(event_file, event_file.parent / "development-issuer")
 

@@ -1,7 +1,8 @@
-"""One real worker for the tests of its HTTP interface: real spool, real sockets, a uvloop loop in a thread.
+"""A real worker and a real ledger for the tests of their HTTP interface: real spool, real sockets, uvloop.
 
-The clock stands still at 09:10 on the first day unless a test moves it. Seats come from block 0, as if a ledger had
-granted it; the registry is whatever `registry_url` names.
+The worker's loop runs in a thread of the test. The clock stands still at 09:10 on the first day unless a test moves it.
+Seats come from block 0, as if a ledger had
+granted it; the registry is whatever `registry_url` names. The ledger is a process of its own.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from http.client import HTTPResponse
 from io import BytesIO
 from pathlib import Path
@@ -27,9 +30,13 @@ from counters import journal
 from counters.clock import SimulatedClock
 from counters.event import load_event
 from counters.journal import Join, Scan
+from counters.ledger.log import LogReader
+from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_or_create_secrets
 from counters.spool import WindowSpool, read_window, window_chunks
+from gateway import ledger_service
 from gateway.door import DoorKeeper
+from gateway.ledger_service import LedgerConfig
 from gateway.viewing_token import TokenKeys, ViewingToken
 from gateway.worker import Worker, WorkerConfig
 
@@ -157,6 +164,17 @@ def _whole(received: bytes, answers: list[Answer]) -> bool:
     return all(len(a.body) == int(a.headers.get("content-length", "0")) for a in answers) and received[-2:] != b"\r"
 
 
+def ask(port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    """Make one request on a connection of its own; the path goes out as it is spelled."""
+    connection = Connection(port)
+    try:
+        connection.send(request_bytes(method, path, body, {"Connection": "close"} | (headers or {})))
+        (answer,) = parse_answers(connection.read_to_end(), method)
+        return answer
+    finally:
+        connection.close()
+
+
 class Serving:
     """A worker that serves, and what it has written."""
 
@@ -224,13 +242,7 @@ class Serving:
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         """Make one request on a connection of its own."""
-        connection = Connection(self.port)
-        try:
-            connection.send(request_bytes(method, path, body, {"Connection": "close"} | (headers or {})))
-            (answer,) = parse_answers(connection.read_to_end(), method)
-            return answer
-        finally:
-            connection.close()
+        return ask(self.port, method, path, body, headers)
 
     def join(self, credential: str, session: str = "opening", event: str = "expo", query: str = "") -> Answer:
         named = {"Authorization": f"Bearer {credential}"} if credential else {}
@@ -302,3 +314,73 @@ def serving(
         yield served
     finally:
         served.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLedger:
+    """A ledger's process."""
+
+    process: "subprocess.Popen[bytes]"
+    data: Path
+    url: str
+    metrics: str
+    secrets: Secrets
+    said: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+        return ask(self.port, method, path, body, headers)
+
+    def organise(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Ask as the organiser."""
+        return self.ask(method, path, body, {"Authorization": f"Bearer {self.secrets.organiser_key}"})
+
+    def jump(self, now: float) -> Answer:
+        """Set the simulated clock."""
+        asked = {"now": datetime.fromtimestamp(now, UTC).isoformat()}
+        return self.organise("POST", "/v1/simulation/clock", json.dumps(asked).encode())
+
+    def leaves(self) -> list[dict[str, Any]]:
+        """The entries of the log as it is published now."""
+        verifier = Verifier.decode(json.loads((self.data / "ledger.json").read_text())["log"])
+        return [json.loads(entry) for entry in LogReader(self.data / "log", verifier).entries(0)]
+
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """The window leaves by window."""
+        return {leaf["window"]: leaf for leaf in self.leaves() if leaf["type"] == "window"}
+
+
+@contextmanager
+def ledger(event_file: Path, data: Path, *, live_url: str = NO_REDIS) -> Iterator[RunningLedger]:
+    """Run a ledger with its data in `data`, and end it with SIGTERM."""
+    data.mkdir(parents=True, exist_ok=True)
+    config = LedgerConfig(
+        event_file=str(event_file), data=str(data), live_url=live_url, host="127.0.0.1", port=0,
+        metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo",
+    )  # fmt: skip
+    ready = data / "ledger.json"
+    ready.unlink(missing_ok=True)
+    said = data / "ledger.said"
+    with said.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.ledger_service"], stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
+    assert process.stdin is not None
+    try:
+        process.stdin.write(ledger_service.start_line(config))
+        process.stdin.flush()
+        until(lambda: ready.exists() or process.poll() is not None, "the ledger serves")
+        assert process.poll() is None, said.read_text()
+        addresses = json.loads(ready.read_text())
+        secrets = load_or_create_secrets(data / "secrets.json")
+        yield RunningLedger(process, data, addresses["ledger"], addresses["metrics"], secrets, said)
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+            process.stdin.close()

@@ -1,0 +1,30 @@
+"""Errors that the person at the terminal can mend: one sentence and exit code 2 instead of a traceback."""
+
+import errno
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+EXIT_CODE: Final = 2
+_log = logging.getLogger("turnout")
+
+
+def explain(error: Exception) -> str:
+    """Return what is wrong and what to do about it."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: another program listens on that port. Stop it, or choose another port."
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"{error}: choose a folder that you may write to, or a port above 1023."
+    return str(error)
+
+
+@contextmanager
+def one_sentence(*mendable: type[Exception]) -> Iterator[None]:
+    """End the process with one sentence in the log if one of these errors comes up."""
+    try:
+        yield
+    except mendable as error:
+        _log.error("%s", explain(error))
+        sys.exit(EXIT_CODE)
