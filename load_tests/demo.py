@@ -36,8 +36,10 @@ CERTIFY_S: Final = 120.0
 VERIFY_S: Final = 120.0
 LOOKS: Final = 5
 """How often the replay stands still to compare the live estimate with the truth."""
-LIVE_REFRESH_S: Final = 2.2
-"""Real time in which every worker has sent its sketches and the poller has read them: twice a second's round."""
+LIVE_REFRESH_S: Final = 1.2
+LIVE_REFRESHES: Final = 6
+"""Real time between two looks at the live numbers, which are renewed every second; they have caught up when two looks
+in a row agree."""
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
@@ -62,14 +64,18 @@ def prepare(data: Path, event_file: Path) -> Path:
 
 async def _look(replay: Replay, at: int) -> demo_report.Look | None:
     """Stand still until the live numbers have caught up, and put them beside the truth."""
-    await asyncio.sleep(LIVE_REFRESH_S)
-    live = await replay.gateway.live()
-    since = at - int(live.get("seen_within_s", 0))
-    for number in live["numbers"]:
-        if number["rule"] == "live-attendees" and not number["scope"]:
-            truth = replay.acknowledged.watching(since + 1, at)
-            return demo_report.Look(at, number["value"], truth, number["standard_error"], stale=live["stale"])
-    return None
+    look: demo_report.Look | None = None
+    for _ in range(LIVE_REFRESHES):
+        await asyncio.sleep(LIVE_REFRESH_S)
+        live = await replay.gateway.live()
+        truth = replay.acknowledged.watching(at - int(live["seen_within_s"]) + 1, at)
+        before, look = look, None
+        for number in live["numbers"]:
+            if number["rule"] == "live-attendees" and not number["scope"]:
+                look = demo_report.Look(at, number["value"], truth, number["standard_error"], stale=live["stale"])
+        if look and look == before:
+            break
+    return look
 
 
 def _look_times(plan: Plan, interval_s: int, looks: int) -> set[int]:

@@ -79,6 +79,8 @@ class Report:
         """Print a live estimate beside the truth."""
         when = self.scenario.programme.iso(look.at)[:16].replace("T", " ")
         note = " (stale)" if look.stale else ""
+        if abs(look.errors) > SUSPECT_ERRORS:
+            note += " [red]— more than chance: the live path has lost something[/red]"
         self.console.print(
             f"SIMULATED {when}  live, HyperLogLog in Redis: {look.estimate:,} attendees; truth {look.truth:,} "
             f"({look.errors:+.1f} standard errors){note}",
@@ -88,10 +90,9 @@ class Report:
     def replayed(self, totals: Totals, seconds: float) -> None:
         """Sum the replay up."""
         again = f" ({totals.tried_again:,} requests at a second try)" if totals.tried_again else ""
-        refused = f", {totals.refused_scans:,} refused" if totals.refused_scans else ""
         self.console.print(
             f"Replayed in {seconds:.0f} s: {totals.heartbeats:,} heartbeats, {totals.leaves:,} goodbyes, "
-            f"{totals.joins:,} joins, {totals.scans:,} scans{refused}{again}. Every one was answered.",
+            f"{totals.joins:,} joins, {totals.scans:,} scans{again}. Every one was answered.",
             highlight=False,
         )
 

@@ -38,7 +38,6 @@ class Totals:
     joins: int = 0
     leaves: int = 0
     scans: int = 0
-    refused_scans: int = 0
     tried_again: int = 0  # joins and batches of scans that were answered 503 at first
 
 
@@ -97,7 +96,8 @@ class Replay:
     async def run(self) -> AsyncIterator[int]:
         """Carry the plan out; yields each step's time once all of it is answered, then the time past the end.
 
-        Raises UnexpectedAnswerError at the first answer that a player does not expect.
+        Raises UnexpectedAnswerError at the first answer that a player does not expect, ValueError at the first scan
+        that is refused.
         """
         self._session_ids = {session.number: session.id for session in self.programme.sessions}
         schedule = Schedule.of(self.plan)
@@ -135,14 +135,11 @@ class Replay:
 
     def _note_scan(self, at: int, scan: PlannedScan, outcome: dict[str, Any]) -> None:
         self.totals.scans += 1
-        if outcome["outcome"] == "accepted":
-            self.acknowledged.scans.append(
-                AcceptedScan(scan.person, scan.session, scan.gate, scan.nonce, scan.direction, scan.scanned_at)
-            )
-        elif outcome["outcome"] == "refused":
-            self.totals.refused_scans += 1
-        else:
-            raise ValueError(f"{self.programme.iso(at)}: scan {scan.nonce} has the outcome {outcome}")
+        if outcome["outcome"] != "accepted":  # the plan has no scan that ought to be refused
+            raise ValueError(f"at {self.programme.iso(at)} a scan was not accepted: {scan}: {outcome}")
+        self.acknowledged.scans.append(
+            AcceptedScan(scan.person, scan.session, scan.gate, scan.nonce, scan.direction, scan.scanned_at)
+        )
 
     # Views.
 

@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import cast
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-import uvloop
 
 from load_tests.players import (
     Address,
@@ -20,61 +18,14 @@ from load_tests.players import (
     parse_answer,
 )
 
+Stub = Callable[[Callable[[bytes], bytes]], AbstractAsyncContextManager[tuple[Address, list[bytes]]]]
+Run = Callable[[Callable[[], Awaitable[None]]], None]
+
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\nTurnout-Interval: 30\r\n\r\n"
 PROBLEM = b'HTTP/1.1 410 Gone\r\nContent-Length: 26\r\n\r\n{"reason":"token_expired"}'
 
 
-class StubGateway(asyncio.Protocol):
-    """Answers each request of one connection with what `answer` says; keeps what it was asked."""
-
-    def __init__(self, answer: Callable[[bytes], bytes], asked: list[bytes]) -> None:
-        self._answer = answer
-        self._asked = asked
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        answers: list[bytes] = []
-        for request in self._whole_requests():
-            self._asked.append(request)
-            answers.append(self._answer(request))
-        self._transport.write(b"".join(answers))
-        if any(b"Connection: close" in answer for answer in answers):
-            self._transport.close()
-
-    def _whole_requests(self) -> Iterator[bytes]:
-        while (head_end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:head_end]
-            _, found, rest = head.partition(b"Content-Length: ")
-            end = head_end + 4 + (int(rest.split(b"\r\n", 1)[0]) if found else 0)
-            if len(self._received) < end:
-                return
-            yield self._received[:end]
-            self._received = self._received[end:]
-
-
-@asynccontextmanager
-async def stub(answer: Callable[[bytes], bytes]) -> AsyncIterator[tuple[Address, list[bytes]]]:
-    asked: list[bytes] = []
-    server = await asyncio.get_running_loop().create_server(lambda: StubGateway(answer, asked), "127.0.0.1", 0)
-    try:
-        yield Address("127.0.0.1", server.sockets[0].getsockname()[1]), asked
-    finally:
-        server.close()
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        await scenario()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(whole())
-
-
-def test_every_heartbeat_arrives_once_and_is_answered() -> None:
+def test_every_heartbeat_arrives_once_and_is_answered(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(lambda _: NO_CONTENT) as (address, asked), BeatLines(address, 4) as lines:
             gateway = Gateway(address, "e")
@@ -98,7 +49,7 @@ def test_a_heartbeat_is_the_token_and_a_state_letter_unless_it_is_playing() -> N
 
 
 @pytest.mark.parametrize("bad", [0, 17, 63, 99])
-def test_one_answer_that_is_no_204_is_shown_with_its_request_and_body(bad: int) -> None:
+def test_one_answer_that_is_no_204_is_shown_with_its_request_and_body(bad: int, run: Run, stub: Stub) -> None:
     def answer(request: bytes) -> bytes:
         return PROBLEM if request.endswith(f"token{bad}".encode()) else NO_CONTENT
 
@@ -111,7 +62,7 @@ def test_one_answer_that_is_no_204_is_shown_with_its_request_and_body(bad: int) 
     run(scenario)
 
 
-def test_an_answer_of_200_is_not_taken_for_a_204() -> None:
+def test_an_answer_of_200_is_not_taken_for_a_204(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with (
             stub(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (address, _),
@@ -128,7 +79,7 @@ def hang_up(_: bytes) -> bytes:
     return b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
-def test_a_connection_that_the_server_closed_while_idle_is_opened_again() -> None:
+def test_a_connection_that_the_server_closed_while_idle_is_opened_again(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(hang_up) as (address, asked), BeatLines(address, 1) as lines:
             request = Gateway(address, "e").beat_request("t")
@@ -140,7 +91,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_opened_again() -> Non
     run(scenario)
 
 
-def test_a_connection_that_is_cut_with_heartbeats_in_flight_is_an_error() -> None:
+def test_a_connection_that_is_cut_with_heartbeats_in_flight_is_an_error(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(hang_up) as (address, _), BeatLines(address, 1) as lines:
             request = Gateway(address, "e").beat_request("t")
@@ -150,7 +101,7 @@ def test_a_connection_that_is_cut_with_heartbeats_in_flight_is_an_error() -> Non
     run(scenario)
 
 
-def test_join_returns_the_token_and_sends_the_outlet() -> None:
+def test_join_returns_the_token_and_sends_the_outlet(run: Run, stub: Stub) -> None:
     body = b'{"token":"TOKEN","interval_s":30}'
     answer = b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -164,7 +115,7 @@ def test_join_returns_the_token_and_sends_the_outlet() -> None:
     run(scenario)
 
 
-def test_a_refused_join_says_why() -> None:
+def test_a_refused_join_says_why(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(lambda _: PROBLEM) as (address, _):
             with pytest.raises(UnexpectedAnswerError, match="token_expired"):
@@ -173,7 +124,7 @@ def test_a_refused_join_says_why() -> None:
     run(scenario)
 
 
-def test_check_in_outcomes_must_be_those_of_the_scans_that_were_sent() -> None:
+def test_check_in_outcomes_must_be_those_of_the_scans_that_were_sent(run: Run, stub: Stub) -> None:
     body = b'{"outcomes":[{"nonce":"other","outcome":"accepted"}]}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -187,7 +138,7 @@ def test_check_in_outcomes_must_be_those_of_the_scans_that_were_sent() -> None:
     run(scenario)
 
 
-def test_the_clock_is_set_with_the_organisers_key() -> None:
+def test_the_clock_is_set_with_the_organisers_key(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (address, asked):
             await Ledger(address, "e", "KEY").set_clock("2023-11-19T09:00:00+08:00")
@@ -198,7 +149,7 @@ def test_the_clock_is_set_with_the_organisers_key() -> None:
     run(scenario)
 
 
-def test_a_call_to_nobody_is_a_connection_error() -> None:
+def test_a_call_to_nobody_is_a_connection_error(run: Run, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(lambda _: b"") as (address, _):
             pass
@@ -244,7 +195,7 @@ def test_an_address_needs_a_host_and_a_port() -> None:
             Address.of(url)
 
 
-def test_one_core_sends_at_least_thirty_thousand_heartbeats_a_second() -> None:
+def test_one_core_sends_at_least_thirty_thousand_heartbeats_a_second(run: Run) -> None:
     """The client alone: a transport that answers at once takes the place of the kernel and the server."""
 
     async def scenario() -> None:
