@@ -8,6 +8,7 @@ after the ledger's durable acknowledgement.
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -110,6 +111,8 @@ class Courier:
         self._spool = spool
         self._event = event
         self._gateway = gateway
+        # Two gateways may have one name; their temporary keys in Redis must not be the same.
+        self._incarnation = os.urandom(8).hex()
         self._clock = clock
         self._sketches = sketches
         self._ledger = ledger
@@ -266,8 +269,10 @@ class Courier:
         """
         started = time.monotonic()
         try:
-            await self._sketches.merge(await self.on_disk(self._buckets), BUCKET_TTL_S, self._gateway)
-            await self._sketches.merge(await self.on_disk(self._uniques), DAY_TTL_S, self._gateway, keep_s=DAY_KEPT_S)
+            await self._sketches.merge(await self.on_disk(self._buckets), BUCKET_TTL_S, self._incarnation)
+            await self._sketches.merge(
+                await self.on_disk(self._uniques), DAY_TTL_S, self._incarnation, keep_s=DAY_KEPT_S
+            )
         except LiveUnavailableError:
             self.counts.flush_failures += 1
             raise

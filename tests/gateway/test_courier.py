@@ -1,0 +1,371 @@
+"""The courier: what workers accepted reaches the ledger once and whole, and Redis in the bytes of its own sketches."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+import uvloop
+
+from counters import evidence, hyperloglog
+from counters.evidence import JournalSegment, PresenceSegment
+from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
+from counters.spool import owner_is_dead, window_chunks
+from deploy.embedded_redis import EmbeddedRedis
+from gateway import courier as courier_module
+from gateway.courier import ASIDE, Courier
+from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
+from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, RunningLedger, Serving, ledger, serving, until
+
+Mint = Callable[..., str]
+WINDOW = int(NOW)
+ISO = "2023-11-19T09:10:00+08:00"
+
+
+@pytest.fixture
+def running(simulated_event_file: Path, tmp_path: Path) -> Iterator[RunningLedger]:
+    with ledger(simulated_event_file, tmp_path) as service:
+        service.jump(NOW)
+        yield service
+
+
+@contextmanager
+def worker_of(running: RunningLedger, simulated_event_file: Path) -> Iterator[Serving]:
+    """A worker beside a ledger, on the same clock; the ledger expects its reports."""
+    with serving(simulated_event_file, running.data, ledger_url=running.url, seats=False) as served:
+
+        async def lease() -> None:
+            async with LedgerClient(running.url, running.secrets) as client:
+                name = WorkerName(served.worker.config.worker, "test", served.event.digest)
+                for block in await client.grant(name, 1):
+                    served.worker.lease.add(block)
+
+        served.do(lease())
+        yield served
+
+
+@asynccontextmanager
+async def courier_of(
+    served: Serving, running: RunningLedger | None, redis_url: str = NO_REDIS
+) -> AsyncIterator[Courier]:
+    """A courier for a worker's spool."""
+    sketches = SketchStore(redis_url)
+    async with LedgerClient(running.url if running else NO_LEDGER, served.secrets) as client:
+        spool = Path(served.worker.config.spool)
+        yield Courier(spool, served.event, "test", served.clock, sketches, client)
+    await sketches.close()
+
+
+def with_courier(
+    served: Serving,
+    running: RunningLedger | None,
+    work: Callable[[Courier], Coroutine[Any, Any, None]],
+    redis_url: str = NO_REDIS,
+) -> None:
+    async def run() -> None:
+        async with courier_of(served, running, redis_url) as courier:
+            await work(courier)
+
+    uvloop.run(run())
+
+
+def next_window(served: Serving, by: int = 60) -> None:
+    """Let the clock pass the end of the window, and the worker notice."""
+    served.clock.jump(served.clock.now() + by)
+    served.call(served.worker.tally.advance)
+
+
+def seats_in_evidence(running: RunningLedger) -> dict[int, set[int]]:
+    """Seats by session in all presence segments of the window."""
+    seats: dict[int, set[int]] = {}
+    for path in (running.data / "evidence").iterdir():
+        if path.read_bytes()[:8] == b"TURNSEG\0":
+            segment = evidence.decode(path.read_bytes())
+            if isinstance(segment, PresenceSegment) and segment.head.window == WINDOW:
+                for presence in segment.sessions:
+                    seats.setdefault(presence.session, set()).update(presence.playing)
+    return seats
+
+
+def beat(served: Serving, *seats: int, session: int = 1) -> None:
+    for seat in seats:
+        token = served.token(seat=seat, session=session)
+        assert served.call(lambda token=token: served.worker.heartbeats.beat(token.encode())) is None  # type: ignore[misc]
+
+
+def test_a_window_that_is_over_becomes_evidence_and_a_leaf(
+    running: RunningLedger, simulated_event_file: Path, mint: Mint
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        granted = served.join(mint("alice", now=NOW)).json["token"]
+        alice = served.keys.open(granted.encode()).seat
+        beat(served, alice, *range(100, 130))
+        beat(served, 7, session=2)
+        assert served.join("x" * 64).status == 401
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 0  # the window is not over
+            next_window(served)
+            assert await courier.carry() == 1
+            assert await courier.carry() == 0
+            assert courier.counts.handed_over == {"accepted": 1}
+
+        with_courier(served, running, carry)
+        assert list(window_chunks(served.worker.folder)) == [WINDOW + 60]
+        assert seats_in_evidence(running) == {1: {alice, *range(100, 130)}, 2: {7}}
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        leaf = running.windows()[ISO]
+        assert leaf["missing"] == []
+        assert leaf["refusals"] == {"token_malformed": 1}
+        assert {row["session"]: row["present"] for row in leaf["totals"]} == {"": 32, "opening": 31, "forum": None}
+        journals = [evidence.decode(path.read_bytes()) for path in (running.data / "evidence").iterdir()
+                    if path.read_bytes()[:8] == b"TURNSEG\0"]  # fmt: skip
+        assert [len(segment.joins) for segment in journals if isinstance(segment, JournalSegment)] == [1]
+
+
+def test_without_the_ledger_everything_stays_and_goes_when_it_is_back(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+        before = {path.name for path in served.worker.folder.iterdir()}
+
+        async def fail(courier: Courier) -> None:
+            with pytest.raises(LedgerUnavailableError):
+                await courier.carry()
+            assert courier.counts.handed_over == {"unreachable": 1}
+            assert courier.spool_size()[0] > 0
+            assert courier.spool_size()[1] == 60
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+
+        with_courier(served, None, fail)
+        assert {path.name for path in served.worker.folder.iterdir()} == before
+        with_courier(served, running, carry)
+        assert seats_in_evidence(running) == {1: set(range(1, 21))}
+
+
+def test_what_is_handed_over_twice_counts_once(
+    running: RunningLedger, simulated_event_file: Path, tmp_path: Path
+) -> None:
+    """A crash between the ledger's acknowledgement and the deletion of the files."""
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+        files = [path for path in served.worker.folder.iterdir() if path.name.startswith(f"w{WINDOW}")]
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        for path in files:
+            shutil.copy(path, kept / path.name)
+
+        async def carry_twice(courier: Courier) -> None:
+            assert await courier.carry() == 1
+            for path in files:
+                shutil.copy(kept / path.name, path)
+            assert await courier.carry() == 1
+            assert courier.counts.handed_over == {"accepted": 1, "repeated": 1}
+
+        with_courier(served, running, carry_twice)
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        assert [leaf["type"] for leaf in running.leaves()].count("late") == 0
+        assert running.windows()[ISO]["totals"][0]["present"] == 20
+
+
+def test_a_worker_between_two_windows_is_waited_for(running: RunningLedger, simulated_event_file: Path) -> None:
+    """It has closed one and not opened the next yet; what it accepts in a moment must not come late."""
+    with worker_of(running, simulated_event_file) as one, worker_of(running, simulated_event_file) as two:
+        one.call(lambda: one.worker.tally._close_window(int(NOW * 1000)))
+        next_window(two)
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+            next_window(two)
+            assert await courier.carry() == 0
+            one.call(one.worker.tally.advance)
+            assert await courier.carry() == 1
+
+        with_courier(one, running, carry)
+        until(lambda: len(running.windows()) == 12, "both windows are sealed")
+        assert all(leaf["missing"] == [] for leaf in running.windows().values())
+
+
+def test_a_dead_workers_windows_are_carried_and_its_folder_goes(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as living:
+        with worker_of(running, simulated_event_file) as dead:
+            beat(dead, *range(1, 21))
+            # As after kill -9: the window is open and the lock is free.
+            kept = dead.worker.folder.with_name("kept")
+            shutil.copytree(dead.worker.folder, kept)
+        shutil.rmtree(dead.worker.folder)
+        kept.rename(dead.worker.folder)
+        assert owner_is_dead(dead.worker.folder)
+        beat(living, *range(21, 31))
+        next_window(living)
+
+        async def carry(courier: Courier) -> None:
+            assert courier.totals()["beat.playing"] == 30
+            assert await courier.carry() == 1
+            assert courier.totals()["beat.playing"] == 30  # totals do not fall when a worker goes
+
+        with_courier(living, running, carry)
+        assert not dead.worker.folder.exists()
+        assert seats_in_evidence(running) == {1: set(range(1, 31))}
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        leaf = running.windows()[ISO]
+        assert leaf["missing"] == []
+        assert leaf["totals"][0]["present"] == 30
+
+
+def test_a_worker_that_died_before_it_had_counters_leaves_nothing_behind(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        stillborn = served.worker.folder.with_name("00000000000000ff")
+        stillborn.mkdir()
+        shutil.copy(served.worker.folder / "lock", stillborn / "lock")
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 0
+
+        with_courier(served, running, carry)
+        assert not stillborn.exists()
+
+
+def test_a_file_that_cannot_be_read_is_put_aside_and_holds_up_no_other(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as living:
+        with worker_of(running, simulated_event_file) as dead:
+            beat(dead, 1, 2, 3)
+            next_window(dead, 0)
+            kept = dead.worker.folder.with_name("kept")
+            shutil.copytree(dead.worker.folder, kept)
+        shutil.rmtree(dead.worker.folder)
+        kept.rename(dead.worker.folder)
+        broken = dead.worker.folder / f"w{WINDOW}-000"
+        broken.write_bytes(bytes(broken.stat().st_size))  # named before the power cut, never filled
+        beat(living, *range(21, 31))
+        next_window(living)
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+            await courier.on_disk(courier._buckets)
+
+        with_courier(living, running, carry)
+        assert seats_in_evidence(running) == {1: set(range(21, 31))}
+        aside = Path(living.worker.config.spool) / ASIDE
+        assert f"{dead.worker.config.worker}-w{WINDOW}-000" in {path.name for path in aside.iterdir()}
+
+
+def test_the_spool_of_another_event_is_left_alone(running: RunningLedger, simulated_event_file: Path) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        stranger = served.worker.folder.with_name("00000000000000ee")
+        stranger.mkdir()
+        lock = (served.worker.folder / "lock").read_text().replace(served.event.digest, "00" * 32)
+        (stranger / "lock").write_text(lock)
+
+        async def carry(courier: Courier) -> None:
+            await courier.carry()
+
+        with_courier(served, running, carry)
+        assert (stranger / "lock").exists()
+
+
+def test_a_worker_that_stands_still_is_waited_for_a_while_and_its_part_comes_late(
+    running: RunningLedger, simulated_event_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with worker_of(running, simulated_event_file) as stopped, worker_of(running, simulated_event_file) as going:
+        beat(stopped, *range(1, 21))
+        beat(going, *range(21, 41))
+        next_window(going)
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 0  # patience
+            monkeypatch.setattr(courier_module, "PATIENCE_S", 0.0)
+            assert await courier.carry() == 1
+            assert seats_in_evidence(running) == {1: set(range(21, 41))}
+            next_window(stopped, 0)
+            assert await courier.carry() == 1
+
+        with_courier(going, running, carry)
+        assert seats_in_evidence(running) == {1: set(range(1, 41))}
+
+
+# Sketches.
+
+
+def test_redis_holds_our_registers_in_its_own_bytes(
+    event_file: Path, redis: EmbeddedRedis, mint: Mint, tmp_path: Path
+) -> None:
+    with serving(event_file, tmp_path, registry_url=redis.url) as served:
+        for name in range(60):
+            token = served.join(mint(f"person {name}", now=NOW), "opening" if name % 2 else "forum").json["token"]
+            assert served.ask("POST", "/v1/beat", token.encode()).status == 204
+
+        async def flush(courier: Courier) -> None:
+            await courier.flush()
+
+        with_courier(served, None, flush, redis.url)
+        client: Any = redis_client.Redis.from_url(redis.url)
+        for session, people in ((0, 60), (1, 30), (2, 30)):
+            for sketch in ("attendees", "views"):
+                key = bucket_key("expo", session, WINDOW, sketch)
+                registers = hyperloglog.from_redis(client.get(key))
+                assert client.execute_command("PFCOUNT", key) == hyperloglog.estimate(registers)
+                # Sixty in 16,384 registers: more than five collisions have a chance of one in 10^7.
+                assert abs(hyperloglog.estimate(registers) - people) <= 5
+                assert 0 < client.ttl(key) <= 15 * 60
+        shards = [uniques_key("expo", 0, shard, "2023-11-19") for shard in range(16)]
+        assert sum(client.execute_command("PFCOUNT", key) for key in shards) == pytest.approx(60, abs=5)
+        assert not [key for key in client.scan_iter() if b":tmp:" in key and client.ttl(key) < 0]
+        client.close()
+
+
+def test_sketches_are_sent_again_to_a_redis_that_lost_them(
+    event_file: Path, redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with serving(event_file, tmp_path) as served:
+        beat(served, *range(1, 6))
+        key = bucket_key("expo", 1, WINDOW, "attendees")
+
+        async def flush(courier: Courier) -> None:
+            await courier.flush()
+            redis.stop()
+            with pytest.raises(LiveUnavailableError):
+                await courier.flush()
+            assert courier.counts.flush_failures == 1
+            shutil.rmtree(redis.directory / "appendonlydir")
+            redis.start()
+            await courier.flush()
+
+        with_courier(served, None, flush, redis.url)
+        client: Any = redis_client.Redis.from_url(redis.url)
+        assert client.exists(key)
+        client.close()
+
+
+def test_carrying_goes_on_through_an_outage_of_the_ledger(
+    simulated_event_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "RETRY_S", (0.01, 0.05))
+    with serving(simulated_event_file, tmp_path) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+
+        async def carry(courier: Courier) -> None:
+            task = asyncio.create_task(courier.keep_carrying(0.01))
+            while courier.counts.handed_over["unreachable"] < 3:  # noqa: ASYNC110 - a counter wakes nobody
+                await asyncio.sleep(0)
+            assert not task.done()
+            task.cancel()
+
+        with_courier(served, None, carry)
+        assert WINDOW in window_chunks(served.worker.folder)
