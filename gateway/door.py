@@ -204,39 +204,45 @@ class Door(asyncio.Protocol):
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Answer every whole heartbeat in `data`; keep the rest, or hand the connection over."""
+        """Answer every whole heartbeat in `data`, all in one write; keep the rest, or hand the connection over."""
         if self.gathered:
             data = self.gathered + data
             self.gathered = b""
         keeper = self._keeper
-        heads = keeper.heads
-        while data:
-            head_bytes = data.find(b"\r\n\r\n")
-            if head_bytes < 0:
-                self._gather(data)
-                return
-            head = data[:head_bytes]
-            said = heads.get(head) or keeper.remember(head)
+        answers: list[bytes] = []
+        start = 0
+        while start < len(data):
+            head_end = data.find(b"\r\n\r\n", start)
+            head = data[start:head_end]
+            said = None if head_end < 0 else keeper.heads.get(head) or keeper.remember(head)
             if said is None:
-                self._hand_over(data)
-                return
+                break
             is_beat, body_bytes = said
-            end = head_bytes + 4 + body_bytes
+            end = head_end + 4 + body_bytes
             if len(data) < end:
-                self.gathered = data
-                return
-            body = data[head_bytes + 4 : end]
+                break
+            body = data[head_end + 4 : end]
             reason = keeper.heartbeats.beat(body) if is_beat else keeper.heartbeats.leave(body)
-            self._transport.write(keeper.answers.accepted if reason is None else keeper.answers.refused[reason])
+            answers.append(keeper.answers.accepted if reason is None else keeper.answers.refused[reason])
+            start = end
+        if answers:
             self.answered = True
-            data = data[end:]
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        if start < len(data):
+            self._keep_or_hand_over(data[start:])
 
-    def _gather(self, data: bytes) -> None:
-        could_be_ours = any(data[:_LONGEST_ROUTE].startswith(route[: len(data)]) for route in ROUTES)
-        if could_be_ours and len(data) <= HEAD_LIMIT_BYTES:
-            self.gathered = data
+    def _keep_or_hand_over(self, rest: bytes) -> None:
+        """Gather a request of ours that is not whole yet; give everything else to aiohttp."""
+        head, end_of_head, _ = rest.partition(b"\r\n\r\n")
+        if end_of_head:
+            is_ours = head in self._keeper.heads
         else:
-            self._hand_over(data)
+            starts_like_ours = any(rest[:_LONGEST_ROUTE].startswith(route[: len(rest)]) for route in ROUTES)
+            is_ours = starts_like_ours and len(rest) <= HEAD_LIMIT_BYTES
+        if is_ours:
+            self.gathered = rest
+        else:
+            self._hand_over(rest)
 
     def _hand_over(self, data: bytes) -> None:
         protocol = self._keeper.http_protocol()
