@@ -135,7 +135,7 @@ def _versions(nginx: str | None, client: str) -> dict[str, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return (done.stdout + done.stderr).strip().splitlines()[0].split("Copyright")[0].strip()
 
-    found = {"python": sys.version.split()[0], "wrk": first_line(client, "-v")}
+    found = {"python": sys.version.split()[0], "wrk": first_line(client, "-v").removeprefix("wrk ")}
     return found | ({"nginx": first_line(nginx, "-v").rpartition("/")[2]} if nginx else {})
 
 
@@ -144,7 +144,7 @@ def run(rounds: int, seconds: int) -> dict[str, Any]:
     client, nginx, taskset = (shutil.which(name) for name in ("wrk", "nginx", "taskset"))
     if client is None:
         raise RuntimeError("wrk is not on the PATH: it is the client, nothing can be measured without it.")
-    pinned = taskset is not None and int(processes.machine()["cores"]) > 1
+    pinned = taskset is not None and processes.cores() > 1
     notes = [] if pinned else ["not pinned to cores: that needs taskset and two cores"]
     command = [str(taskset), "-c", str(CLIENT_CORE), client] if pinned else [client]
     with ExitStack() as stack:

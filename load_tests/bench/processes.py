@@ -39,6 +39,11 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(task.name), {core})
 
 
+def cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
 def machine() -> dict[str, str]:
     """Return what a reader has to know of the machine: its CPU, cores, memory and kernel."""
     cpu = "unknown CPU"
@@ -49,7 +54,7 @@ def machine() -> dict[str, str]:
     memory_kib = int((_PROC / "meminfo").read_text().split(None, 2)[1])
     return {
         "cpu": cpu,
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": f"{cores()} cores",
         "memory": f"{memory_kib / 2**20:.0f} GiB",
         "kernel": f"{os.uname().sysname} {os.uname().release}",
     }
