@@ -45,8 +45,9 @@ STABLE_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.02
 STOP_S: Final = DRAIN_S + 5.0
 """After this a worker that does not stop is killed; what it accepted is in its spool."""
-FAREWELL_S: Final = 10.0
-"""How long a stopping gateway tries to hand its last windows over; what is left goes with the next start."""
+FAREWELL_S: Final = 4.0
+"""How long a stopping gateway tries to hand its last windows over: two restarts of a ledger. The rest goes with the
+next start."""
 BACKLOG: Final = 4096
 _log = logging.getLogger("turnout.supervisor")
 

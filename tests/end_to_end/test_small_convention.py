@@ -1,0 +1,136 @@
+"""The main job on real processes: from tickets to a certificate that verifies; and what tampering does to it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deploy.embedded_redis import EmbeddedRedisError, find_server
+from gateway.cli import main
+
+DEMO_S = 110
+"""It takes some 20 seconds on a quiet machine."""
+
+
+@pytest.fixture(scope="module")
+def convention(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of `turnout demo --small`."""
+    try:
+        find_server()
+    except EmbeddedRedisError as error:
+        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    data = tmp_path_factory.mktemp("convention") / "demo"
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "demo", "--small", "--data", str(data)],
+        capture_output=True, text=True, timeout=DEMO_S, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "All held: certificate verified, 0 numbers differ. SIMULATED." in done.stdout
+    return data
+
+
+def verify(data: Path) -> tuple[int, str]:
+    """Run `turnout verify` over everything that is published and everything that auditors get."""
+    result = CliRunner().invoke(
+        main, ["verify", str(data / "certificate.json"), "--log", str(data / "log"), "--evidence",
+               str(data / "evidence")],
+    )  # fmt: skip
+    return result.exit_code, result.output
+
+
+def flip(path: Path, at: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1
+    path.write_bytes(bytes(raw))
+
+
+def a_number(data: Path) -> Path:
+    """Another digit in the certificate's first number."""
+    path = data / "certificate.json"
+    text = path.read_bytes()
+    at = text.index(b'"value":') + len(b'"value":')
+    flip(path, at)
+    assert json.loads(path.read_bytes()), "still JSON, only untrue"
+    return path
+
+
+def the_proof(data: Path) -> Path:
+    path = data / "certificate.tlog-proof"
+    raw = path.read_bytes()
+    at = raw.index(b"\n", raw.index(b"index ")) + 3
+    flip(path, at)
+    return path
+
+
+def an_evidence_file(data: Path) -> Path:
+    path = max((data / "evidence").iterdir(), key=lambda file: file.stat().st_size)
+    flip(path, path.stat().st_size - 1)
+    return path
+
+
+def a_manifest(data: Path) -> Path:
+    path = next(file for file in sorted((data / "evidence").iterdir()) if file.read_bytes().startswith(b"{"))
+    flip(path, path.stat().st_size // 2)
+    return path
+
+
+def a_tile_of_hashes(data: Path) -> Path:
+    path = max((data / "log" / "tile" / "0").rglob("*"), key=lambda file: file.is_file() and file.stat().st_size)
+    flip(path, 40)
+    return path
+
+
+def an_entry_of_the_log(data: Path) -> Path:
+    entries = [file for file in (data / "log" / "tile" / "entries").rglob("*") if file.is_file()]
+    path = max(entries, key=lambda file: file.stat().st_size)
+    flip(path, path.stat().st_size // 2)
+    return path
+
+
+def the_checkpoint(data: Path) -> Path:
+    path = data / "log" / "checkpoint"
+    flip(path, path.read_bytes().index(b"\n") + 1)
+    return path
+
+
+def test_the_demo_held_and_left_a_certificate_that_verifies(convention: Path) -> None:
+    code, said = verify(convention)
+    assert code == 0, said
+    assert "What could be checked holds; not checked: trusted key, witnesses" in said
+    assert "✗" not in said
+
+
+@pytest.mark.parametrize(
+    ("tamper", "words"),
+    [
+        (a_number, "the evidence gives"),
+        (the_proof, "proof"),
+        (an_evidence_file, "evidence"),
+        (a_manifest, "manifest"),
+        (a_tile_of_hashes, "tile"),
+        (an_entry_of_the_log, "log"),
+        (the_checkpoint, "checkpoint"),
+    ],
+)
+def test_one_changed_byte_is_found_and_named(
+    convention: Path, tmp_path: Path, tamper: Callable[[Path], Path], words: str
+) -> None:
+    data = tmp_path / "copy"
+    for name in ("log", "evidence"):
+        shutil.copytree(convention / name, data / name)
+    for name in ("certificate.json", "certificate.tlog-proof"):
+        shutil.copy(convention / name, data / name)
+    path = tamper(data)
+    code, said = verify(data)
+    assert code == 1, said
+    failed = "\n".join(line for line in said.splitlines() if line.startswith("✗"))
+    assert words in failed.lower() or path.name in failed, failed
+    assert "DOES NOT HOLD" in said
