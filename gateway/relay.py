@@ -31,7 +31,12 @@ class LedgerRelay:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=TIMEOUT, auto_decompress=False)
-        asked = {name: request.headers[name] for name in _ASKED if name in request.headers}
+        asked = {
+            # What is not ASCII is nothing that the ledger knows, and aiohttp's client could not send it.
+            name: request.headers[name].encode("ascii", errors="replace").decode()
+            for name in _ASKED
+            if name in request.headers
+        }
         # The path alone: a request line may hold a whole URL. Its spelling is kept, since the ledger judges it.
         url = URL(self._url + request.rel_url.raw_path_qs, encoded=True)
         async with reading():

@@ -30,7 +30,7 @@ from counters.tally import Tally
 from gateway import heartbeats as heartbeat_module
 from gateway import viewer_api
 from gateway.checkin import CheckIns
-from gateway.door import Answers, DoorKeeper
+from gateway.door import IDLE_S, Answers, DoorKeeper
 from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
@@ -148,7 +148,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False)
+        runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S)
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
         doors = DoorKeeper(self.heartbeats, self.answers, runner.server)
@@ -215,6 +215,9 @@ async def _serve(config: WorkerConfig, event: Event, secrets: Secrets) -> bool:
 def main() -> None:
     """Read the configuration and serve."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # aiohttp logs a traceback for whatever is not HTTP: on a public port anybody could fill the disk with it. What goes
+    # wrong in a handler is logged by gateway.problems.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     config = WorkerConfig.from_json(sys.stdin.buffer.readline())
     served = uvloop.run(_serve(config, load_event(Path(config.event_file)), load_secrets(Path(config.secrets_file))))
     sys.exit(0 if served else 3)

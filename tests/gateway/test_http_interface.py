@@ -141,6 +141,8 @@ def test_the_organiser_reaches_the_ledger_through_the_gateway(both: tuple[Servin
     served, service = both
     key = {"Authorization": f"Bearer {service.secrets.organiser_key}"}
     assert served.ask("GET", "/v1/events/expo/attendance", headers={}).reason == "key_missing"
+    wrong = {"Authorization": "Bearer \xff\xfe", "Accept": "\xff"}
+    assert served.ask("GET", "/v1/events/expo/attendance", headers=wrong).reason == "key_wrong"
     numbers = served.ask("GET", "/v1/events/expo/attendance?by=session&session=forum", headers=key)
     assert numbers.status == 200
     assert all(number["scope"]["session"] == "forum" for number in numbers.json["numbers"])
