@@ -1,46 +1,31 @@
-"""The courier: carries what the workers of one gateway accepted to Redis and to the ledger.
+"""The courier: carries what the workers of one gateway accepted to the ledger.
 
 It reads the workers' spool files and never talks to the workers, so they do nothing slow and a dead worker's windows
-are carried like any other's. Every second it sends the sketch registers of the current buckets to Redis; whenever a
-window is over it makes segments of what all workers accepted in it, hands them to the ledger, and deletes the files
-after the ledger's durable acknowledgement.
+are carried like any other's. Whenever a window is over it makes segments of what all workers accepted in it, hands them
+to the ledger, and deletes the files after the ledger's durable acknowledgement.
 """
 
 import asyncio
 import logging
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
-
-import numpy as np
 
 from counters.cells import read_cells
 from counters.clock import Clock
 from counters.event import Event
 from counters.evidence import SegmentHead
 from counters.handover import HandOver, WorkerReport, coverage, window_segments
-from counters.hyperloglog import Registers
-from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
-from counters.spool import (
-    SpoolError,
-    WindowSpool,
-    open_registers,
-    owner_is_dead,
-    read_header,
-    read_lock,
-    read_window,
-    window_chunks,
-)
-from counters.tally import BUCKET_S, WINDOW_S
-from counters.uniques import read_uniques
+from counters.spool import SpoolError, WindowSpool, read_window
+from counters.tally import WINDOW_S
+from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
-from metrics.exposition import Durations
+from gateway.worker_folders import WorkerFolder, read_folders
 
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
@@ -48,9 +33,6 @@ RETRY_S: Final = (0.2, 5.0)
 LOOK_EVERY_S: Final = 0.2
 ASIDE: Final = "unreadable"
 """Folder in the spool for files that no version of this reads: somebody has to look at them."""
-BUCKET_TTL_S: Final = 15 * 60
-DAY_TTL_S: Final = 2 * 24 * 3600
-DAY_KEPT_S: Final = 24 * 3600
 _log = logging.getLogger("turnout.courier")
 
 P = ParamSpec("P")
@@ -58,63 +40,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerFolder:
-    """One worker's spool as it stands now."""
+class _Load:
+    """One bundle on its way, and what may be deleted once the ledger has it."""
 
-    path: Path
-    worker: str
-    dead: bool
-    windows: Mapping[int, list[Path]]  # window -> chunk files
-
-    def open_window(self) -> int | None:
-        """The window that a living worker writes into; None if it has none open."""
-        if self.dead:
-            return None
-        newest = max(self.windows, default=None)
-        return newest if newest is not None and not read_header(self.windows[newest][0]).closed_ms else None
-
-    def between_windows(self, window: int) -> bool:
-        """Whether a living worker has closed what it had and not opened `window`, which it may be about to do."""
-        return not self.dead and max(self.windows, default=0) < window
-
-
-def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
-    """Yield the worker folders of this event; what is not one is left alone, with a word in the log."""
-    for path in sorted(path for path in spool.iterdir() if path.is_dir()):
-        about = read_lock(path)
-        if not about:
-            continue
-        if about.get("event_sha256") != event_digest:
-            _log.error("%s is the spool of another event: start that event's gateway on it", path.name)
-            continue
-        # Dead first, then its files: a worker that dies in between is taken the next time.
-        dead = owner_is_dead(path)
-        yield WorkerFolder(path, path.name, dead, window_chunks(path))
-
-
-@dataclass(slots=True)
-class CarrierCounts:
-    """What the courier counts for /metrics. Owned by the courier."""
-
-    handed_over: Counter[str] = field(default_factory=Counter)
-    flush_failures: int = 0
-    flushes: Durations = field(default_factory=Durations)
+    window: int
+    bundle: bytes
+    spools: tuple[WindowSpool, ...] = ()
+    ended: tuple[WorkerFolder, ...] = ()  # folders of dead workers that hold nothing else
 
 
 class Courier:
     """Carries for one gateway. Owned by the supervisor's event loop."""
 
     def __init__(
-        self, spool: Path, event: Event, gateway: str, clock: Clock, sketches: SketchStore, ledger: LedgerClient
+        self, spool: Path, event: Event, gateway: str, clock: Clock, flusher: Flusher, ledger: LedgerClient
     ) -> None:
-        """Carry from `spool` to `sketches` and `ledger`."""
+        """Carry from `spool` to `ledger`; the registers of what is carried go to `flusher` once more."""
         self._spool = spool
         self._event = event
         self._gateway = gateway
-        # Two gateways may have one name; their temporary keys in Redis must not be the same.
-        self._incarnation = os.urandom(8).hex()
         self._clock = clock
-        self._sketches = sketches
+        self._flusher = flusher
         self._ledger = ledger
         self._numbers = tuple(session.number for session in event.sessions)
         self._noticed: dict[int, float] = {}
@@ -122,7 +68,8 @@ class Courier:
         self._awaited = False  # whether a living worker has not closed a window that is over
         self.retired: dict[str, int] = {}
         """Counters of workers whose folders are gone: totals must not fall when a worker does."""
-        self.counts = CarrierCounts()
+        self.handed_over: Counter[str] = Counter()
+        """Bundles by what the ledger said, for /metrics."""
         # One thread for all disk work: nothing reads a folder while it is being removed.
         self._thread = ThreadPoolExecutor(1, "courier")
 
@@ -140,26 +87,25 @@ class Courier:
             LedgerRefusedError: nothing is lost, but the ledger takes nothing of this gateway.
         """
         carried = 0
-        while (step := await self.on_disk(self._next)) is not None:
-            bundle, folders, spools, ended = step
-            await self._hand_over(bundle)
+        while (load := await self.on_disk(self._next)) is not None:
+            await self._hand_over(load.bundle)
             # Acknowledged: the ledger has it on disk. A crash before the files are gone hands the same over again.
-            await self.on_disk(self._forget, spools, ended)
-            carried += bool(folders)
+            await self.on_disk(self._forget, load)
+            carried += bool(load.spools)
         return carried
 
     async def _hand_over(self, bundle: bytes) -> None:
         try:
             outcome = await self._ledger.hand_over(bundle)
         except LedgerUnavailableError:
-            self.counts.handed_over["unreachable"] += 1
+            self.handed_over["unreachable"] += 1
             raise
         except LedgerRefusedError:
-            self.counts.handed_over["refused"] += 1
+            self.handed_over["refused"] += 1
             raise
-        self.counts.handed_over["repeated" if outcome == "known" else "accepted"] += 1
+        self.handed_over["repeated" if outcome == "known" else "accepted"] += 1
 
-    def _next(self) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]] | None:
+    def _next(self) -> _Load | None:
         """The next bundle to hand over, with what may be deleted once it is; None if nothing is due."""
         folders = list(read_folders(self._spool, self._event.digest))
         now = self._clock.now()
@@ -178,9 +124,7 @@ class Courier:
         ended = [folder for folder in folders if folder.dead and not folder.windows]
         return self._promise(ended, now) if ended else None
 
-    def _bundle(
-        self, window: int, folders: list[WorkerFolder], lagging: set[str]
-    ) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]]:
+    def _bundle(self, window: int, folders: list[WorkerFolder], lagging: set[str]) -> _Load:
         self._noticed.pop(window, None)
         closed = [f for f in folders if window in f.windows and f.worker not in lagging]
         spools = [spool for folder in closed if (spool := self._read(folder, window)) is not None]
@@ -201,8 +145,8 @@ class Courier:
         if nothing and not self._event.scheduled(window):
             segments = ()
         bundle = HandOver(self._event.digest, self._gateway, window, tuple(reports), segments).encode()
-        ended = [f for f in folders if f.dead and set(f.windows) <= {window}]
-        return bundle, folders, spools, ended
+        ended = tuple(f for f in folders if f.dead and set(f.windows) <= {window})
+        return _Load(window, bundle, tuple(spools), ended)
 
     def _read(self, folder: WorkerFolder, window: int) -> WindowSpool | None:
         """Read a window; one that cannot be read, as after a power cut, is put aside and holds up no other."""
@@ -216,18 +160,18 @@ class Courier:
             _log.exception("a window of worker %s cannot be read: its files are kept in %s", folder.worker, aside)
             return None
 
-    def _promise(
-        self, ended: list[WorkerFolder], now: float
-    ) -> tuple[bytes, list[WorkerFolder], list[WindowSpool], list[WorkerFolder]]:
+    def _promise(self, ended: list[WorkerFolder], now: float) -> _Load:
         window = int(now) // WINDOW_S * WINDOW_S
         reports = tuple(WorkerReport(folder.worker, window, ended=True) for folder in ended)
-        return HandOver(self._event.digest, self._gateway, window, reports, ()).encode(), [], [], ended
+        bundle = HandOver(self._event.digest, self._gateway, window, reports, ()).encode()
+        return _Load(window, bundle, ended=tuple(ended))
 
-    def _forget(self, spools: Iterable[WindowSpool], ended: Iterable[WorkerFolder]) -> None:
-        for spool in spools:
+    def _forget(self, load: _Load) -> None:
+        self._flusher.take_final(load.window, (spool.registers for spool in load.spools))
+        for spool in load.spools:
             for path in spool.paths:
                 path.unlink(missing_ok=True)
-        for folder in ended:
+        for folder in load.ended:
             for name, count in _cells(folder.path).items():
                 self.retired[name] = self.retired.get(name, 0) + count
             for path in folder.path.iterdir():
@@ -259,84 +203,6 @@ class Courier:
                 wait_s = min(max(wait_s, RETRY_S[0]) * 2, RETRY_S[1])
             await asyncio.sleep(wait_s)
 
-    # Sketches to Redis.
-
-    async def flush(self) -> None:
-        """Send the registers of the buckets that are still growing, and now and then the day's uniques.
-
-        Raises:
-            LiveUnavailableError: Redis does not take them; they are sent with the next flush.
-        """
-        started = time.monotonic()
-        try:
-            await self._sketches.merge(await self.on_disk(self._buckets), BUCKET_TTL_S, self._incarnation)
-            await self._sketches.merge(
-                await self.on_disk(self._uniques), DAY_TTL_S, self._incarnation, keep_s=DAY_KEPT_S
-            )
-        except LiveUnavailableError:
-            self.counts.flush_failures += 1
-            raise
-        finally:
-            self.counts.flushes = self.counts.flushes.observed(time.monotonic() - started)
-
-    def _buckets(self) -> dict[str, Registers]:
-        """The merged registers of the buckets that began in the last two windows, by Redis key."""
-        since = self._clock.now() - 2 * WINDOW_S
-        merged: dict[tuple[int, int, int], Registers] = {}
-        for folder in read_folders(self._spool, self._event.digest):
-            for window, paths in folder.windows.items():
-                if window < since - WINDOW_S:
-                    continue
-                registers = open_registers(paths[0])
-                if registers is not None:
-                    self._fold(window, registers, merged)
-        names = ("attendees", "views")
-        return {
-            bucket_key(self._event.id, number, bucket, names[sketch]): registers  # type: ignore[arg-type]
-            for (number, bucket, sketch), registers in merged.items()
-            if bucket >= since
-        }
-
-    def _fold(self, window: int, registers: Registers, merged: dict[tuple[int, int, int], Registers]) -> None:
-        """Merge one worker's window [6][rows][2][16384] into the buckets of each session and of the event (0)."""
-        for place, of_bucket in enumerate(registers):
-            bucket = window + place * BUCKET_S
-            for row in np.flatnonzero(of_bucket.any(axis=(1, 2))).tolist():
-                for sketch in range(2):
-                    for number in (0, self._numbers[row]):
-                        known = merged.get((number, bucket, sketch))
-                        fresh = np.array(of_bucket[row, sketch])
-                        merged[number, bucket, sketch] = fresh if known is None else np.maximum(known, fresh)
-
-    def _uniques(self) -> dict[str, Registers]:
-        """The day's uniques by Redis key, merged over the workers."""
-        merged: dict[str, Registers] = {}
-        for folder in read_folders(self._spool, self._event.digest):
-            for path in folder.path.glob("uniques-*"):
-                day = path.name.removeprefix("uniques-")
-                sessions, event = read_uniques(path)
-                for number, shards in ((0, event), *zip(self._numbers, sessions, strict=True)):
-                    for shard in np.flatnonzero(shards.any(axis=1)).tolist():
-                        key = uniques_key(self._event.id, number, shard, day)
-                        known = merged.get(key)
-                        merged[key] = shards[shard] if known is None else np.maximum(known, shards[shard])
-        return merged
-
-    async def keep_flushing(self, pause_s: float) -> None:
-        """Flush for as long as the gateway runs; an outage of Redis is only logged when it begins and ends."""
-        away = False
-        while True:
-            try:
-                await self.flush()
-                if away:
-                    _log.info("Redis takes the live sketches again")
-                away = False
-            except LiveUnavailableError as error:
-                if not away:
-                    _log.warning("live numbers go stale, heartbeats go on: %s", error)
-                away = True
-            await asyncio.sleep(pause_s)
-
     # For /metrics.
 
     def totals(self) -> dict[str, int]:
@@ -348,15 +214,14 @@ class Courier:
         return totals
 
     def spool_size(self) -> tuple[int, float]:
-        """Bytes of evidence that wait in the spool, and the age in seconds of the oldest window among them."""
+        """Bytes in the spool, and how many seconds ago the oldest window that is over ended (0 if none waits)."""
         now = self._clock.now()
-        windows: list[int] = []
-        size = 0
+        size, oldest_s = 0, 0.0
         for folder in read_folders(self._spool, self._event.digest):
             for window, paths in folder.windows.items():
-                windows.append(window)
                 size += sum(path.stat().st_size for path in paths if path.exists())
-        return size, max(now - min(windows, default=int(now)), 0.0)
+                oldest_s = max(oldest_s, now - window - WINDOW_S)
+        return size, oldest_s
 
 
 def _cells(folder: Path) -> Mapping[str, int]:

@@ -28,6 +28,7 @@ from counters.live_counts import live_document
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.software import VERSION
 from gateway.courier import Courier, as_labels
+from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import one_sentence
 from gateway.processes import stop_with_parent, write_json
@@ -88,6 +89,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self._poller = LivePoller(config.live_url, event)
         self._sketches = SketchStore(config.live_url)
+        self._flusher = Flusher(Path(config.spool), event, self._clock, self._sketches)
         self._metrics_port = 0
 
     async def run(self, *, with_parent: bool) -> int:
@@ -99,12 +101,12 @@ class Supervisor:
             stop_with_parent(self.stopping)
         async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
             spool = Path(self._config.spool)
-            self._courier = Courier(spool, self._event, self._config.gateway, self._clock, self._sketches, ledger)
+            self._courier = Courier(spool, self._event, self._config.gateway, self._clock, self._flusher, ledger)
             operations = await self._serve_operations()
             pause_s = SIMULATED_CARRY_EVERY_S if self._config.clock_file else CARRY_EVERY_S
             carrying = [
                 asyncio.create_task(self._courier.keep_carrying(pause_s)),
-                asyncio.create_task(self._courier.keep_flushing(FLUSH_EVERY_S)),
+                asyncio.create_task(self._flusher.keep_flushing(self._courier.on_disk, FLUSH_EVERY_S)),
                 asyncio.create_task(self._keep_polling()),
             ]
             keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
@@ -269,13 +271,13 @@ class Supervisor:
             live_span_s=live.seen_within_s,
             live_age_s=live.age_s(now),
             live_stale=live.stale(now),
-            redis_flush=self._courier.counts.flushes,
-            redis_flush_failures=self._courier.counts.flush_failures,
+            redis_flush=self._flusher.durations,
+            redis_flush_failures=self._flusher.failures,
             registry_failures=totals.get("registry.away", 0),
             seats_leased=totals.get("seats.leased", 0),
             spool_bytes=spool_bytes,
             spool_oldest_s=oldest_s,
-            handovers=self._courier.counts.handed_over,
+            handovers=self._courier.handed_over,
         )
 
     async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002

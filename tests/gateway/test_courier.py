@@ -18,6 +18,7 @@ from counters.spool import owner_is_dead, window_chunks
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import courier as courier_module
 from gateway.courier import ASIDE, Courier
+from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
 from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, RunningLedger, Serving, ledger, serving, until
 
@@ -56,7 +57,8 @@ async def courier_of(
     sketches = SketchStore(redis_url)
     async with LedgerClient(running.url if running else NO_LEDGER, served.secrets) as client:
         spool = Path(served.worker.config.spool)
-        yield Courier(spool, served.event, "test", served.clock, sketches, client)
+        flusher = Flusher(spool, served.event, served.clock, sketches)
+        yield Courier(spool, served.event, "test", served.clock, flusher, client)
     await sketches.close()
 
 
@@ -112,7 +114,7 @@ def test_a_window_that_is_over_becomes_evidence_and_a_leaf(
             next_window(served)
             assert await courier.carry() == 1
             assert await courier.carry() == 0
-            assert courier.counts.handed_over == {"accepted": 1}
+            assert courier.handed_over == {"accepted": 1}
 
         with_courier(served, running, carry)
         assert list(window_chunks(served.worker.folder)) == [WINDOW + 60]
@@ -138,9 +140,9 @@ def test_without_the_ledger_everything_stays_and_goes_when_it_is_back(
         async def fail(courier: Courier) -> None:
             with pytest.raises(LedgerUnavailableError):
                 await courier.carry()
-            assert courier.counts.handed_over == {"unreachable": 1}
+            assert courier.handed_over == {"unreachable": 1}
             assert courier.spool_size()[0] > 0
-            assert courier.spool_size()[1] == 60
+            assert courier.spool_size()[1] == 0  # since the window ended
 
         async def carry(courier: Courier) -> None:
             assert await courier.carry() == 1
@@ -169,7 +171,7 @@ def test_what_is_handed_over_twice_counts_once(
             for path in files:
                 shutil.copy(kept / path.name, path)
             assert await courier.carry() == 1
-            assert courier.counts.handed_over == {"accepted": 1, "repeated": 1}
+            assert courier.handed_over == {"accepted": 1, "repeated": 1}
 
         with_courier(served, running, carry_twice)
         until(lambda: ISO in running.windows(), "the window is sealed")
@@ -257,7 +259,7 @@ def test_a_file_that_cannot_be_read_is_put_aside_and_holds_up_no_other(
 
         async def carry(courier: Courier) -> None:
             assert await courier.carry() == 1
-            await courier.on_disk(courier._buckets)
+            await courier.on_disk(courier._flusher._buckets)
 
         with_courier(living, running, carry)
         assert seats_in_evidence(running) == {1: set(range(21, 31))}
@@ -311,7 +313,7 @@ def test_redis_holds_our_registers_in_its_own_bytes(
             assert served.ask("POST", "/v1/beat", token.encode()).status == 204
 
         async def flush(courier: Courier) -> None:
-            await courier.flush()
+            await courier._flusher.flush(courier.on_disk)
 
         with_courier(served, None, flush, redis.url)
         client: Any = redis_client.Redis.from_url(redis.url)
@@ -329,6 +331,24 @@ def test_redis_holds_our_registers_in_its_own_bytes(
         client.close()
 
 
+def test_the_last_registers_of_a_window_reach_redis_though_its_files_are_gone(
+    running: RunningLedger, simulated_event_file: Path, redis: EmbeddedRedis
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 6))
+        next_window(served)
+
+        async def carry_then_flush(courier: Courier) -> None:
+            assert courier.spool_size()[1] == 0  # the window has just ended
+            assert await courier.carry() == 1
+            await courier._flusher.flush(courier.on_disk)
+
+        with_courier(served, running, carry_then_flush, redis.url)
+        client: Any = redis_client.Redis.from_url(redis.url)
+        assert client.exists(bucket_key("expo", 1, WINDOW, "attendees"))
+        client.close()
+
+
 def test_sketches_are_sent_again_to_a_redis_that_lost_them(
     event_file: Path, redis: EmbeddedRedis, tmp_path: Path
 ) -> None:
@@ -337,14 +357,14 @@ def test_sketches_are_sent_again_to_a_redis_that_lost_them(
         key = bucket_key("expo", 1, WINDOW, "attendees")
 
         async def flush(courier: Courier) -> None:
-            await courier.flush()
+            await courier._flusher.flush(courier.on_disk)
             redis.stop()
             with pytest.raises(LiveUnavailableError):
-                await courier.flush()
-            assert courier.counts.flush_failures == 1
+                await courier._flusher.flush(courier.on_disk)
+            assert courier._flusher.failures == 1
             shutil.rmtree(redis.directory / "appendonlydir")
             redis.start()
-            await courier.flush()
+            await courier._flusher.flush(courier.on_disk)
 
         with_courier(served, None, flush, redis.url)
         client: Any = redis_client.Redis.from_url(redis.url)
@@ -362,7 +382,7 @@ def test_carrying_goes_on_through_an_outage_of_the_ledger(
 
         async def carry(courier: Courier) -> None:
             task = asyncio.create_task(courier.keep_carrying(0.01))
-            while courier.counts.handed_over["unreachable"] < 3:  # noqa: ASYNC110 - a counter wakes nobody
+            while courier.handed_over["unreachable"] < 3:  # noqa: ASYNC110 - a counter wakes nobody
                 await asyncio.sleep(0)
             assert not task.done()
             task.cancel()
