@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.hyperloglog import Registers
 from counters.live import LiveUnavailableError, Sketch, SketchStore, bucket_key, uniques_key
-from counters.spool import open_registers
+from counters.spool import SpoolError, open_registers
 from counters.tally import BUCKET_S, WINDOW_S
 from counters.uniques import read_uniques
 from gateway.worker_folders import read_folders
@@ -34,6 +34,7 @@ _log = logging.getLogger("turnout.flusher")
 
 Batch = dict[str, Registers]
 """Registers by Redis key."""
+T = TypeVar("T")
 OnDisk = Callable[[Callable[[], Batch]], Awaitable[Batch]]
 
 
@@ -84,7 +85,7 @@ class Flusher:
         merged, self._final = self._final, {}
         for folder in read_folders(self._spool, self._event.digest):
             for window, paths in folder.windows.items():
-                registers = open_registers(paths[0]) if window >= since - WINDOW_S else None
+                registers = _read(open_registers, paths[0]) if window >= since - WINDOW_S else None
                 if registers is not None:
                     self._fold(window, registers, merged)
         return merged
@@ -104,7 +105,10 @@ class Flusher:
         for folder in read_folders(self._spool, self._event.digest):
             for path in folder.path.glob("uniques-*"):
                 day = path.name.removeprefix("uniques-")
-                sessions, event = read_uniques(path)
+                uniques = _read(read_uniques, path)
+                if uniques is None:
+                    continue
+                sessions, event = uniques
                 for number, shards in ((0, event), *zip(self._numbers, sessions, strict=True)):
                     for shard in np.flatnonzero(shards.any(axis=1)).tolist():
                         _raise(merged, uniques_key(self._event.id, number, shard, day), shards[shard])
@@ -124,6 +128,14 @@ class Flusher:
                     _log.warning("live numbers go stale, heartbeats go on: %s", error)
                 away = True
             await asyncio.sleep(pause_s)
+
+
+def _read(read: Callable[[Path], T], path: Path) -> T | None:
+    """What a file of the spool holds; None if it cannot be read, as after a power cut: estimates do without it."""
+    try:
+        return read(path)
+    except (SpoolError, ValueError, OSError):
+        return None
 
 
 def _raise(merged: Batch, key: str, registers: Any) -> None:
