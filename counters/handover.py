@@ -139,19 +139,19 @@ def _refusals(spools: Sequence[WindowSpool]) -> Mapping[str, int]:
     return refusals
 
 
-def coverage(spool: WindowSpool, gateway: str) -> Coverage:
+def coverage(spool: WindowSpool, gateway: str, *, power_lost: bool = False) -> Coverage:
     """What one worker can vouch for in a window.
 
-    A dead one may have recorded until the window's end; what it recorded after `synced_until_ms` is there unless the
-    power failed.
+    The death of a worker takes nothing: what it stored belongs to the kernel. If the host itself went down since
+    (`power_lost`), only what had been synced is certain, in a window that the worker had closed too.
     """
-    crashed = not spool.closed_ms
+    until_ms = spool.closed_ms or (spool.window + WINDOW_S) * 1000
     return Coverage(
         worker=spool.worker,
         gateway=gateway,
         from_ms=spool.opened_ms,
-        until_ms=(spool.window + WINDOW_S) * 1000 if crashed else spool.closed_ms,
-        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms),
-        crashed=crashed,
+        until_ms=until_ms,
+        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms) if power_lost else until_ms,
+        crashed=power_lost or not spool.closed_ms,
         records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
     )

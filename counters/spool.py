@@ -2,7 +2,7 @@
 
 One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock on `lock`) for as long as it lives:
 
-    lock                   JSON: the worker, its gateway, the event; whoever can lock it knows that the owner is dead
+    lock                   JSON: the worker, its gateway, the event, the host's boot; whoever can lock it knows that the owner is dead
     cells                  outcome counters (counters.cells)
     uniques-<day>          registers of the day's uniques, raised at join (counters.uniques)
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
@@ -191,6 +191,7 @@ def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, in
         "gateway": identity.gateway,
         "event_sha256": identity.event_digest,
         "pid": os.getpid(),
+        "boot": boot_id(),
     }
     os.write(descriptor, json.dumps(about).encode())
     os.fsync(descriptor)
@@ -199,6 +200,11 @@ def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, in
     sync_folder(folder)
     sync_folder(spool)
     return folder, descriptor
+
+
+def boot_id() -> str:
+    """The id of this boot of the host: another one than a lock file's means that the page cache was lost since."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def read_lock(folder: Path) -> dict[str, Any]:

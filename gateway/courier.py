@@ -128,6 +128,7 @@ class Courier:
         self._noticed.pop(window, None)
         closed = [f for f in folders if window in f.windows and f.worker not in lagging]
         spools = [spool for folder in closed if (spool := self._read(folder, window)) is not None]
+        power_lost = {folder.worker for folder in closed if folder.power_lost}
         reports = [
             WorkerReport(f.worker, window + WINDOW_S, ended=f.dead and set(f.windows) <= {window})
             for f in folders
@@ -138,7 +139,12 @@ class Courier:
             gateway=self._gateway,
             window=window,
             interval_s=self._event.interval_s,
-            workers=tuple(sorted((coverage(s, self._gateway) for s in spools), key=lambda row: row.worker)),
+            workers=tuple(
+                sorted(
+                    (coverage(s, self._gateway, power_lost=s.worker in power_lost) for s in spools),
+                    key=lambda row: row.worker,
+                )
+            ),
         )
         segments = window_segments(head, spools, self._numbers)
         nothing = not any(len(spool.records) or len(spool.journal) or any(spool.counters.values()) for spool in spools)

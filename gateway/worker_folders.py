@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from counters.spool import owner_is_dead, read_header, read_lock, window_chunks
+from counters.spool import boot_id, owner_is_dead, read_header, read_lock, window_chunks
 
 _log = logging.getLogger("turnout.spool")
 
@@ -17,6 +17,7 @@ class WorkerFolder:
     path: Path
     worker: str
     dead: bool
+    power_lost: bool  # the host went down since: what was not synced may be gone
     windows: Mapping[int, list[Path]]  # window -> chunk files
 
     def open_window(self) -> int | None:
@@ -42,4 +43,4 @@ def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
             continue
         # Dead first, then its files: a worker that dies in between is taken the next time.
         dead = owner_is_dead(path)
-        yield WorkerFolder(path, path.name, dead, window_chunks(path))
+        yield WorkerFolder(path, path.name, dead, about.get("boot") != boot_id(), window_chunks(path))

@@ -195,23 +195,23 @@ def test_coverage_says_from_when_to_when_a_worker_recorded(tmp_path_factory: pyt
         worker.tally.write_journal(encode(a_join(1)))
         clock.at = NINE + 7
         worker.tally.sync()
-        dead = coverage(read_back(worker.folder)[NINE], "gw-1")
+        dead = [coverage(read_back(worker.folder)[NINE], "gw-1", power_lost=lost) for lost in (False, True)]
         clock.at = NINE + 33
         worker.stop()
-        stopped = coverage(read_back(worker.folder)[NINE], "gw-1")
-    # A dead one may have recorded until the window's end: what came after the last sync, a power cut may have taken.
-    start = NINE * 1000
-    times = [(row.from_ms - start, row.synced_until_ms - start, row.until_ms - start) for row in (dead, stopped)]
-    assert times == [(5000, 7000, 60_000), (5000, 7000, 33_000)]
-    assert (dead.crashed, stopped.crashed) == (True, False)
-    assert dead.records == stopped.records == 2
+        stopped = [coverage(read_back(worker.folder)[NINE], "gw-1", power_lost=lost) for lost in (False, True)]
+    # A dead one may have recorded until the window's end. Only a power cut can have taken what was not synced.
+    start, rows = NINE * 1000, dead + stopped
+    times = [(row.from_ms - start, row.synced_until_ms - start, row.until_ms - start) for row in rows]
+    assert times == [(5000, 60_000, 60_000), (5000, 7000, 60_000), (5000, 33_000, 33_000), (5000, 7000, 33_000)]
+    assert [row.crashed for row in rows] == [True, True, False, True]
+    assert {row.records for row in rows} == {2}
 
 
 def test_a_worker_that_died_before_its_first_sync_vouches_for_nothing_and_not_since_1970(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with WorkerAtHand(tmp_path_factory.mktemp("spool"), HandClock(NINE + 5)) as worker:
-        row = coverage(read_back(worker.folder)[NINE], "gw-1")
+        row = coverage(read_back(worker.folder)[NINE], "gw-1", power_lost=True)
     assert (row.from_ms, row.synced_until_ms, row.until_ms) == (
         (NINE + 5) * 1000,
         (NINE + 5) * 1000,
