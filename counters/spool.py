@@ -2,7 +2,7 @@
 
 One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock on `lock`) for as long as it lives:
 
-    lock                   JSON: the worker, its gateway, the event, the host's boot; whoever can lock it knows that the owner is dead
+    lock                   JSON: worker, gateway, event, boot of the host; who can lock it knows that its owner is dead
     cells                  outcome counters (counters.cells)
     uniques-<day>          registers of the day's uniques, raised at join (counters.uniques)
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
