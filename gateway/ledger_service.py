@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from counters.software import VERSION
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, mac_is_right
 from gateway.mendable import one_sentence
 from gateway.problems import CORS, Refused, bearer, json_response, problems, read_json, reading
-from gateway.processes import stop_with_parent, write_json
+from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from metrics import exposition
 
@@ -116,11 +115,7 @@ class LedgerService:
 
     async def run(self, *, with_parent: bool) -> int:
         """Serve until told to stop; return the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        if with_parent:
-            stop_with_parent(self.stopping)
+        stop_when_told(self.stopping, with_parent=with_parent)
         runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
         operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
         for each, host, port in (

@@ -4,12 +4,21 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 
-def stop_with_parent(stopping: asyncio.Event) -> None:
+def stop_when_told(stopping: asyncio.Event, *, with_parent: bool) -> None:
+    """Set `stopping` on SIGTERM and SIGINT, and, if a parent started us with a pipe, when that closes."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if with_parent:
+        _stop_with_parent(stopping)
+
+
+def _stop_with_parent(stopping: asyncio.Event) -> None:
     """Set `stopping` when standard input closes: for a process that a parent started with a pipe.
 
     A parent that was killed cannot send a signal; but its end of the pipe closes.

@@ -31,7 +31,7 @@ from gateway.courier import Courier, as_labels
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import one_sentence
-from gateway.processes import stop_with_parent, write_json
+from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
 from metrics import exposition
@@ -94,11 +94,7 @@ class Supervisor:
 
     async def run(self, *, with_parent: bool) -> int:
         """Run until told to stop, or until the parent's pipe closes; return the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        if with_parent:
-            stop_with_parent(self.stopping)
+        stop_when_told(self.stopping, with_parent=with_parent)
         async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
             spool = Path(self._config.spool)
             self._courier = Courier(spool, self._event, self._config.gateway, self._clock, self._flusher, ledger)

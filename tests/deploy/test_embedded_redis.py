@@ -14,19 +14,9 @@ from deploy import embedded_redis
 from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError, Role, ServerProgram, find_server, socket_path
 
 
-@pytest.fixture(scope="module")
-def program() -> ServerProgram:
-    try:
-        return find_server()
-    except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
 @pytest.fixture
-def server(program: ServerProgram, tmp_path: Path) -> Iterator[EmbeddedRedis]:
-    embedded = EmbeddedRedis(tmp_path / "data", program=program)
+def server(redis_program: ServerProgram, tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    embedded = EmbeddedRedis(tmp_path / "data", program=redis_program)
     yield embedded
     embedded.stop()
 
@@ -52,8 +42,8 @@ def test_the_registry_keeps_an_append_only_file_refuses_when_full_and_opens_no_p
     assert server.socket.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_live_server_writes_nothing_to_disk(program: ServerProgram, tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path, Role.LIVE, program) as server:
+def test_the_live_server_writes_nothing_to_disk(redis_program: ServerProgram, tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path, Role.LIVE, redis_program) as server:
         assert configuration(server, "appendonly") == "no"
         assert configuration(server, "save") == ""
         with redis.Redis.from_url(server.url) as client:
@@ -143,9 +133,9 @@ def test_a_directory_in_use_is_refused_and_its_server_left_alone(server: Embedde
     assert server.pid == pid
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_one_of_its_own(program: ServerProgram, tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_gets_a_short_one_of_its_own(redis_program: ServerProgram, tmp_path: Path) -> None:
     deep = tmp_path / ("a-directory-with-a-long-name-" * 4)
-    with EmbeddedRedis(deep, program=program) as server:
+    with EmbeddedRedis(deep, program=redis_program) as server:
         assert len(str(server.socket)) <= embedded_redis.SOCKET_PATH_LIMIT_BYTES
         assert server.socket.parent.stat().st_mode & 0o777 == 0o700
         with redis.Redis.from_url(server.url) as client:
@@ -153,21 +143,21 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one_of_its_own(program: Serve
     assert not server.socket.parent.exists()
 
 
-def test_a_short_directory_that_others_may_write_to_is_refused(program: ServerProgram, tmp_path: Path) -> None:
+def test_a_short_directory_that_others_may_write_to_is_refused(redis_program: ServerProgram, tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 100)
     short = socket_path(deep).parent
     short.mkdir()
     short.chmod(0o777)
     try:
         with pytest.raises(EmbeddedRedisError, match="does not belong to this user alone"):
-            EmbeddedRedis(deep, program=program).start()
+            EmbeddedRedis(deep, program=redis_program).start()
     finally:
         short.rmdir()
 
 
-def test_a_path_with_spaces_and_quotes_works(program: ServerProgram, tmp_path: Path) -> None:
+def test_a_path_with_spaces_and_quotes_works(redis_program: ServerProgram, tmp_path: Path) -> None:
     with (
-        EmbeddedRedis(tmp_path / "my 'event' data", program=program) as server,
+        EmbeddedRedis(tmp_path / "my 'event' data", program=redis_program) as server,
         redis.Redis.from_url(f"unix://{server.url.removeprefix('unix://')}") as client,
     ):
         assert client.ping()
@@ -202,10 +192,10 @@ def test_the_bundled_server_serves_when_the_path_has_none(monkeypatch: pytest.Mo
         assert client.info("server")["server_name"] == "valkey"
 
 
-def test_a_server_that_cannot_start_says_why(program: ServerProgram, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_says_why(redis_program: ServerProgram, tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
     (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
     with pytest.raises(EmbeddedRedisError, match=r"(?s)ended at once.*manifest"):
-        EmbeddedRedis(tmp_path, program=program).start()
+        EmbeddedRedis(tmp_path, program=redis_program).start()
     with pytest.raises(EmbeddedRedisError, match="ended at once"):  # and it has let go of the directory
-        EmbeddedRedis(tmp_path, program=program).start()
+        EmbeddedRedis(tmp_path, program=redis_program).start()

@@ -1,7 +1,6 @@
 """The main job on real processes: from tickets to a certificate that verifies; and what tampering does to it."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deploy.embedded_redis import EmbeddedRedisError, find_server
+from deploy.embedded_redis import ServerProgram
 from gateway.cli import main
 
 DEMO_S = 110
@@ -19,14 +18,8 @@ DEMO_S = 110
 
 
 @pytest.fixture(scope="module")
-def convention(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def convention(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - it is there
     """The data directory of `turnout demo --small`."""
-    try:
-        find_server()
-    except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     data = tmp_path_factory.mktemp("convention") / "demo"
     done = subprocess.run(
         [sys.executable, "-m", "gateway.cli", "demo", "--small", "--data", str(data)],

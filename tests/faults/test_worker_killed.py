@@ -21,7 +21,7 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_secrets
 from counters.spool import read_lock, read_window, window_chunks
-from deploy.embedded_redis import EmbeddedRedisError, find_server
+from deploy.embedded_redis import ServerProgram
 from gateway.development_issuer import DevelopmentIssuer
 from gateway.viewing_token import TokenKeys
 from tests.gateway.commands import FREE_PORTS, end, port_of, started, turnout
@@ -34,13 +34,7 @@ LINES = 6
 
 
 @pytest.fixture
-def event_file(tmp_path: Path) -> Path:
-    try:
-        find_server()
-    except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+def event_file(redis_program: ServerProgram, tmp_path: Path) -> Path:  # noqa: ARG001 - it is there
     path = tmp_path / "expo.toml"
     path.write_text(EVENT_FILE + "[simulation]\nstarts_at = 2023-11-19T08:59:00+08:00\n", encoding="utf-8")
     return path

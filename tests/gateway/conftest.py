@@ -1,6 +1,5 @@
 """An event file with a development issuer, for tests of the gateway: real keys, real tickets."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from counters.event import Event
-from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError, Role, ServerProgram, find_server
+from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
 
 EVENT_FILE = """
@@ -78,16 +77,6 @@ def mint(event_file: Path, event: Event) -> Callable[..., str]:
         return development_issuer.mint(event.issuers[0], subject, **details)
 
     return minted
-
-
-@pytest.fixture(scope="session")
-def redis_program() -> ServerProgram:
-    try:
-        return find_server()
-    except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture
