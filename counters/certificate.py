@@ -257,7 +257,8 @@ def _settings(event: Event) -> dict[str, Any]:
         "silence": SILENCE,
         "pause": PAUSE,
         "onsite": "From the entry's window to the exit's, at most to the session's last scheduled window; an entry or "
-        "exit without its counterpart counts for its own window only.",
+        "exit without its counterpart counts for its own window only. An exit directly after an entry, at a gate of "
+        "the session entered, is for that session; any other for the one on at its gate, or the last one there.",
     }
 
 

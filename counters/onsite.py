@@ -1,14 +1,21 @@
 """On-site presence: from badge scans to who was in a session's room in which window.
 
-The journal of scans is authoritative. Accepted scans count once for each (gate, nonce), the first received. By attendee
-and session, in the order of the scanners' clocks (of two in one millisecond, the entry first):
+The journal of scans is authoritative. Accepted scans count once for each (gate, nonce), the first received. Scans more
+than a day before the first or after the last scheduled window (a scanner whose clock is wrong) are no presence and take
+no part in what follows. The others stand in the order of the scanners' clocks (of two in one millisecond, the entry
+first).
+
+Each scan is for the session that the gateway wrote, with one exception. The gateway knows gate and time only, and takes
+who leaves in a break to leave the session before it. But an exit whose directly preceding scan of the same attendee, at
+whatever gate, is an entry for a session that the exit's gate belongs to, ends that stay: it is for the entry's session.
+
+Then, by attendee and session:
 
 - an entry directly followed by an exit is a stay, from the entry's window to the exit's, both included, but not beyond
   the last scheduled window of the session;
 - any other entry or exit is presence in its own window only.
 
-Scans for no running session, and scans more than a day before the first or after the last scheduled window (a scanner
-whose clock is wrong), are no presence.
+Scans for no session of the event are no presence.
 """
 
 from collections.abc import Iterable, Iterator
@@ -51,16 +58,18 @@ def read_visits(event: Event, journals: Iterable[JournalSegment], roll: Roll) ->
     texts = Texts()
     scans = _once(np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals)]))
     scans["seat"] = roll.canonical_seats(scans["seat"])
-    scans = scans[np.isin(scans["session"], [session.number for session in event.sessions])]
+    known = np.isin(scans["session"], [session.number for session in event.sessions])
     scheduled = event.scheduled_windows()
     first, last = (scheduled[0] - MARGIN_S) * 1000, (scheduled[-1] + WINDOW_S + MARGIN_S) * 1000
     near = (scans["scanned_at_ms"] >= first) & (scans["scanned_at_ms"] < last)
+    outside_event = int(np.count_nonzero(known & ~near))
+    scans = _for_the_session_entered(scans[near], event, texts)
     present: Onsite = {}
     for session in event.sessions:
-        stays = _stays(scans[near & (scans["session"] == session.number)], event.session_windows(session)[-1])
+        stays = _stays(scans[scans["session"] == session.number], event.session_windows(session)[-1])
         for window, seats in _windows(*stays):
             present.setdefault(window, {})[session.number] = seats
-    return Visits(present, int(np.count_nonzero(~near)))
+    return Visits(present, outside_event)
 
 
 def _accepted(journal: JournalSegment, texts: Texts) -> Scans:
@@ -82,6 +91,31 @@ def _once(scans: Scans) -> Scans:
     scans = scans[np.lexsort([scans[name] for name in names])]
     keys = scans["gate"].astype(np.uint64) << np.uint64(32) | scans["nonce"]
     return scans[np.unique(keys, return_index=True)[1]]
+
+
+def _for_the_session_entered(scans: Scans, event: Event, texts: Texts) -> Scans:
+    """Return the scans, those exits that end a stay for the session that was entered.
+
+    Early in a break, exits are written down for the session before: without this, who enters for the next one and
+    changes their mind would be counted in a session that they never attended.
+    """
+    # The written session only makes the order total; it decides where everything else is equal.
+    scans = scans[np.lexsort([scans[name] for name in ("session", "direction", "scanned_at_ms", "seat")])]
+    doors = [_door(session.number, texts.numbers(session.gates)) for session in event.sessions]
+    entered = scans["session"][:-1]
+    ends_stay = (
+        (scans["direction"][:-1] == Direction.IN)
+        & (scans["direction"][1:] == Direction.OUT)
+        & (scans["seat"][:-1] == scans["seat"][1:])
+        & np.isin(_door(entered, scans["gate"][1:]), np.concatenate(doors))
+    )
+    scans["session"][1:] = np.where(ends_stay, entered, scans["session"][1:])
+    return scans
+
+
+def _door(session: int | npt.NDArray[np.uint16], gate: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """Return one number for a session and a gate."""
+    return np.asarray(session, np.uint64) << np.uint64(32) | gate
 
 
 def _stays(scans: Scans, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]:

@@ -31,6 +31,8 @@ LATE_IN_S: Final = 1500
 LATE_OUT_S: Final = 420
 """A hall has emptied seven minutes after the session, before the next audience is let in."""
 STAY_MIN_S: Final = 180
+GIVE_UP_MIN_S: Final = 60
+"""Who gives up on a session needs a minute before its start for going in and out again."""
 OFFLINE_S: Final = (1200, 5400)
 """A scanner without network uploads after twenty to ninety minutes."""
 
@@ -290,8 +292,10 @@ class Audience:
         if entered_at >= session.ends_at - STAY_MIN_S:
             return free_from
         self._scan(person, session, "in", entered_at)
-        # Nobody gives up before the session has begun: in a break, an out-scan at a gate is for the session before
-        # (docs/event-file.md), and what such a scan means would be the rule's word against the plan's.
+        if entered_at <= session.starts_at - GIVE_UP_MIN_S and rng.random() < self._scenario.badges.give_up:
+            left_at = rng.randrange(entered_at + 1, session.starts_at)
+            self._scan(person, session, "out", left_at)
+            return left_at
         stays_until = max(entered_at, session.starts_at) + STAY_MIN_S
         left_at = rng.randint(stays_until, session.ends_at + LATE_OUT_S)
         if rng.random() >= self._scenario.badges.never_out:

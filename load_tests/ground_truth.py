@@ -47,7 +47,7 @@ class AcceptedScan:
     """A scan whose outcome was `accepted`, in the order of the answers."""
 
     person: int
-    session: int
+    session: int  # number of the session that the person went to, or comes from; a gateway knows gate and time only
     gate: str
     nonce: str
     direction: str
@@ -79,6 +79,10 @@ def onsite_minutes(scans: Collection[AcceptedScan], programme: Programme) -> lis
 
     A scan is known by gate and nonce; the first answer counts. Presence runs from the minute of the in-scan to that of
     the out-scan, at most to the last scheduled minute. A scan that has no partner counts for its own minute.
+
+    Both are for the session that the person went to, though it may not have begun: where an early visitor leaves again
+    in the break, the gateway writes down the session before, and the certificate has to know better. The truth does
+    not repeat that rule (docs/formats.md); it knows what the rule has to find out.
     """
     last_minute = {session.number: (session.ends_at - 1) // MINUTE_S for session in programme.sessions}
     once: dict[tuple[str, str], AcceptedScan] = {}

@@ -114,10 +114,15 @@ class Viewing:
 
 @dataclass(frozen=True, slots=True)
 class Badges:
-    """How people pass the gates. Shares are of visits (never out) and of scans (the others)."""
+    """How people pass the gates.
+
+    Shares are of visits (never out), of entries at least a minute early (give up: out again before the session begins)
+    and of scans (the others).
+    """
 
     sessions_a_day: tuple[float, ...]
     never_out: float
+    give_up: float
     retried: float
     offline: float
 

@@ -44,8 +44,9 @@ def event_of(rng: random.Random) -> Event:
     def session(number: int, first: int, minutes: int) -> Session:
         starts = begin + timedelta(minutes=first, seconds=rng.choice((0, 0, 20)))
         return Session(
-            number, f"s{number}", f"Session {number}", starts, starts + timedelta(minutes=minutes), (f"hall-{number}",)
-        )
+            number, f"s{number}", f"Session {number}", starts, starts + timedelta(minutes=minutes),
+            (f"hall-{number}", f"hall-{number}-back"),
+        )  # fmt: skip
 
     namespaces = ("tickets", rng.choice(("tickets", "press")))
     issuers = tuple(
@@ -103,17 +104,7 @@ class World:
     def facts(self) -> set[tuple[str, int, int, str]]:
         """Return (person, window, session number, channel), everybody included."""
         found = {(self.person_of_seat[seat], window, session, "online") for _, window, session, seat, _ in self.beats}
-        first: dict[tuple[str, str], Scan] = {}
-        for scan in self.scans:
-            key = (scan.gate, scan.nonce)
-            if not scan.refusal and (key not in first or scan.received_at_ms < first[key].received_at_ms):
-                first[key] = scan
-        by_visit: dict[tuple[str, int], list[Scan]] = defaultdict(list)
-        for scan in first.values():
-            if scan.session:
-                by_visit[self.person_of_seat[scan.seat], scan.session].append(scan)
-        for (person, number), scans in by_visit.items():
-            scans.sort(key=lambda scan: (scan.scanned_at_ms, scan.direction))
+        for (person, number), scans in self._visits().items():
             ends = next(one.ends_at for one in self.event.sessions if one.number == number).timestamp()
             entered: int | None = None
             for scan in scans:
@@ -130,6 +121,27 @@ class World:
                         minute += 60
                     entered = None
         return found
+
+    def _visits(self) -> dict[tuple[str, int], list[Scan]]:
+        """Return by person and session the accepted scans, each once, in the order of the scanners' clocks."""
+        first: dict[tuple[str, str], Scan] = {}
+        for scan in self.scans:
+            key = (scan.gate, scan.nonce)
+            if not scan.refusal and (key not in first or scan.received_at_ms < first[key].received_at_ms):
+                first[key] = scan
+        by_visit: dict[tuple[str, int], list[Scan]] = defaultdict(list)
+        gates = {session.number: session.gates for session in self.event.sessions}
+        before: dict[str, tuple[Scan, int]] = {}  # each person's last scan, and which session it was for
+        for scan in sorted(first.values(), key=lambda scan: (scan.scanned_at_ms, scan.direction, scan.session)):
+            person, number = self.person_of_seat[scan.seat], scan.session
+            if scan.direction is Direction.OUT and person in before:
+                previous, entered_for = before[person]
+                if previous.direction is Direction.IN and scan.gate in gates.get(entered_for, ()):
+                    number = entered_for
+            before[person] = scan, number
+            if number:
+                by_visit[person, number].append(scan)
+        return by_visit
 
     def barred(self) -> set[str]:
         """Return the persons of excluded categories."""
@@ -383,9 +395,12 @@ def _walk(world: World, rng: random.Random, seat: int, windows: list[int], numbe
     for visit in range(rng.choice((0, 0, 1, 2, 4))):
         number = rng.choice((0, *numbers))
         scanned = rng.choice(windows) * 1000 + rng.randrange(60_000)
+        # Now and then the gate is another session's, as after a break. Drawn aside: a seed's world stays as it was.
+        aside = random.Random(scanned)
+        gate = f"hall-{number if aside.random() < 0.6 else aside.choice(numbers)}" + aside.choice(("", "-back"))
         scan = Scan(
             seat=seat, session=number, direction=rng.choice(tuple(Direction)), forced=False, scanned_at_ms=scanned,
-            received_at_ms=scanned + rng.randrange(100_000), gate=f"hall-{number}", nonce=f"{seat}-{visit}", refusal="",
+            received_at_ms=scanned + rng.randrange(100_000), gate=gate, nonce=f"{seat}-{visit}", refusal="",
         )  # fmt: skip
         if rng.random() < 0.1:
             scan = Scan(

@@ -140,6 +140,28 @@ def test_scans_are_retried_forced_and_sometimes_never_followed_by_an_out_scan(pl
     }
 
 
+def test_some_people_give_up_before_their_session_begins_also_right_after_another_one(
+    planned: tuple[Scenario, Plan],
+) -> None:
+    scenario, plan = planned
+    sessions = {session.number: session for session in scenario.programme.sessions}
+    gave_up = [
+        scan for scan in plan.scans if scan.direction == "out" and scan.scanned_at < sessions[scan.session].starts_at
+    ]
+    into_a_break = [
+        scan
+        for scan in gave_up
+        if any(
+            scan.gate in other.gates and other.ends_at <= scan.scanned_at <= other.ends_at + 3600
+            for other in sessions.values()
+        )
+    ]
+    assert len(gave_up) > len(into_a_break) > 1
+    assert len(gave_up) < len(plan.scans) / 10
+    entries = {(scan.person, scan.session): scan.scanned_at for scan in plan.scans if scan.direction == "in"}
+    assert all(entries[scan.person, scan.session] < scan.scanned_at for scan in gave_up)
+
+
 def test_the_steps_are_the_times_at_which_something_happens(planned: tuple[Scenario, Plan]) -> None:
     scenario, plan = planned
     times = list(steps(plan, scenario.programme.interval_s))

@@ -170,6 +170,13 @@ def test_on_site_presence_runs_from_in_to_out(scans: Sequence[AcceptedScan], exp
     assert present == {DAY_1 // 60 + minute for minute in expected}
 
 
+def test_who_gives_up_before_a_session_begins_was_there_for_that_session_and_no_other() -> None:
+    early = [scan(0, "in", DAY_2 - 540, session=3), scan(0, "out", DAY_2 - 420, session=3)]
+    present = onsite_minutes(early, PROGRAMME)
+    assert {session for _, session, _ in present} == {3}
+    assert {minute for _, _, minute in present} == {DAY_2 // 60 + minute for minute in (-9, -8, -7)}
+
+
 beats = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 2), st.integers(0, 12)), min_size=1, max_size=60)
 
 
