@@ -27,7 +27,7 @@ from counters import canonical_json, log_entries
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.cross_check import SketchUnions, cross_check
 from counters.event import Event
-from counters.gaps import Gaps
+from counters.gaps import Gaps, gaps_in_log
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import encode_base64
@@ -39,6 +39,11 @@ from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_o
 from counters.segment import WINDOW_S
 
 VERSION: Final = 1
+MEMBERS: Final = frozenset(
+    ("type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules", "numbers",
+     "suppression", "cross_check", "gaps", "aliases", "exclusions", "witnesses", "witnesses_statement", "log",
+     "software", "issued_at")
+)  # fmt: skip
 
 SIMULATED: Final = (
     "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
@@ -169,24 +174,12 @@ def assemble(
             builder.add_journal(journal)
         sketches.add(window, item.merged)
     attendance = builder.build()
-    document = {
-        "type": "certificate",
-        "version": VERSION,
-        "notice": SIMULATED if event.simulated else None,
-        "simulated": event.simulated,
-        "event": _event(attendance, log),
-        "event_sha256": event.digest,
-        "identity": _identity(attendance),
-        "settings": _settings(event),
-        "rules": [
-            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
-            for rule in RULES
-            if rule.id in event.counting.rules
-        ],
-        "numbers": all_numbers(attendance, PublicNumbers(log).measure, _as_of(log, issued_at)),
-        "suppression": _suppression(event),
+    stated = stated_by_log(log)
+    document = stated | {
+        "event": stated["event"] | {"format": _format(attendance)},
+        "numbers": all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at)),
         "cross_check": cross_check(attendance, sketches),
-        "gaps": gaps.as_json(attendance),
+        "gaps": stated["gaps"] | gaps.as_json(attendance),
         "aliases": {
             "count": len(attendance.roll.alias_seats),
             "sha256": attendance.roll.aliases_sha256(),
@@ -194,8 +187,6 @@ def assemble(
             "earliest join.",
         },
         "exclusions": _exclusions(attendance),
-        "witnesses": [],
-        "witnesses_statement": NO_WITNESS,
         "log": origin,
         "software": software,
         "issued_at": issued_at,
@@ -203,20 +194,50 @@ def assemble(
     return canonical_json.encode(document)
 
 
-def _as_of(log: SealedLog, issued_at: str) -> str:
+def stated_by_log(log: SealedLog) -> dict[str, Any]:
+    """Return what a certificate must say whatever the evidence is: anybody can hold it against the public log.
+
+    Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
+    """
+    event = log.event
+    return {
+        "type": "certificate",
+        "version": VERSION,
+        "notice": SIMULATED if event.simulated else None,
+        "simulated": event.simulated,
+        "event": _event(log),
+        "event_sha256": event.digest,
+        "identity": _identity(event),
+        "settings": _settings(event),
+        "rules": [
+            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
+            for rule in RULES
+            if rule.id in event.counting.rules
+        ],
+        "suppression": _suppression(event),
+        "gaps": gaps_in_log(log),
+        "witnesses": [],
+        "witnesses_statement": NO_WITNESS,
+    }
+
+
+def as_of(log: SealedLog, issued_at: str) -> str:
     """Return the end of the last window in the log: what the numbers know."""
     windows = [leaf.window for leaf in log.leaves]
     return log.event.iso(max(windows) + WINDOW_S) if windows else issued_at
 
 
-def _event(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
-    event, net = attendance.event, attendance.net
-    online, onsite = (bool(net.within(channel, None, None)) for channel in (ONLINE, ONSITE))
+def _format(attendance: Attendance) -> str:
+    online, onsite = (bool(attendance.net.within(channel, None, None)) for channel in (ONLINE, ONSITE))
+    return "hybrid" if online and onsite else "physical" if onsite else "online"
+
+
+def _event(log: SealedLog) -> dict[str, Any]:
+    event = log.event
     return {
         "id": event.id,
         "name": event.name,
         "organiser": event.organiser,
-        "format": "hybrid" if online and onsite else "physical" if onsite else "online",
         "time_zone": event.time_zone,
         "sessions": [
             {
@@ -233,7 +254,7 @@ def _event(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
     }
 
 
-def _identity(attendance: Attendance) -> dict[str, Any]:
+def _identity(event: Event) -> dict[str, Any]:
     return {
         "issuers": [
             {
@@ -243,7 +264,7 @@ def _identity(attendance: Attendance) -> dict[str, Any]:
                 "assurance": "ticketed",
                 "development": issuer.development,
             }
-            for issuer in attendance.event.issuers
+            for issuer in event.issuers
         ],
         "statement": ISSUER_STATEMENT,
         "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",

@@ -13,6 +13,30 @@ LONGEST_INTERVAL_S: Final = 54
 """Up to here (1.1 · I < 60 s) a continuous view has a heartbeat in every clock minute; beyond, it may have holes."""
 
 
+def gaps_in_log(log: SealedLog) -> dict[str, Any]:
+    """Return the gaps that the public leaves show to anybody."""
+    event, windows = log.event, log.windows
+    return {
+        "scheduled_windows_without_leaf": [
+            event.iso(window) for window in event.scheduled_windows() if window not in windows
+        ],
+        "windows_with_missing_workers": [
+            {"window": event.iso(leaf.window), "missing": list(leaf.missing)}
+            for leaf in windows.values()
+            if leaf.missing
+        ],
+        "late_evidence": [
+            {
+                "window": event.iso(leaf.window),
+                "received_at": event.iso(leaf.received_at),
+                "manifest_sha256": leaf.manifest_sha256,
+                "counted": leaf.counted,
+            }
+            for leaf in log.late
+        ],
+    }
+
+
 @dataclass(slots=True)
 class Gaps:
     """Collects gaps as evidence is read. Owned by whoever reads it."""
@@ -26,27 +50,10 @@ class Gaps:
             self._coverage[evidence.leaf.window, row] = None
 
     def as_json(self, attendance: Attendance) -> dict[str, Any]:
-        """Return the gaps as the certificate prints them."""
-        event, windows = self.log.event, self.log.windows
+        """Return the gaps that only evidence shows, as the certificate prints them beside `gaps_in_log`."""
+        event = self.log.event
         crashed = [(window, row) for window, row in self._coverage if row.crashed]
         return {
-            "scheduled_windows_without_leaf": [
-                event.iso(window) for window in event.scheduled_windows() if window not in windows
-            ],
-            "windows_with_missing_workers": [
-                {"window": event.iso(leaf.window), "missing": list(leaf.missing)}
-                for leaf in windows.values()
-                if leaf.missing
-            ],
-            "late_evidence": [
-                {
-                    "window": event.iso(leaf.window),
-                    "received_at": event.iso(leaf.received_at),
-                    "manifest_sha256": leaf.manifest_sha256,
-                    "counted": leaf.counted,
-                }
-                for leaf in self.log.late
-            ],
             "crashed_workers": [
                 {"window": event.iso(window), "worker": row.worker, "gateway": row.gateway} for window, row in crashed
             ],

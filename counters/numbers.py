@@ -6,12 +6,15 @@ that were online. Where attendees of several issuer namespaces meet in a cell th
 value is null and `bounds` are [the largest namespace's, the sum].
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
 
+from pyroaring import BitMap
+
 from counters.attendance import ONLINE, Attendance
+from counters.event import Event
 from counters.rules import RULES_BY_ID, Cell, Measure, Rule, unique_attendees_online
 
 DECIMALS: Final = 6
@@ -42,14 +45,14 @@ def days_of(attendance: Attendance) -> list[str]:
     return sorted(scheduled | set(attendance.net.days) | set(attendance.net_views.days.tolist()))
 
 
-def scopes(attendance: Attendance, rule: Rule) -> Iterator[Scope]:
+def scopes(event: Event, rule: Rule, days: Iterable[str], countries: Mapping[str, BitMap]) -> Iterator[Scope]:
     """Yield the scopes over which a certificate prints a rule: the event, then by session, day and country."""
     bases = [Scope({}, Cell())]
     if rule.by_session:
-        bases += [Scope({"session": one.id}, Cell(session=one.number)) for one in attendance.event.sessions]
+        bases += [Scope({"session": one.id}, Cell(session=one.number)) for one in event.sessions]
     if rule.by_day:
-        bases += [Scope({"day": day}, Cell(day=day)) for day in days_of(attendance)]
-    bases += [Scope({"country": name}, Cell(among=seats)) for name, seats in attendance.countries.items()]
+        bases += [Scope({"day": day}, Cell(day=day)) for day in days]
+    bases += [Scope({"country": name}, Cell(among=seats)) for name, seats in countries.items()]
     for base in bases:
         for channel in rule.channels:
             printed = dict(base.printed) if channel is None else {**base.printed, "channel": channel}
@@ -59,7 +62,12 @@ def scopes(attendance: Attendance, rule: Rule) -> Iterator[Scope]:
 def all_numbers(attendance: Attendance, public: PublicMeasure, as_of: str) -> list[dict[str, Any]]:
     """Return every number of the event's rules."""
     chosen = [RULES_BY_ID[rule] for rule in RULES_BY_ID if rule in attendance.event.counting.rules]
-    return [number(attendance, rule, scope, public, as_of) for rule in chosen for scope in scopes(attendance, rule)]
+    days, countries = days_of(attendance), attendance.countries
+    return [
+        number(attendance, rule, scope, public, as_of)
+        for rule in chosen
+        for scope in scopes(attendance.event, rule, days, countries)
+    ]
 
 
 def number(attendance: Attendance, rule: Rule, scope: Scope, public: PublicMeasure, as_of: str) -> dict[str, Any]:

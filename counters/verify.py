@@ -1,18 +1,29 @@
 """The offline verifier: takes a certificate apart and says, check by check, what holds, what does not, what is open.
 
 It needs no network, no ledger and no trust in who made the files. From the certificate and its proof alone it checks
-signature and inclusion; with the log's public files, also every hash and every number that says `checkable_by: log`;
-with the evidence, everything: each digest, each leaf from its segments, and the whole certificate, byte for byte.
+signature and inclusion; with the log's public files, also every hash, all that the certificate repeats from the log
+(rules, schedule, gaps that leaves show), that no number is left out or there twice, and every number that says
+`checkable_by: log`; with the evidence, everything: each digest, each leaf from its segments, and the whole certificate,
+byte for byte.
 
 Input is hostile until checked: whatever is wrong with it becomes a failed check, never an exception.
 """
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from counters.certificate import CertificateError, assemble, certificate_entry, read_certificate
+from counters.certificate import (
+    MEMBERS,
+    CertificateError,
+    as_of,
+    assemble,
+    certificate_entry,
+    read_certificate,
+    stated_by_log,
+)
 from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.ledger.checkpoint import Checkpoint
@@ -21,16 +32,21 @@ from counters.ledger.note import NoteError, Verifier, decode_base64
 from counters.ledger.proof import TlogProof
 from counters.ledger.reader import LogReader
 from counters.log_entries import SealedLog, WindowLeaf, read_log
-from counters.numbers import printed_value
+from counters.numbers import printed_value, scopes
 from counters.public_numbers import PublicNumbers
 from counters.rules import RULES_BY_ID, Cell
 from counters.sealed_evidence import LeafEvidence, read_evidence_of
 from counters.segment import WINDOW_S
+from counters.software import SOFTWARE
 from counters.trust_policy import NO_QUORUM, TrustPolicy
 from counters.window_leaf import ExclusionsSoFar, build_leaf
 
 NEEDS_LOG: Final = "not checked: this needs the public log (its folder `log`)"
 NEEDS_EVIDENCE: Final = "not checked: this needs the evidence (its folder `evidence`), which auditors get"
+PARTLY_FROM_LOG: Final = ("event", "gaps")
+"""Members of a certificate of which the log tells a part (`stated_by_log`)."""
+PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))
+"""What public leaves can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +176,72 @@ class _Verification:
         log = read_log(entries)
         if log.event.digest != document["event_sha256"]:
             raise _CheckError("entry 0 locks another event than the certificate names")
-        if document.get("simulated") is not log.event.simulated:
-            raise _CheckError("the certificate does not say truly whether the event was simulated")
         self.log = log
         return f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
 
+    def public_statements(self) -> str:
+        log, document = self._log(), self._document()
+        stated = stated_by_log(log)
+        for name, value in stated.items():
+            said = document.get(name)
+            if name in PARTLY_FROM_LOG and isinstance(said, dict):
+                said = {key: said[key] for key in value if key in said}
+            if said != value:
+                made_by = (
+                    "" if document["software"] == SOFTWARE else f" (made by {document['software']}, read by {SOFTWARE})"
+                )
+                raise _CheckError(f"the certificate's {name!r} is not what the log gives{made_by}")
+        if set(document) != MEMBERS:
+            raise _CheckError(f"a certificate has no members {sorted(set(document) - MEMBERS)}, or one is missing")
+        return f"{len(stated)} members say what the log says: event, rules, settings, identity, gaps that leaves show"
+
     def public_numbers(self) -> str:
         log, document = self._log(), self._document()
-        public, count = PublicNumbers(log), 0
+        public, by_log, otherwise = PublicNumbers(log), 0, list[str]()
+        seen = self._well_formed_numbers(log, document)
         for row in document["numbers"]:
-            if row["checkable_by"] != "log":
+            if row["value"] is None or not row["scope"].keys() <= PUBLIC_SCOPE:
+                if row["checkable_by"] == "log":
+                    raise _CheckError(f"{_named(row)}: no public leaf speaks of it")
                 continue
             measure = public.measure(RULES_BY_ID[row["rule"]], _cell(log, row["scope"]))
             at = None if measure is None or measure.at is None else log.event.iso(measure.at)
-            if measure is None or (printed_value(measure.value), at) != (row["value"], row.get("at")):
-                public_value = "nothing" if measure is None else printed_value(measure.value)
-                raise _CheckError(f"{_named(row)}: the certificate says {row['value']}, the leaves {public_value}")
-            count += 1
-        return f"{count} of {len(document['numbers'])} numbers recomputed from the public leaves"
+            same = measure is not None and (printed_value(measure.value), at) == (row["value"], row.get("at"))
+            public_value = "nothing" if measure is None else printed_value(measure.value)
+            if same != (row["checkable_by"] == "log"):
+                raise _CheckError(
+                    f"{_named(row)}: the certificate says {row['value']} and checkable_by {row['checkable_by']}, "
+                    f"the leaves {public_value}"
+                )
+            by_log += same
+            if measure is not None and not same:
+                otherwise.append(f"{_named(row)} {row['value']}, in the leaves {public_value}")
+        detail = f"{by_log} of {len(seen)} numbers recomputed from the public leaves"
+        if otherwise:
+            detail += (
+                f"; {len(otherwise)} differ from the leaves, which only evidence can justify (late evidence, several "
+                f"seats of one attendee), as {otherwise[0]}"
+            )
+        return detail
+
+    def _well_formed_numbers(self, log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str]]:
+        """Return (rule, scope) of every number: each once, as its rule has it, none left out that must be there."""
+        seen: set[tuple[str, str]] = set()
+        known_at = as_of(log, document["issued_at"])
+        for row in document["numbers"]:
+            rule, key = RULES_BY_ID[row["rule"]], (row["rule"], _scope_key(row["scope"]))
+            stated = (row["rule_version"], row["unit"], row["kind"], row["as_of"])
+            if stated != (rule.version, rule.unit, "exact", known_at) or row["checkable_by"] not in ("log", "evidence"):
+                raise _CheckError(f"{_named(row)}: version, unit, kind, as_of or checkable_by are not the rule's")
+            if key in seen or rule.id not in log.event.counting.rules:
+                raise _CheckError(f"{_named(row)}: it is there twice, or the event does not count by this rule")
+            seen.add(key)
+        days = sorted({log.event.day(window) for window in log.event.scheduled_windows()})
+        for name in log.event.counting.rules:
+            for scope in scopes(log.event, RULES_BY_ID[name], days, {}):
+                if (name, _scope_key(scope.printed)) not in seen:
+                    raise _CheckError(f"{_named({'rule': name, 'scope': scope.printed})}: the number is left out")
+        return seen
 
     # --- with the evidence --------------------------------------------------------------------------------------------
 
@@ -273,6 +337,7 @@ def verify(
         ("proof of inclusion", state.inclusion),
         ("whole log", state.whole_log),
         ("event and windows", state.sealed_event),
+        ("public statements", state.public_statements),
         ("public numbers", state.public_numbers),
         ("evidence", state.evidence),
     )
@@ -291,16 +356,18 @@ def _made(name: str, step: Callable[[], str]) -> Check:
 
 
 def _cell(log: SealedLog, scope: dict[str, str]) -> Cell:
-    """Return the cell of a scope that public leaves can speak of."""
-    if not scope.keys() <= {"session", "day", "channel"}:
-        raise _CheckError(f"no public leaf speaks of the scope {scope}")
+    """Return the cell of a scope that public leaves can speak of (`PUBLIC_SCOPE`)."""
     session = log.event.session(scope["session"]) if "session" in scope else None
     if "session" in scope and session is None:
         raise _CheckError(f"the event has no session {scope['session']!r}")
     return Cell(session.number if session else None, scope.get("day"), scope.get("channel"))
 
 
-def _named(row: dict[str, Any]) -> str:
+def _scope_key(scope: Mapping[str, str]) -> str:
+    return json.dumps(dict(scope), sort_keys=True)
+
+
+def _named(row: Mapping[str, Any]) -> str:
     scope = ", ".join(f"{key} {value}" for key, value in row["scope"].items()) or "whole event"
     return f"{row['rule']} ({scope})"
 

@@ -1,11 +1,15 @@
 """The offline verifier: passes what is sound, and no changed byte of certificate, proof, log or evidence."""
 
+import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from counters import canonical_json
 from counters.certificate import certificate_entry, compute_certificate
 from counters.event import Counting
 from counters.evidence_store import EvidenceStore
@@ -112,6 +116,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
         "proof of inclusion": True,
         "whole log": None,
         "event and windows": None,
+        "public statements": None,
         "public numbers": None,
         "evidence": None,
     }
@@ -204,11 +209,15 @@ def test_no_byte_of_the_log_can_be_changed(tiny: Files, tmp_path: Path) -> None:
 
 def forge(files: Files, directory: Path, old: bytes, new: bytes) -> Files:
     """Return a certificate changed and put into the same log by an operator who holds its key."""
+    assert old in files.certificate
+    return signed_anew(files, directory, files.certificate.replace(old, new, 1))
+
+
+def signed_anew(files: Files, directory: Path, certificate: bytes) -> Files:
+    """Return another certificate in the same log, as an operator who holds its key can put it there."""
+    assert certificate != files.certificate
     with Log.open(directory / "log", SIGNER) as log:
-        entries = list(LogReader(files.log_dir, SIGNER.verifier).entries())
-        log.append(entries)
-        certificate = files.certificate.replace(old, new, 1)
-        assert certificate != files.certificate
+        log.append(list(LogReader(files.log_dir, SIGNER.verifier).entries()))
         log.append([certificate_entry(certificate)])
         return Files(certificate, log.tlog_proof(log.size - 1).encode(), directory / "log", files.evidence_dir)
 
@@ -236,6 +245,56 @@ def test_an_operator_who_signs_another_public_number_is_found_out_without_eviden
     report = forged.report(evidence_dir=None)
     assert [check.name for check in report.failed] == ["public numbers"]
     assert "views (whole event)" in detail(report, "public numbers")
+
+
+def _number(document: dict[str, Any], rule: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(row for row in document["numbers"] if (row["rule"], row["scope"]) == (rule, {}))
+    return found
+
+
+UNTRUE: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "no notice": ("public statements", lambda said: said.update(notice="Audited.")),
+    "another name": ("public statements", lambda said: said["event"].update(name="Olympic Games")),
+    "another definition": ("public statements", lambda said: said["rules"][0].update(definition="Clicks.")),
+    "another pause rule": ("public statements", lambda said: said["settings"].update(pause="Paused counts.")),
+    "another issuer": ("public statements", lambda said: said["identity"].update(statement="Audited.")),
+    "a witness": ("public statements", lambda said: said.update(witnesses=["a newspaper"])),
+    "no late evidence": ("public statements", lambda said: said["gaps"].update(late_evidence=[])),
+    "no gaps at all": ("public statements", lambda said: said.pop("gaps")),
+    "a headline": ("public statements", lambda said: said.update(headline="40 million")),
+    "a number left out": ("public numbers", lambda said: said["numbers"].remove(_number(said, "views"))),
+    "a number twice": ("public numbers", lambda said: said["numbers"].append(_number(said, "unique-attendees"))),
+    "views as people": ("public numbers", lambda said: _number(said, "views").update(unit="people")),
+    "an exact estimate": ("public numbers", lambda said: _number(said, "views").update(kind="estimate")),
+    "another version": ("public numbers", lambda said: _number(said, "views").update(rule_version=2)),
+    "a public number hidden": (
+        "public numbers", lambda said: _number(said, "views").update(checkable_by="evidence")
+    ),
+    "a secret number public": (
+        "public numbers", lambda said: _number(said, "unique-attendees").update(checkable_by="log")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", UNTRUE)
+def test_an_operator_who_signs_what_the_log_belies_is_found_out_without_evidence(tmp_path: Path, what: str) -> None:
+    world = plain_world()
+    late = frozenset(list(world.segments())[:1]) if what == "no late evidence" else frozenset[int]()
+    files = publish(world, tmp_path / "sound", late=late)
+    assert files.report(evidence_dir=None).holds
+    said = json.loads(files.certificate)
+    check, untrue = UNTRUE[what]
+    untrue(said)
+    forged = signed_anew(files, tmp_path / "forged", canonical_json.encode(said))
+    assert [one.name for one in forged.report(evidence_dir=None).failed] == [check]
+
+
+def test_a_number_that_differs_from_the_leaves_and_asks_for_evidence_is_named(files: Files, tmp_path: Path) -> None:
+    said = json.loads(files.certificate)
+    _number(said, "views").update(value=99_999, checkable_by="evidence")
+    forged = signed_anew(files, tmp_path, canonical_json.encode(said))
+    assert "views (whole event) 99999, in the leaves" in detail(forged.report(evidence_dir=None), "public numbers")
+    assert [one.name for one in forged.report().failed] == ["evidence"]
 
 
 def test_a_certificate_cannot_claim_another_log_than_the_one_it_is_in(files: Files, tmp_path: Path) -> None:
