@@ -24,10 +24,12 @@ from aiohttp import web
 
 from counters import issuing
 from counters.clock import Clock, SimulatedClock, WallClock
+from counters.durable_file import make_folder, write_durably
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
 from counters.ledger.log import LogError
 from counters.ledger.note import Signer
+from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.sealing import EvidenceRefusedError, OtherEventError, Sealer
@@ -52,7 +54,8 @@ UNSEALED_LIMIT: Final = 32
 CERTIFY_PATIENCE_S: Final = 20.0
 """A certificate waits this long for windows that have ended and are not sealed."""
 LIVE_EVERY_S: Final = 1.0
-_TILE: Final = re.compile(r"tile/(entries|[0-9]{1,2})/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?")
+KEEP_ALIVE_S: Final = 90.0
+"""A connection that brings no whole head for this long is closed; aiohttp's own limit is an hour."""
 _log = logging.getLogger("turnout.ledger")
 
 T = TypeVar("T")
@@ -74,13 +77,12 @@ class LedgerConfig:
 
 
 def load_or_create_signer(path: Path, origin: str) -> Signer:
-    """Return the log's signing key, made at the first start."""
+    """Return the log's signing key, made at the first start: mode 0600, and durable before it signs anything."""
     if path.exists():
         return Signer.decode(path.read_text().strip())
     signer = Signer.generate(origin)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(signer.encode() + "\n")
+    make_folder(path.parent)
+    write_durably(path, signer.encode().encode() + b"\n", mode=0o600)
     return signer
 
 
@@ -116,7 +118,9 @@ class LedgerService:
     async def run(self, *, with_parent: bool) -> int:
         """Serve until told to stop; return the exit code."""
         stop_when_told(self.stopping, with_parent=with_parent)
-        runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S
+        )
         operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
         for each, host, port in (
             (runner, self._config.host, self._config.port),
@@ -224,7 +228,8 @@ class LedgerService:
         path = self._data / "log" / name
         if name == "checkpoint":
             return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": "text/plain; charset=utf-8"})
-        if not _TILE.fullmatch(name) or not path.is_file():
+        # A staged tile may yet be another: only what the checkpoint covers is `immutable`.
+        if not _is_published(name, self._sealer.log.checkpoint.size) or not path.is_file():
             raise Refused(Reason.NOT_FOUND)
         forever = {"Cache-Control": "max-age=31536000, immutable", "Content-Type": "application/octet-stream"}
         return web.FileResponse(path, headers=CORS | forever)
@@ -348,6 +353,15 @@ class LedgerService:
         )
         body, content_type = exposition.render(snapshot, vocabulary)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _is_published(name: str, size: int) -> bool:
+    """Whether a path below `log/` is that of a tile of which the first `size` entries decide every byte."""
+    try:
+        tile = Tile.parse(name)
+    except TileError:
+        return False
+    return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)
 
 
 def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:

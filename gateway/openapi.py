@@ -121,7 +121,7 @@ DOCUMENT: Final[dict[str, Any]] = {
             "get": {
                 "summary": "The certificates issued so far.",
                 "parameters": _path("event"),
-                "responses": {"200": _answer("Their ids and digests."), "default": _PROBLEM},
+                "responses": {"200": _answer("Their ids."), "default": _PROBLEM},
             },
             "post": {
                 "summary": "Issue a certificate over what is sealed so far.",

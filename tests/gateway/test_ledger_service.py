@@ -1,6 +1,7 @@
 """The ledger's HTTP interface: gateways with the event's secret hand over, the organiser asks, anyone reads the log."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from gateway.ledger_client import (
     WorkerName,
     request_mac,
 )
+from gateway.ledger_service import load_or_create_signer
 from tests.gateway.serving import (
     NO_LEDGER,
     NOW,
@@ -369,3 +371,25 @@ def test_another_event_file_does_not_get_the_log(event_file: Path, simulated_eve
         pass
     with pytest.raises(AssertionError, match="another event file"), ledger(event_file, tmp_path):
         pass
+
+
+def test_the_logs_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "log.key"
+    before = os.umask(0)
+    try:
+        signer = load_or_create_signer(path, "log.example/expo")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_or_create_signer(path, "log.example/another") == signer
+
+
+def test_a_tile_that_the_checkpoint_does_not_cover_is_not_served_though_it_is_there(running: RunningLedger) -> None:
+    size = int(running.ask("GET", "/log/checkpoint").body.split(b"\n")[1])
+    staged = running.data / "log" / "tile" / "0" / "000.p" / str(size + 1)
+    staged.write_bytes(bytes(32 * (size + 1)))
+    try:
+        assert running.ask("GET", f"/log/tile/0/000.p/{size + 1}").reason == "not_found"
+        assert running.ask("GET", f"/log/tile/0/000.p/{size}").status == 200
+    finally:
+        staged.unlink()
