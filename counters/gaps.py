@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from counters.attendance import Attendance
+from counters.event_keys import LONGEST_INTERVAL_S
 from counters.log_entries import SealedLog
 from counters.sealed_evidence import LeafEvidence
 from counters.segment import Coverage
-
-LONGEST_INTERVAL_S: Final = 54
-"""Up to here (1.1 · I < 60 s) a continuous view has a heartbeat in every clock minute; beyond, it may have holes."""
 
 
 def gaps_in_log(log: SealedLog) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def events(draw: st.DrawFn) -> Event:
         name=draw(TEXTS),
         organiser=draw(TEXTS | st.just("")),
         time_zone=zone.key,
-        interval_s=draw(st.integers(5, 600)),
+        interval_s=draw(st.integers(5, 54)),
         late_until=max(session.ends_at for session in sessions) + timedelta(seconds=draw(st.integers(1, DAY_S))),
         sessions=tuple(sessions),
         issuers=issuers,
