@@ -40,7 +40,8 @@ class EvidenceStore:
         if self._holds(path, digest):
             return digest
         if not self._directory.is_dir():
-            self._directory.mkdir(parents=True, exist_ok=True)
+            # Seats, pseudonyms and digests of tickets are for auditors: no other account of this host looks in.
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sync(self._directory.parent)  # or a power cut could take the folder with everything in it
         handle, temporary = tempfile.mkstemp(prefix=".new-", dir=self._directory)
         try:
@@ -48,7 +49,7 @@ class EvidenceStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # a verifier may run as somebody else
+            Path(temporary).chmod(0o644)  # the folder keeps strangers out; a copy of it is for auditors to read
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

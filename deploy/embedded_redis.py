@@ -174,7 +174,8 @@ class EmbeddedRedis:
         if self.pid is not None:
             return self
         program = self.program
-        self.directory.mkdir(parents=True, exist_ok=True)
+        # The registry's append-only file has every pseudonym with its seat: for auditors, not for other accounts.
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_socket_directory()
         if self._owner_lock is None:
             self._owner_lock = _take_lock(self.directory / "owner.lock")

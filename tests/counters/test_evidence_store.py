@@ -56,3 +56,12 @@ def test_a_disk_that_refuses_leaves_no_file_behind(tmp_path: Path, monkeypatch: 
         store.put(b"a segment")
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_owner_of_the_folder_looks_into_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        EvidenceStore(tmp_path / "evidence").put(b"seats")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "evidence").stat().st_mode & 0o777 == 0o700
