@@ -55,7 +55,6 @@ class Reason(Enum):
     SEATS_EXHAUSTED = (503, "No seats are leased at the moment. Try again shortly.")
     DISK_FULL = (503, "The disk for evidence is full: nothing more is accepted until there is room.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
-    DRAINING = (503, "This worker is shutting down. Try again.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.
     MAC_WRONG = (403, "The request was not made with this event's secret.")
