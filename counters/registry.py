@@ -3,7 +3,7 @@
 Keys:
 
     turnout:{<event>:seat:<bucket, 5 hex digits>}       hash: pseudonym (16 bytes) → seat (decimal)
-    turnout:{<event>:scan:<digest, 32 hex digits>}      string: the outcome of one badge scan, expires
+    turnout:{<event>:scan:<digest, 32 hex digits>}      string: which badge was accepted, and which way
 
 The bucket of a pseudonym is its last 3 bytes, little-endian, modulo 262,144. Redis keeps a hash of up to 512 fields as
 one listpack, without a pointer or an object for each field; 262,144 buckets hold 40 million attendees in hashes of 153
@@ -32,7 +32,7 @@ BUCKETS: Final = 1 << 18
 BATCH_CALLS: Final = 256
 """Calls in one pipeline: well under a millisecond of Redis' time."""
 SCAN_TTL_S: Final = 7 * 24 * 3600
-"""How long the answer to a retry stays the same without asking the journals: longer than a scanner is offline."""
+"""How long the answer to a retry stays the same: longer than a scanner is offline."""
 HIGHEST_SEAT: Final = (1 << 32) - 1
 """31 bits of seat and bit 31 for guests."""
 
@@ -94,15 +94,22 @@ class SeatRegistry:
         _, held = await self._ask(("HSETNX", key, pseudonym, seat), ("HGET", key, pseudonym))
         return _seat(held)
 
-    async def remember_scan(self, gate: str, nonce: str, outcome: str) -> str | None:
-        """Remember the outcome of a scan unless one is known; return the one known before, None if this is the first.
+    async def known_scan(self, gate: str, nonce: str) -> str | None:
+        """Return what was remembered of a scan, None if nothing was.
 
         Raises:
-            RegistryUnavailableError: no answer within 250 ms (the outcome may have been stored all the same).
+            RegistryUnavailableError: no answer within 250 ms.
         """
-        key = scan_key(self._event, gate, nonce)
-        (before,) = await self._ask(("SET", key, outcome.encode(), "NX", "GET", "EX", SCAN_TTL_S))
+        (before,) = await self._ask(("GET", scan_key(self._event, gate, nonce)))
         return None if before is None else bytes(before).decode(errors="replace")
+
+    async def remember_scan(self, gate: str, nonce: str, what: str) -> None:
+        """Remember a scan that was accepted, unless one of that gate and nonce is known.
+
+        Raises:
+            RegistryUnavailableError: no answer within 250 ms (it may have been stored all the same).
+        """
+        await self._ask(("SET", scan_key(self._event, gate, nonce), what.encode(), "NX", "EX", SCAN_TTL_S))
 
     async def server_facts(self) -> ServerFacts:
         """Return which server answers.

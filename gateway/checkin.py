@@ -2,23 +2,27 @@
 
 A badge is the attendee's ticket, the issuer's JWT, usually printed as a QR code. Every scan goes to the journal before
 it is answered, refused ones with their reason. The pair (gate, nonce) names a scan once and for all: a scanner that got
-no answer sends the same scan again, and counting takes it once (counters.attendance).
+no answer sends the same scan again and is told the same. The registry remembers what was accepted; while it is away a
+scan may be journaled twice, and counting takes it once (counters.onsite).
 """
 
+import hashlib
+import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from counters.attendee import pseudonym
 from counters.clock import Clock
 from counters.event import Event
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
+from counters.live import RegistryUnavailableError
 from counters.secrets import Secrets
 from counters.tally import Accepted, Tally
 from gateway.join import Joins
 from gateway.problems import Refused
 from gateway.reasons import Reason
-from gateway.seats import Seats
+from gateway.seats import REGISTRY_REST_S, Seats
 
 BATCH_LIMIT: Final = 500
 """Scans in one request: what a scanner gathers in ten minutes without a network."""
@@ -100,11 +104,34 @@ def _is_time(text: Any) -> bool:
     return time.tzinfo is not None and time.timestamp() >= 0
 
 
+class Scans(Protocol):
+    """Where accepted scans are remembered (counters.registry.SeatRegistry)."""
+
+    async def known_scan(self, gate: str, nonce: str) -> str | None:
+        """Return what was remembered of a scan."""
+        ...
+
+    async def remember_scan(self, gate: str, nonce: str, what: str) -> None:
+        """Remember a scan, unless one of that gate and nonce is known."""
+        ...
+
+
 class CheckIns:
     """Takes the scans of one worker."""
 
-    def __init__(self, event: Event, secrets: Secrets, joins: Joins, seats: Seats, tally: Tally, clock: Clock) -> None:
+    def __init__(
+        self,
+        event: Event,
+        secrets: Secrets,
+        joins: Joins,
+        seats: Seats,
+        scans: Scans,
+        tally: Tally,
+        clock: Clock,
+    ) -> None:
         """Answer for one event."""
+        self._scans = scans
+        self._rest_until = 0.0
         self._event = event
         self._secrets = secrets
         self._joins = joins
@@ -114,15 +141,18 @@ class CheckIns:
         self._gates = {gate for session in event.sessions for gate in session.gates}
 
     async def check_in(self, request: ScanRequest) -> Reason | None:
-        """Journal one scan; None means that it is accepted.
+        """Journal one scan, unless it is one that was accepted before; None means that it is accepted.
 
         Raises:
             Refused: it could not even be journaled.
         """
         records = b""
         seat = 0
+        known, what = await self._known(request), _what(request)
+        if known == what:
+            return None
         try:
-            self._check(request)
+            self._check(request, taken=known is not None)
             identity = self._joins.identify(request.badge)
             name = pseudonym(self._secrets.pseudonym_key, identity.namespace, identity.subject)
             seat = await self._seats.seat_of(name)
@@ -173,10 +203,32 @@ class CheckIns:
         # One write for both records: a scan is never on record without its attendee.
         if self._tally.write_journal(records) is not Accepted.YES:
             raise Refused(Reason.DISK_FULL)
+        # A crash here leaves a scan on record that a retry puts there again: counting takes the first.
+        if refusal is None:
+            await self._remember(request, what)
         return refusal
 
-    def _check(self, request: ScanRequest) -> None:
+    async def _known(self, request: ScanRequest) -> str | None:
+        if time.monotonic() < self._rest_until:
+            return None
+        try:
+            return await self._scans.known_scan(request.gate, request.nonce)
+        except RegistryUnavailableError:
+            self._rest_until = time.monotonic() + REGISTRY_REST_S
+            return None
+
+    async def _remember(self, request: ScanRequest, what: str) -> None:
+        if time.monotonic() < self._rest_until:
+            return
+        try:
+            await self._scans.remember_scan(request.gate, request.nonce, what)
+        except RegistryUnavailableError:
+            self._rest_until = time.monotonic() + REGISTRY_REST_S
+
+    def _check(self, request: ScanRequest, *, taken: bool) -> None:
         now = self._clock.now()
+        if taken:
+            raise Refused(Reason.NONCE_TAKEN)
         if request.gate not in self._gates:
             raise Refused(Reason.GATE_UNKNOWN)
         if request.scanned_at > now + FUTURE_S:
@@ -184,3 +236,8 @@ class CheckIns:
         too_old = now - request.scanned_at > LIVE_S and not request.force
         if too_old or now > self._event.late_until.timestamp():
             raise Refused(Reason.SCAN_TOO_OLD)
+
+
+def _what(request: ScanRequest) -> str:
+    """Return what makes a scan the same scan when its gate and nonce come again: the badge and the direction."""
+    return f"{hashlib.sha256(request.badge.encode()).hexdigest()[:32]} {request.direction.name.lower()}"

@@ -118,7 +118,7 @@ class Worker:
             secrets=secrets,
             heartbeats=self.heartbeats,
             joins=joins,
-            checkins=CheckIns(event, secrets, joins, seats, self.tally, self.clock),
+            checkins=CheckIns(event, secrets, joins, seats, self.registry, self.tally, self.clock),
             cells=self.cells,
             relay=self.relay,
             read_live=self._read_live,

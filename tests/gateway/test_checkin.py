@@ -55,6 +55,10 @@ def outcomes(answer: Answer) -> list[str]:
     return [outcome.get("reason", outcome["outcome"]) for outcome in answer.json["outcomes"]]
 
 
+def journaled(served: Serving, nonce: str) -> list[Scan]:
+    return [record for record in served.journal() if isinstance(record, Scan) and record.nonce == nonce]
+
+
 def test_an_accepted_scan_is_journaled_with_its_attendee(served: Serving, mint: Mint) -> None:
     before = len(served.journal())
     badge = mint("alice", now=NOW, claims={"country": "JP"})
@@ -129,9 +133,41 @@ def test_a_scan_sent_again_is_answered_the_same_and_keeps_its_seat(served: Servi
     batch = {"scans": [scan(mint("grace", now=NOW), nonce="g1")]}
     first, again = check_in(served, batch), check_in(served, batch)
     assert first.json == again.json
-    scans = [record for record in served.journal() if isinstance(record, Scan) and record.nonce == "g1"]
-    assert len(scans) == 2
-    assert len({(record.gate, record.nonce, record.seat) for record in scans}) == 1
+    assert len(journaled(served, "g1")) == 1
+
+
+def test_a_scan_sent_again_too_late_for_a_new_one_is_still_the_same(
+    event_file: Path, tmp_path: Path, redis: EmbeddedRedis, mint: Mint
+) -> None:
+    batch = {"scans": [scan(mint("grace", now=NOW), nonce="g2")]}
+    with serving(event_file, tmp_path, registry_url=redis.url) as served:
+        assert outcomes(check_in(served, batch)) == ["accepted"]
+        served.clock.jump(NOW + LIVE_S + 60)
+        assert outcomes(check_in(served, batch)) == ["accepted"]
+
+
+def test_another_badge_or_direction_with_the_nonce_of_an_accepted_scan_is_refused(served: Serving, mint: Mint) -> None:
+    first = scan(mint("grace", now=NOW), nonce="g3")
+    assert outcomes(check_in(served, {"scans": [first]})) == ["accepted"]
+    another, out = scan(mint("heidi", now=NOW), nonce="g3"), first | {"direction": "out"}
+    assert outcomes(check_in(served, {"scans": [another, out]})) == ["nonce_taken", "nonce_taken"]
+    assert [record.refusal for record in journaled(served, "g3")] == ["", "nonce_taken", "nonce_taken"]
+    elsewhere = another | {"gate": "hall-b"}
+    assert outcomes(check_in(served, {"scans": [elsewhere]})) == ["accepted"]
+
+
+def test_a_refused_scan_may_be_mended_and_sent_again(served: Serving, mint: Mint) -> None:
+    assert outcomes(check_in(served, {"scans": [scan("torn", nonce="g4")]})) == ["ticket_malformed"]
+    assert outcomes(check_in(served, {"scans": [scan(mint("ivan", now=NOW), nonce="g4")]})) == ["accepted"]
+
+
+def test_without_the_registry_a_scan_sent_again_is_journaled_twice_and_keeps_its_answer(
+    event_file: Path, tmp_path: Path, mint: Mint
+) -> None:
+    batch = {"scans": [scan(mint("grace", now=NOW), nonce="g5")]}
+    with serving(event_file, tmp_path) as served:
+        assert [outcomes(check_in(served, batch)) for _ in range(2)] == [["accepted"], ["accepted"]]
+        assert len(journaled(served, "g5")) == 2
 
 
 # What is no batch.
