@@ -14,10 +14,13 @@ from counters.segment import Coverage
 def gaps_in_log(log: SealedLog) -> dict[str, Any]:
     """Return the gaps that the public leaves show to anybody."""
     event, windows = log.event, log.windows
+    last = max(windows, default=-1)
+    absent = [window for window in event.scheduled_windows() if window not in windows]
+    to_come = [window for window in absent if window > last]  # then averages are over time that is not over
     return {
-        "scheduled_windows_without_leaf": [
-            event.iso(window) for window in event.scheduled_windows() if window not in windows
-        ],
+        # Windows are sealed in the order of time: before the last leaf an absent one is lost, after it not over yet.
+        "scheduled_windows_without_leaf": [event.iso(window) for window in absent if window < last],
+        "scheduled_windows_to_come": len(to_come),
         "windows_with_missing_workers": [
             {"window": event.iso(leaf.window), "missing": list(leaf.missing)}
             for leaf in windows.values()

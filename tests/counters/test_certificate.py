@@ -118,6 +118,17 @@ def test_sketches_that_count_people_who_are_not_there_are_called_out() -> None:
     assert abs(windows["largest_deviation"]["difference_in_standard_errors"]) > 5
 
 
+def test_a_certificate_of_an_event_that_goes_on_says_so_and_calls_nothing_lost_that_is_still_to_come() -> None:
+    world = fixed_world()
+    sealed = seal(world)
+    sealed.entries = sealed.entries[:3]
+    last = read(sealed.entries[-1])["window"]
+    scheduled = [world.event.iso(window) for window in world.event.scheduled_windows()]
+    gaps = read(certify(world, sealed))["gaps"]
+    assert gaps["scheduled_windows_without_leaf"] == []
+    assert gaps["scheduled_windows_to_come"] == sum(window > last for window in scheduled) > 0
+
+
 def test_every_gap_is_printed() -> None:
     world = fixed_world()
     first, second, *_ = world.event.scheduled_windows()
@@ -134,6 +145,7 @@ def test_every_gap_is_printed() -> None:
     sealed.entries = [entry for entry in sealed.entries if read(entry).get("window") != world.event.iso(first)]
     gaps = read(certify(world, sealed))["gaps"]
     assert gaps["scheduled_windows_without_leaf"] == [world.event.iso(first)]
+    assert gaps["scheduled_windows_to_come"] == 0
     assert gaps["windows_with_missing_workers"] == [
         {"window": world.event.iso(second), "missing": ["00000000000000ff"]}
     ]
