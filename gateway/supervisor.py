@@ -222,8 +222,14 @@ class Supervisor:
         while True:
             now = self._clock.now()
             document = live_document(self._event, await self._poller.poll(now), now)
-            fresh.write_bytes(orjson.dumps(document))
-            fresh.rename(self._live_file)
+            try:
+                fresh.write_bytes(orjson.dumps(document))
+                fresh.rename(self._live_file)
+            except OSError as error:
+                # A full disk ends no gateway. Without the file workers say that live numbers are stale.
+                _log.warning("live numbers cannot be written: %s", error)
+                with contextlib.suppress(OSError):
+                    self._live_file.unlink(missing_ok=True)
             await asyncio.sleep(FLUSH_EVERY_S)
 
     # Operations.
