@@ -1,14 +1,17 @@
 """What the evidence lacks, named: a certificate prints every gap, and an empty list where there is none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from counters.attendance import Attendance
 from counters.event_keys import LONGEST_INTERVAL_S
 from counters.log_entries import SealedLog
 from counters.sealed_evidence import LeafEvidence
-from counters.segment import Coverage
+from counters.segment import WINDOW_S, Coverage
+
+TICK_S: Final = 1.0
+"""A quiet worker closes and opens its windows some moments after the clock minute turns; it accepts all the while."""
 
 
 def gaps_in_log(log: SealedLog) -> dict[str, Any]:
@@ -55,6 +58,10 @@ class Gaps:
         event = self.log.event
         crashed = [(window, row) for window, row in self._coverage if row.crashed]
         return {
+            "scheduled_windows_not_wholly_covered": [
+                {"window": event.iso(window), "uncovered_s": uncovered}
+                for window, uncovered in self._uncovered_s().items()
+            ],
             "crashed_workers": [
                 {"window": event.iso(window), "worker": row.worker, "gateway": row.gateway} for window, row in crashed
             ],
@@ -76,6 +83,28 @@ class Gaps:
             "session_numbers_not_in_the_event": list(attendance.unknown_sessions),
             "scans_more_than_a_day_from_the_event": attendance.scans_outside_event,
         }
+
+    def _uncovered_s(self) -> dict[int, float]:
+        """For how long of each sealed, scheduled window no worker at all was there to accept heartbeats."""
+        rows: dict[int, list[Coverage]] = {}
+        for window, row in self._coverage:
+            rows.setdefault(window, []).append(row)
+        sealed = self.log.windows
+        uncovered = {
+            window: uncovered_s(window, rows.get(window, []))
+            for window in self.log.event.scheduled_windows()
+            if window in sealed
+        }
+        return {window: seconds for window, seconds in uncovered.items() if seconds > TICK_S}
+
+
+def uncovered_s(window: int, rows: Iterable[Coverage]) -> float:
+    """Return how many seconds of a window (unix seconds of its start) none of the workers covers."""
+    reached, uncovered = window * 1000, 0
+    for row in sorted(rows, key=lambda row: row.from_ms):
+        uncovered += max(row.from_ms - reached, 0)
+        reached = max(reached, row.until_ms)
+    return (uncovered + max((window + WINDOW_S) * 1000 - reached, 0)) / 1000
 
 
 def _long_intervals(intervals_s: Mapping[int, int]) -> list[int]:

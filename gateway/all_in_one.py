@@ -49,6 +49,7 @@ class AllInOne:
         port: int,
         ledger_port: int,
         metrics_port: int,
+        ledger_metrics_port: int,
         workers: int,
         public_url: str,
     ) -> None:
@@ -59,6 +60,7 @@ class AllInOne:
         self._port = port
         self._ledger_port = ledger_port
         self._metrics_port = metrics_port
+        self._ledger_metrics_port = ledger_metrics_port
         self._workers = workers
         self._public_url = public_url
         self._stop = threading.Event()
@@ -88,7 +90,9 @@ class AllInOne:
                 addresses = self._wait_for(self._data / "ledger.json", ledger, "the ledger")
                 with self._gateway(event, redis.url, addresses["ledger"]) as gateway:
                     ready = self._wait_for(self._data / "gateway.json", gateway, "the gateway")
-                    self._announce(event, say, addresses | ready)
+                    self._announce(
+                        event, say, ready | {"ledger_metrics": addresses["metrics"], "log": addresses["log"]}
+                    )
                     say(f"  organiser key {secrets.organiser_key}\n  scanner key   {secrets.scanner_key}")
                     return self._watch({"ledger": ledger, "gateway": gateway}, addresses)
         except EmbeddedRedisError as error:
@@ -110,7 +114,9 @@ class AllInOne:
         say(f"  players       {addresses['gateway']}/v1/events/{event.id}/sessions/…/join")
         say(f"  live          {addresses['gateway']}/v1/events/{event.id}/live")
         say(f"  log           {addresses['gateway']}/log/checkpoint")
-        say(f"  metrics       {addresses['metrics']}")
+        say(f"  all addresses {addresses['gateway']}/v1/openapi.json")
+        say(f"  metrics       {addresses['metrics']}, {addresses['ledger_metrics']}")
+        say(f"  log key       {addresses['log']}")
         say(f"  data          {self._data}")
 
     def _watch(self, children: dict[str, "subprocess.Popen[bytes]"], addresses: dict[str, Any]) -> int:
@@ -145,7 +151,7 @@ class AllInOne:
             host=self._host,
             port=self._ledger_port,
             metrics_host=self._host,
-            metrics_port=0,
+            metrics_port=self._ledger_metrics_port,
             log_origin=f"turnout.invalid/{event.id}",
         )
         (self._data / "ledger.json").unlink(missing_ok=True)

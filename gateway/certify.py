@@ -73,7 +73,10 @@ def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
 
 def _from_running_ledger(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
     key = load_secrets(data / "secrets.json").organiser_key
-    base = json.loads((data / "ledger.json").read_text())["ledger"] + f"/v1/events/{event.id}/certificates"
+    running = json.loads((data / "ledger.json").read_text())
+    if running["event_sha256"] != event.digest:
+        raise CertifyError("the running ledger has another event file: certify with the one that it was started with")
+    base = f"{running['ledger']}/v1/events/{event.id}/certificates"
     issued: Any = json.loads(_ask(base, key, method="POST"))
     certificate = _ask(f"{base}/{issued['id']}", key)
     proof = _ask(f"{base}/{issued['id']}.tlog-proof", key)

@@ -88,7 +88,10 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that players reach.")
 @click.option("--port", type=PORT, default=8080, show_default=True, help="Port that players reach; 0 = a free one.")
 @click.option("--ledger-port", type=PORT, default=8081, show_default=True, help="Port of the ledger; 0 = a free one.")
-@click.option("--metrics-port", type=PORT, default=9464, show_default=True, help="Port of /metrics; 0 = a free one.")
+@click.option(
+    "--metrics-port", type=PORT, default=9464, show_default=True, help="Port of the gateway's /metrics; 0 = free."
+)
+@click.option("--ledger-metrics-port", type=PORT, default=0, show_default=True, help="Port of the ledger's; 0 = free.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
@@ -273,8 +276,8 @@ def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], *
 
 @main.command()
 @click.option("--data", type=FOLDER, default=Path("turnout-demo"), show_default=True,
-              help="Where everything goes; must be empty or absent.")  # fmt: skip
-@click.option("--small", is_flag=True, help="A few hundred attendees and one day, in seconds.")
+              help="Where everything goes: absent, empty, or an earlier demo's, which is replaced.")  # fmt: skip
+@click.option("--small", is_flag=True, help="A few hundred attendees on two days, in seconds.")
 def demo(data: Path, small: bool) -> None:
     """Replay the 2023 convention at 1:1000 through real HTTP, certify it, verify it. SIMULATED."""
     from load_tests.demo import run_demo

@@ -113,4 +113,6 @@ class LedgerClient:
                     raise LedgerUnavailableError(f"the ledger answered {answer.status}: {detail}")
                 raise LedgerRefusedError(f"the ledger refused ({answer.status}): {detail}")
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
-            raise LedgerUnavailableError(f"the ledger at {self._url} does not answer: {error!r}") from error
+            raise LedgerUnavailableError(
+                f"the ledger at {self._url} does not answer: {error or type(error).__name__}"
+            ) from error

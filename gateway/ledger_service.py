@@ -132,8 +132,10 @@ class LedgerService:
             "ledger": "http://{}:{}".format(*runner.addresses[0][:2]),
             "metrics": "http://{}:{}/metrics".format(*operations.addresses[0][:2]),
             "log": self._verifier.encode(),
+            "event_sha256": self._event.digest,
         }
         write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
+        _log.info("%s: ledger %s, metrics %s", self._event.id, ready["ledger"], ready["metrics"])
         sealing = asyncio.create_task(self._keep_sealing())
         stopping = asyncio.create_task(self.stopping.wait())
         await asyncio.wait([sealing, stopping], return_when=asyncio.FIRST_COMPLETED)

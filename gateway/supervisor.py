@@ -137,7 +137,7 @@ class Supervisor:
             process = await self._start_worker(worker)
             self._workers[place] = process
             await self._until_serving(worker, process)
-            self._write_ready_file()
+            self._say_ready()
             code = await process.wait()
             if self.stopping.is_set():
                 return
@@ -203,8 +203,9 @@ class Supervisor:
                 return
         _log.warning("windows stay in the spool; the next start hands them over")
 
-    def _write_ready_file(self) -> None:
-        if not self._config.ready_file or len(self._workers) < self._config.workers:
+    def _say_ready(self) -> None:
+        """Say, once all workers serve and again whenever one was replaced, where the gateway can be reached."""
+        if len(self._workers) < self._config.workers:
             return
         host, port = self._listener.getsockname()[:2]
         ready = {
@@ -212,7 +213,10 @@ class Supervisor:
             "metrics": f"http://{self._config.metrics_host}:{self._metrics_port}/metrics",
             "workers": [process.pid for process in self._workers.values() if process.returncode is None],
         }
-        write_json(Path(self._config.ready_file), ready)
+        if self._config.ready_file:
+            write_json(Path(self._config.ready_file), ready)
+        else:
+            _log.info("%s: gateway %s, metrics %s", self._event.id, ready["gateway"], ready["metrics"])
 
     # Live numbers.
 

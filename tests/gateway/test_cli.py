@@ -148,7 +148,7 @@ def test_a_missing_redis_is_said_with_the_ways_to_get_one(own_event: Path, tmp_p
         "up", own_event, *FREE_PORTS, cwd=tmp_path, PATH=str(tmp_path), PYTHONPATH=f"{hidden.parent}:{Path.cwd()}"
     )
     said = said_once(done)
-    assert "turnout[embedded]" in said
+    assert "extra 'embedded'" in said
     assert "redis-server" in said
     assert not processes_in(tmp_path)
 
