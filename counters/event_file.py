@@ -219,7 +219,8 @@ def _array(value: object, name: str, keys: tuple[Key, ...], limit: int, findings
         return []
     if not isinstance(value, list) or not value:
         wrong = "there is none" if value is _ABSENT or value == [] else "it is not an array of tables"
-        findings.add(name, "", wrong, f"Write at least one [[{name}]] with {', '.join(key.name for key in keys)}.")
+        needed = ", ".join(key.name for key in keys if key.default is REQUIRED)
+        findings.add(name, "", wrong, f"Write at least one [[{name}]] with {needed}.")
         return []
     if len(value) > limit:
         findings.add(name, "", f"there are {len(value)}", f"Use at most {limit}.")

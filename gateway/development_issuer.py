@@ -86,7 +86,7 @@ class DevelopmentIssuer:
         except FileNotFoundError as error:
             raise DevelopmentIssuerError(
                 f"There is no private key {path.name} in {directory}. It was made with another data directory: name "
-                "that one, or delete the issuer's jwks file and start `turnout up` again."
+                "that one, or delete the issuer's jwks file and this data directory, and start `turnout up` again."
             ) from error
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, JoseError, IssuerKeyError) as error:
             raise DevelopmentIssuerError(
