@@ -7,6 +7,7 @@ over (gateway.courier), and writes the live answer that all workers read.
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -313,6 +314,21 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def own_spool(spool: Path) -> int:
+    """Return a descriptor that keeps other gateways off a spool for as long as it is open: two would carry it at once.
+
+    Raises:
+        OSError: another gateway runs on it.
+    """
+    owned = os.open(spool / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(owned)
+        raise OSError(f"another gateway runs with the spool {spool}: stop it, or give this one its own") from None
+    return owned
+
+
 def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
     """Run a gateway in this process until SIGTERM; return the exit code.
 
@@ -321,19 +337,23 @@ def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
         with_parent: whether standard input is a pipe from a parent that it shall not outlive.
 
     Raises:
-        OSError: the port is in use.
+        OSError: the port or the spool is in use.
         EventFileError: the event file is not valid.
         SecretsError: the secrets cannot be read.
     """
     event = load_event(Path(config.event_file))
     secrets = load_secrets(Path(config.secrets_file))
     Path(config.spool).mkdir(parents=True, exist_ok=True)
+    owned = own_spool(Path(config.spool))
     listener = bind(config.host, config.port)
 
     async def serve() -> int:
         return await Supervisor(config, event, secrets, listener).run(with_parent=with_parent)
 
-    return uvloop.run(serve())
+    try:
+        return uvloop.run(serve())
+    finally:
+        os.close(owned)
 
 
 def main() -> None:
