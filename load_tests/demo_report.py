@@ -185,7 +185,8 @@ class Report:
                 f" {windows['compared']:,} windows compared, the largest deviation "
                 f"{worst['difference_in_standard_errors']:+.1f} standard errors ({worst['estimate']:,} for "
                 f"{worst['exact']:,}, {worst['session'] or 'whole event'}, {worst['window'][:16].replace('T', ' ')}). "
-                "In a small room the few who share a register are too few to average out, minute after minute: the largest deviation is usually there."
+                "In a small room the few who share a register are too few to average out, minute after minute: the "
+                "largest deviation is usually there."
             )
         self.console.print(f"\nCross-check. {text}", highlight=False, markup=False)
 
