@@ -251,7 +251,12 @@ SEALED_ISSUER: Final = (*_ISSUER_HEAD, Key("keys", _keys, "the issuer's public k
 COUNTING: Final = (
     Key("rules", _list(_rule, least=1), "the counting rules that the certificate prints", KNOWN_RULES),
     Key("exclude_categories", _list(_text(64)), "attendees of these categories are in no number", ()),
-    Key("suppress_below", _integer(1, 1000), "cells of a session, a day or a country with fewer people are not published", 10),
+    Key(
+        "suppress_below",
+        _integer(1, 1000),
+        "cells of a session, a day or a country with fewer people are not published",
+        10,
+    ),
 )
 SIMULATION: Final = (
     Key("starts_at", _time, "what the simulated clock says when the event is started"),
