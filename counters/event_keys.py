@@ -254,7 +254,7 @@ COUNTING: Final = (
     Key(
         "suppress_below",
         _integer(1, 1000),
-        "cells of a session, a day or a country with fewer people are not published",
+        "cells of a session, a day or a country with fewer people than this are not published",
         10,
     ),
 )

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import zoneinfo
 from pathlib import Path
@@ -347,12 +346,11 @@ def test_a_machine_without_time_zones_is_told_what_to_install(tmp_path: Path) ->
     assert "this machine has no time zone data. Install the tzdata package." in found
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_without_permission_is_one_clear_problem(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    path.chmod(0)
+def test_a_file_that_cannot_be_opened_is_one_clear_problem(tmp_path: Path) -> None:
+    path = tmp_path / "event.toml"
+    path.symlink_to(path)  # not even root can follow it
     (found,) = problems(path)
-    assert "Permission denied" in found
+    assert "Too many levels of symbolic links" in found
 
 
 def test_the_example_of_the_page_is_a_good_event_file(tmp_path: Path) -> None:
