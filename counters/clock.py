@@ -52,10 +52,6 @@ class WallClock:
         """Return unix seconds."""
         return self.epoch + time.monotonic()
 
-    def drift_s(self) -> float:
-        """How far the host's wall clock has moved away since the start (positive: it is ahead)."""
-        return time.time() - self.now()
-
 
 class SimulatedClock:
     """A clock shared through a file by the processes of one host. It owns the mapping of that file."""

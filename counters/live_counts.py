@@ -63,7 +63,7 @@ class LiveRow:
     session: int  # number; 0 = the whole event
     attendees: int  # live now
     views: int  # live now
-    today: tuple[int, ...]  # unique attendees of the day so far, online, one estimate a shard
+    today: tuple[int, ...]  # attendees who joined on this day so far, one estimate a shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def live_document(event: Event, counts: LiveCounts, now_unix: float) -> dict[str
         numbers += [
             _number("live-attendees", scope, "people", (row.attendees,), as_of),
             _number("live-views", scope, "views", (row.views,), as_of),
-            _number("unique-attendees-online", scope | {"day": counts.day}, "people", row.today, as_of),
+            _number("joined-attendees", scope | {"day": counts.day}, "people", row.today, as_of),
         ]
     age_s = counts.age_s(now_unix)
     return {

@@ -19,6 +19,7 @@ from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
 from counters.live import RegistryUnavailableError
 from counters.secrets import Secrets
 from counters.tally import Accepted, Tally
+from gateway.identity import Identity
 from gateway.join import Joins
 from gateway.problems import Refused
 from gateway.reasons import Reason
@@ -30,6 +31,8 @@ FUTURE_S: Final = 60
 """A scanner's clock may be this far ahead."""
 LIVE_S: Final = 15 * 60
 """An older scan happened offline and says so with `force`."""
+EARLY_S: Final = 24 * 3600
+"""Nobody is scanned more than a day before the first session (counters.onsite has the same margin)."""
 NONCE_LIMIT: Final = 128
 """Bytes of a nonce or a gate's name; the journal counts a text in one byte."""
 _KEYS: Final = {"nonce", "badge", "gate", "direction", "scanned_at", "force"}
@@ -138,6 +141,7 @@ class CheckIns:
         self._seats = seats
         self._tally = tally
         self._clock = clock
+        self._doors_open = min(session.starts_at.timestamp() for session in event.sessions) - EARLY_S
         self._gates = {gate for session in event.sessions for gate in session.gates}
 
     async def check_in(self, request: ScanRequest) -> Reason | None:
@@ -166,27 +170,7 @@ class CheckIns:
         session = self._event.session_at_gate(request.gate, request.scanned_at, leaving=leaving)
         number = session.number if session else 0
         if refusal is None:
-            records = encode(
-                Join(
-                    seat=seat,
-                    session=number,
-                    kind=JoinKind.BADGE,
-                    assurance=Assurance.TICKETED,
-                    filters=0,
-                    view=0,
-                    joined_at_ms=int(request.scanned_at * 1000),
-                    pseudonym=name,
-                    token_digest=identity.token_digest,
-                    address=bytes(8),
-                    issuer=identity.issuer,
-                    key_thumbprint=identity.key_thumbprint,
-                    country=identity.country,
-                    category=identity.category,
-                    outlet=identity.outlet,
-                    network="",
-                    agent="",
-                )
-            )
+            records = encode(_badge_join(seat, number, now_ms, name, identity))
         records += encode(
             Scan(
                 seat=seat,
@@ -234,8 +218,32 @@ class CheckIns:
         if request.scanned_at > now + FUTURE_S:
             raise Refused(Reason.SCAN_IN_FUTURE)
         too_old = now - request.scanned_at > LIVE_S and not request.force
-        if too_old or now > self._event.late_until.timestamp():
+        before = request.scanned_at < self._doors_open
+        if too_old or before or now > self._event.late_until.timestamp():
             raise Refused(Reason.SCAN_TOO_OLD)
+
+
+def _badge_join(seat: int, session: int, now_ms: int, name: bytes, identity: Identity) -> Join:
+    """Return the journal's record of who stands behind a badge, dated by the server's clock like every join."""
+    return Join(
+        seat=seat,
+        session=session,
+        kind=JoinKind.BADGE,
+        assurance=Assurance.TICKETED,
+        filters=0,
+        view=0,
+        joined_at_ms=now_ms,
+        pseudonym=name,
+        token_digest=identity.token_digest,
+        address=bytes(8),
+        issuer=identity.issuer,
+        key_thumbprint=identity.key_thumbprint,
+        country=identity.country,
+        category=identity.category,
+        outlet=identity.outlet,
+        network="",
+        agent="",
+    )
 
 
 def _what(request: ScanRequest) -> str:

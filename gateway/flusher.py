@@ -17,7 +17,15 @@ import numpy as np
 from counters.clock import Clock
 from counters.event import Event
 from counters.hyperloglog import Registers
-from counters.live import LiveUnavailableError, Sketch, SketchStore, bucket_key, uniques_key
+from counters.live import (
+    BUCKET_TTL_S,
+    UNIQUES_TTL_S,
+    LiveUnavailableError,
+    Sketch,
+    SketchStore,
+    bucket_key,
+    uniques_key,
+)
 from counters.spool import SpoolError, open_registers
 from counters.tally import BUCKET_S, WINDOW_S
 from counters.uniques import read_uniques
@@ -26,8 +34,6 @@ from metrics.exposition import Durations
 
 LIVE_S: Final = 2 * WINDOW_S
 """Buckets that began longer ago are in no live number any more."""
-BUCKET_TTL_S: Final = 15 * 60
-DAY_TTL_S: Final = 2 * 24 * 3600
 DAY_KEPT_S: Final = 24 * 3600
 SKETCHES: Final[tuple[Sketch, ...]] = ("attendees", "views")
 _log = logging.getLogger("turnout.flusher")
@@ -66,7 +72,9 @@ class Flusher:
         started = time.monotonic()
         try:
             await self._sketches.merge(await on_disk(self._buckets), BUCKET_TTL_S, self._incarnation)
-            await self._sketches.merge(await on_disk(self._uniques), DAY_TTL_S, self._incarnation, keep_s=DAY_KEPT_S)
+            await self._sketches.merge(
+                await on_disk(self._uniques), UNIQUES_TTL_S, self._incarnation, keep_s=DAY_KEPT_S
+            )
         except LiveUnavailableError:
             self.failures += 1
             raise

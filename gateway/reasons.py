@@ -47,7 +47,7 @@ class Reason(Enum):
     # Check-in: outcomes of one scan within a batch.
     GATE_UNKNOWN = (422, "No session of this event has that gate.")
     SCAN_IN_FUTURE = (422, "The scan is dated in the future. Set the scanner's clock.")
-    SCAN_TOO_OLD = (422, "The scan is not of the last minutes: upload what was scanned offline with 'force', in time.")
+    SCAN_TOO_OLD = (422, "The scan is not of the last minutes: upload offline scans of the event with 'force'.")
     NONCE_TAKEN = (422, "Another badge or direction was accepted at that gate with that nonce: give each scan its own.")
     # Who may ask.
     KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")

@@ -89,7 +89,7 @@ def test_the_document_has_the_shape_of_every_number() -> None:
          "standard_error": 0.008125, "interval95": [19_682, 20_318], **common},
         {"rule": "live-views", "scope": {}, "value": 25_000, "unit": "views",
          "standard_error": 0.008125, "interval95": [24_602, 25_398], **common},
-        {"rule": "unique-attendees-online", "scope": {"day": "2023-11-19"}, "value": 8_000, "unit": "people",
+        {"rule": "joined-attendees", "scope": {"day": "2023-11-19"}, "value": 8_000, "unit": "people",
          "standard_error": 0.002031, "interval95": [7_968, 8_032], **common},
     ]  # fmt: skip
 
