@@ -122,6 +122,18 @@ def test_a_scan_made_offline_is_taken_with_force_and_says_so(served: Serving, mi
     assert outcomes(check_in(served, {"scans": [future]})) == ["scan_in_future"]
 
 
+def test_a_scan_from_before_the_event_is_refused_even_with_force_and_a_badge_is_dated_by_the_server(
+    served: Serving, mint: Mint
+) -> None:
+    ancient = scan(mint("ada", now=NOW), nonce="a1", scanned_at="1970-01-02T00:00:00+00:00", force=True)
+    assert outcomes(check_in(served, {"scans": [ancient]})) == ["scan_too_old"]
+    old = scan(mint("ada", now=NOW), nonce="a2", scanned_at=iso(NOW - 6 * 3600), force=True)
+    assert outcomes(check_in(served, {"scans": [old]})) == ["accepted"]
+    join, _ = served.journal()[-2:]
+    assert isinstance(join, Join)
+    assert join.joined_at_ms == int(NOW * 1000)
+
+
 def test_after_the_events_late_until_nothing_is_taken(event_file: Path, tmp_path: Path, mint: Mint) -> None:
     end = datetime.fromisoformat("2023-11-23T00:00:00+08:00").timestamp()
     with serving(event_file, tmp_path, now=end + 1) as served:
