@@ -5,7 +5,9 @@ organiser and scanners all derive from it, so every host of an event needs just 
 identifies: it is apart because auditors receive it in confidence, and must not be able to forge tokens with it.
 
 File `secrets.json`, mode 0600: {"version": 1, "event_secret": hex 32 bytes, "pseudonym_key": hex 32 bytes,
-"organiser_key": text, "scanner_key": text}. The last two are derived, written out for people to copy.
+"organiser_key": text, "scanner_key": text, "log": hex}. The keys are derived, written out for people to copy. `log` is
+the SHA-256 of leaf 0 of the one log that these secrets belong to, once it has begun: viewing tokens and the registry
+carry seats that this log's ledger has granted, and a second log would grant them to others.
 """
 
 import hashlib
@@ -89,3 +91,40 @@ def load_or_create_secrets(path: Path) -> Secrets:
     make_folder(path.parent)
     write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600)
     return secrets
+
+
+def bind_to_log(path: Path, leaf: bytes) -> None:
+    """Note in the secrets file which log (its leaf 0) the secrets belong to.
+
+    Raises:
+        SecretsError: they belong to another one.
+    """
+    digest = hashlib.sha256(leaf).hexdigest()
+    if (bound := bound_log(path)) == digest:
+        return
+    if bound:
+        raise _another_log(path)
+    document = json.loads(path.read_bytes()) | {"log": digest}
+    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600)
+
+
+def require_log(path: Path, checkpoint: Path) -> None:
+    """Refuse to begin a log with secrets that another one has used.
+
+    Raises:
+        SecretsError: the secrets belong to a log that is not here.
+    """
+    if not checkpoint.exists() and path.exists() and bound_log(path):
+        raise _another_log(path)
+
+
+def bound_log(path: Path) -> str:
+    """Return the digest of leaf 0 that the secrets belong to; "" if their log has not begun."""
+    return str(json.loads(path.read_bytes()).get("log", ""))
+
+
+def _another_log(path: Path) -> SecretsError:
+    return SecretsError(
+        f"{path} belongs to a log that is not here: its seats are given to people, and a new log would give them to "
+        "others. Restore the data directory with its log; or, for another event, begin in an empty one"
+    )

@@ -34,7 +34,7 @@ from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.sealing import EvidenceRefusedError, OtherEventError, Sealer
 from counters.seat_grants import NoSeatsLeftError
-from counters.secrets import Secrets, SecretsError, load_or_create_secrets
+from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.software import VERSION
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, mac_is_right
 from gateway.mendable import one_sentence
@@ -43,6 +43,7 @@ from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from metrics import exposition
 
+SECRETS_FILE: Final = "secrets.json"
 SEAL_EVERY_S: Final = 0.2
 SIMULATED_SEAL_EVERY_S: Final = 0.1
 """On a simulated clock windows pass in milliseconds of real time; several are sealed as one group."""
@@ -109,6 +110,11 @@ class LedgerService:
         self._live_polled_at = 0.0
         self._issuing = asyncio.Lock()
         self.stopping = asyncio.Event()
+
+    @property
+    def first_entry(self) -> bytes:
+        """Leaf 0 of the log."""
+        return self._sealer.log.entry(0)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -404,17 +410,20 @@ def run_ledger(config: LedgerConfig, *, with_parent: bool = False) -> int:
     Raises:
         OSError: a port is in use, or the disk refuses.
         EventFileError: the event file is not valid.
-        SecretsError: the secrets cannot be read.
+        SecretsError: the secrets cannot be read, or belong to another log.
         OtherEventError: the data directory belongs to another event.
         LogLockedError: another ledger owns it.
     """
     event = load_event(Path(config.event_file))
     data = Path(config.data)
     data.mkdir(parents=True, exist_ok=True)
-    secrets = load_or_create_secrets(data / "secrets.json")
+    require_log(data / SECRETS_FILE, data / "log" / "checkpoint")
+    secrets = load_or_create_secrets(data / SECRETS_FILE)
 
     async def serve() -> int:
-        return await LedgerService(config, event, secrets, open_event_clock(event, data)).run(with_parent=with_parent)
+        service = LedgerService(config, event, secrets, open_event_clock(event, data))
+        bind_to_log(data / SECRETS_FILE, service.first_entry)
+        return await service.run(with_parent=with_parent)
 
     return uvloop.run(serve())
 

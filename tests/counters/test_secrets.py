@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from counters.secrets import Secrets, SecretsError, load_or_create_secrets, load_secrets
+from counters.secrets import (
+    Secrets,
+    SecretsError,
+    bind_to_log,
+    load_or_create_secrets,
+    load_secrets,
+    require_log,
+)
 
 ALICE = Secrets(bytes(range(32)), bytes(range(32, 64)))
 
@@ -63,3 +70,20 @@ def test_a_file_that_is_no_secrets_file_is_refused_with_what_to_do(tmp_path: Pat
     (tmp_path / "secrets.json").write_bytes(content)
     with pytest.raises(SecretsError, match=r"copy it again|another version"):
         load_secrets(tmp_path / "secrets.json")
+
+
+def test_secrets_belong_to_one_log_and_begin_no_second_one(tmp_path: Path) -> None:
+    path, checkpoint = tmp_path / "secrets.json", tmp_path / "checkpoint"
+    require_log(path, checkpoint)  # nothing has begun
+    secrets = load_or_create_secrets(path)
+    require_log(path, checkpoint)
+    bind_to_log(path, b"leaf 0")
+    bind_to_log(path, b"leaf 0")
+    assert load_secrets(path) == secrets
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SecretsError, match="belongs to a log that is not here"):
+        bind_to_log(path, b"another leaf 0")
+    with pytest.raises(SecretsError, match="belongs to a log that is not here"):
+        require_log(path, checkpoint)
+    checkpoint.touch()
+    require_log(path, checkpoint)

@@ -125,9 +125,9 @@ def test_a_scan_made_offline_is_taken_with_force_and_says_so(served: Serving, mi
 def test_a_scan_from_before_the_event_is_refused_even_with_force_and_a_badge_is_dated_by_the_server(
     served: Serving, mint: Mint
 ) -> None:
-    ancient = scan(mint("ada", now=NOW), nonce="a1", scanned_at="1970-01-02T00:00:00+00:00", force=True)
+    ancient = scan(mint("ada", now=NOW), nonce="ancient", scanned_at="1970-01-02T00:00:00+00:00", force=True)
     assert outcomes(check_in(served, {"scans": [ancient]})) == ["scan_too_old"]
-    old = scan(mint("ada", now=NOW), nonce="a2", scanned_at=iso(NOW - 6 * 3600), force=True)
+    old = scan(mint("ada", now=NOW), nonce="ancient too", scanned_at=iso(NOW - 6 * 3600), force=True)
     assert outcomes(check_in(served, {"scans": [old]})) == ["accepted"]
     join, _ = served.journal()[-2:]
     assert isinstance(join, Join)
