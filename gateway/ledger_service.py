@@ -7,16 +7,14 @@ disk; certificates are computed beside it.
 import asyncio
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from hmac import compare_digest
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import orjson
 import uvloop
@@ -38,7 +36,8 @@ from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_
 from counters.software import VERSION
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, mac_is_right
 from gateway.mendable import one_sentence
-from gateway.problems import CORS, Refused, bearer, json_response, problems, read_json, reading
+from gateway.organiser import Organiser
+from gateway.problems import CORS, Refused, json_response, problems, read_json, reading
 from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from metrics import exposition
@@ -108,7 +107,7 @@ class LedgerService:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
-        self._issuing = asyncio.Lock()
+        self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
         self.stopping = asyncio.Event()
 
     @property
@@ -174,11 +173,8 @@ class LedgerService:
                 web.post(HAND_OVER_PATH, self._hand_over),
                 web.get("/log/{path:.+}", self._serve_log),
                 web.get(event + "/live", self._live),
-                web.get(event + "/attendance", self._attendance),
-                web.get(event + "/certificates", self._list_certificates),
-                web.post(event + "/certificates", self._issue),
-                web.get(event + "/certificates/{name}", self._certificate),
                 web.post("/v1/simulation/clock", self._jump),
+                *self._organiser.routes(),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._healthz),
             ]
@@ -243,7 +239,7 @@ class LedgerService:
         return web.FileResponse(path, headers=CORS | forever)
 
     async def _live(self, request: web.Request) -> web.Response:
-        self._check_event(request)
+        self._organiser.check_event(request)
         if time.monotonic() > self._live_polled_at + LIVE_EVERY_S:
             # Polled when somebody looks, and at most once a second however many look.
             self._live_polled_at = time.monotonic()
@@ -253,64 +249,21 @@ class LedgerService:
     async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         return web.Response(text="ok\n")
 
-    # The organiser.
-
-    def _check_event(self, request: web.Request) -> None:
-        if request.match_info["event"] != self._event.id:
-            raise Refused(Reason.EVENT_UNKNOWN)
-
-    def _check_organiser(self, request: web.Request) -> None:
-        credential = bearer(request)
-        if not credential:
-            raise Refused(Reason.KEY_MISSING)
-        if not compare_digest(credential.encode(), self._secrets.organiser_key.encode()):
-            raise Refused(Reason.KEY_WRONG)
-
-    async def _attendance(self, request: web.Request) -> web.Response:
-        self._check_event(request)
-        self._check_organiser(request)
-        query = dict(request.query)
-        if "session" in query and self._event.session(query["session"]) is None:
-            raise Refused(Reason.SESSION_UNKNOWN)
-        certificate = json.loads(await self._compute())
-        try:
-            numbers = select(certificate["numbers"], query)
-        except ValueError as error:
-            raise Refused(Reason.QUERY_MALFORMED, str(error)) from None
-        as_of = certificate["issued_at"]
-        return json_response({"event": self._event.id, "as_of": as_of, "stale": False, "numbers": numbers})
+    # Certificates.
 
     async def _compute(self) -> bytes:
+        """A certificate over everything that is sealed."""
+        await self._until_sealed(CERTIFY_PATIENCE_S, 0)
         return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
 
-    async def _issue(self, request: web.Request) -> web.Response:
-        self._check_event(request)
-        self._check_organiser(request)
-        async with self._issuing:
-            await self._until_sealed(CERTIFY_PATIENCE_S, 0)
-            certificate = await self._compute()
-            directory = self._data / "certificates"
-            issued = await self._in_thread(lambda: issuing.enter(self._sealer, certificate, directory))
-        return json_response({"id": issued.id, "certificate_sha256": issued.sha256}, 201)
-
-    async def _list_certificates(self, request: web.Request) -> web.Response:
-        self._check_event(request)
-        names = sorted((self._data / "certificates").glob("*.json"), key=lambda path: int(path.stem))
-        return json_response({"event": self._event.id, "certificates": [{"id": int(path.stem)} for path in names]})
-
-    async def _certificate(self, request: web.Request) -> web.StreamResponse:
-        self._check_event(request)
-        name = request.match_info["name"]
-        path = self._data / "certificates" / (name if name.endswith(".tlog-proof") else f"{name}.json")
-        if not re.fullmatch(r"[0-9]+(\.tlog-proof)?", name) or not path.is_file():
-            raise Refused(Reason.NOT_FOUND)
-        kind = "application/json" if path.suffix == ".json" else "text/plain; charset=utf-8"
-        return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": kind})
+    async def _enter(self, certificate: bytes) -> issuing.Issued:
+        directory = self._data / "certificates"
+        return await self._in_thread(lambda: issuing.enter(self._sealer, certificate, directory))
 
     # The simulated clock.
 
     async def _jump(self, request: web.Request) -> web.Response:
-        self._check_organiser(request)
+        self._organiser.check_key(request)
         if not isinstance(self._clock, SimulatedClock):
             raise Refused(Reason.NOT_FOUND)
         asked = await read_json(request)
@@ -370,31 +323,6 @@ def _is_published(name: str, size: int) -> bool:
     except TileError:
         return False
     return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)
-
-
-def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the numbers that a query asks for: by rule, by a breakdown, of one session.
-
-    Raises:
-        ValueError: the query names something that there is not.
-    """
-    if unknown := query.keys() - {"rule", "by", "session"}:
-        raise ValueError(f"unknown parameters {sorted(unknown)}: there are rule, by and session")
-    by, rule, session = query.get("by"), query.get("rule"), query.get("session")
-    if by not in {None, "session", "day", "country"}:
-        raise ValueError(f"by={by}: numbers are broken down by session, day or country")
-    if rule is not None and rule not in {number["rule"] for number in numbers}:
-        raise ValueError(f"rule={rule}: this event counts {sorted({number['rule'] for number in numbers})}")
-
-    def wanted(number: dict[str, Any]) -> bool:
-        scope = number["scope"]
-        return (
-            (rule is None or number["rule"] == rule)
-            and (by is None or by in scope)
-            and (session is None or scope.get("session") == session)
-        )
-
-    return [number for number in numbers if wanted(number)]
 
 
 def open_event_clock(event: Event, data: Path) -> Clock:

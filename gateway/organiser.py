@@ -1,0 +1,145 @@
+"""The organiser's API on the ledger: exact attendance by rule, and certificates."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from counters.event import Event
+from counters.issuing import Issued
+from counters.secrets import Secrets
+from gateway.problems import CORS, Refused, bearer, json_response
+from gateway.reasons import Reason
+
+_NAME: Final = re.compile(r"[0-9]+(\.tlog-proof)?")
+
+
+class Organiser:
+    """Answers organisers for one event. Owned by the ledger's event loop."""
+
+    def __init__(
+        self,
+        event: Event,
+        secrets: Secrets,
+        directory: Path,
+        compute: Callable[[], Awaitable[bytes]],
+        enter: Callable[[bytes], Awaitable[Issued]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            event: whose organiser.
+            secrets: with the organiser's key.
+            directory: where certificates lie.
+            compute: returns a certificate over what is sealed.
+            enter: puts a computed certificate into the log.
+        """
+        self._event = event
+        self._secrets = secrets
+        self._directory = directory
+        self._compute = compute
+        self._enter = enter
+        self._one_at_a_time = asyncio.Lock()
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """The addresses that are answered here."""
+        event = "/v1/events/{event}"
+        return (
+            web.get(event + "/attendance", self.attendance),
+            web.get(event + "/certificates", self.list),
+            web.post(event + "/certificates", self.issue),
+            web.get(event + "/certificates/{name}", self.certificate),
+        )
+
+    def check_event(self, request: web.Request) -> None:
+        """Refuse a request about another event.
+
+        Raises:
+            Refused: it is.
+        """
+        if request.match_info["event"] != self._event.id:
+            raise Refused(Reason.EVENT_UNKNOWN)
+
+    def check_key(self, request: web.Request) -> None:
+        """Refuse a request without the organiser's key.
+
+        Raises:
+            Refused: the key is missing or wrong.
+        """
+        credential = bearer(request)
+        if not credential:
+            raise Refused(Reason.KEY_MISSING)
+        if not compare_digest(credential.encode(), self._secrets.organiser_key.encode()):
+            raise Refused(Reason.KEY_WRONG)
+
+    async def attendance(self, request: web.Request) -> web.Response:
+        """Return exact numbers, by rule, breakdown and session."""
+        self.check_event(request)
+        self.check_key(request)
+        query = dict(request.query)
+        if "session" in query and self._event.session(query["session"]) is None:
+            raise Refused(Reason.SESSION_UNKNOWN)
+        async with self._one_at_a_time:
+            certificate = await self._compute()
+        document = json.loads(certificate)
+        try:
+            numbers = select(document["numbers"], query)
+        except ValueError as error:
+            raise Refused(Reason.QUERY_MALFORMED, str(error)) from None
+        answer = {"event": self._event.id, "as_of": document["issued_at"], "stale": False, "numbers": numbers}
+        return json_response(answer)
+
+    async def issue(self, request: web.Request) -> web.Response:
+        """Issue a certificate."""
+        self.check_event(request)
+        self.check_key(request)
+        async with self._one_at_a_time:
+            certificate = await self._compute()
+            issued = await self._enter(certificate)
+        return json_response({"id": issued.id, "certificate_sha256": issued.sha256}, 201)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Return the ids of the certificates issued so far."""
+        self.check_event(request)
+        ids = sorted(int(path.stem) for path in self._directory.glob("*.json") if path.stem.isdigit())
+        return json_response({"event": self._event.id, "certificates": [{"id": each} for each in ids]})
+
+    async def certificate(self, request: web.Request) -> web.StreamResponse:
+        """Return a certificate or its proof."""
+        self.check_event(request)
+        name = request.match_info["name"]
+        path = self._directory / (name if name.endswith(".tlog-proof") else f"{name}.json")
+        if not _NAME.fullmatch(name) or not path.is_file():
+            raise Refused(Reason.NOT_FOUND)
+        kind = "application/json" if path.suffix == ".json" else "text/plain; charset=utf-8"
+        return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": kind})
+
+
+def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the numbers that a query asks for: by rule, by a breakdown, of one session.
+
+    Raises:
+        ValueError: the query names something that there is not.
+    """
+    if unknown := query.keys() - {"rule", "by", "session"}:
+        raise ValueError(f"unknown parameters {sorted(unknown)}: there are rule, by and session")
+    by, rule, session = query.get("by"), query.get("rule"), query.get("session")
+    if by not in {None, "session", "day", "country"}:
+        raise ValueError(f"by={by}: numbers are broken down by session, day or country")
+    if rule is not None and rule not in {number["rule"] for number in numbers}:
+        raise ValueError(f"rule={rule}: this event counts {sorted({number['rule'] for number in numbers})}")
+
+    def wanted(number: dict[str, Any]) -> bool:
+        scope = number["scope"]
+        return (
+            (rule is None or number["rule"] == rule)
+            and (by is None or by in scope)
+            and (session is None or scope.get("session") == session)
+        )
+
+    return [number for number in numbers if wanted(number)]
