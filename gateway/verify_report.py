@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from counters.segment import is_digest
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Check, Report, verify
 
@@ -31,6 +32,9 @@ def verify_files(
         click.echo(f"{proof} is missing: a certificate comes with its proof; name it with --proof", err=True)
         return UNUSABLE
     log_dir = log_dir or _nearest_log(certificate, evidence_dir)
+    if wrong := _wrong_folder(log_dir, evidence_dir):
+        click.echo(wrong, err=True)
+        return UNUSABLE
     if evidence_dir and not log_dir:
         click.echo("evidence is checked against the public log, which is not beside it: name it with --log", err=True)
         return UNUSABLE
@@ -48,6 +52,15 @@ def verify_files(
     else:
         _print(report)
     return HELD if report.holds else FAILED
+
+
+def _wrong_folder(log_dir: Path | None, evidence_dir: Path | None) -> str:
+    """What is plainly not the folder that it was given as: a slip of whoever verifies, and nobody else's fault."""
+    if log_dir and not (log_dir / "checkpoint").exists():
+        return f"{log_dir} holds no log (no file `checkpoint`): is that the right folder?"
+    if evidence_dir and not any(is_digest(path.name) for path in evidence_dir.iterdir()):
+        return f"{evidence_dir} holds no evidence (no file named by a SHA-256): is that the right folder?"
+    return ""
 
 
 def _nearest_log(certificate: Path, evidence_dir: Path | None) -> Path | None:

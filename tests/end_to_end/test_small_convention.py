@@ -30,6 +30,14 @@ def convention(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFa
     return data
 
 
+def test_a_folder_that_is_plainly_another_one_accuses_nobody(convention: Path) -> None:
+    for option in ("--log", "--evidence"):
+        given = ["verify", str(convention / "certificate.json"), option, str(convention / "redis")]
+        result = CliRunner().invoke(main, given)
+        assert result.exit_code == 2
+        assert "is that the right folder?" in result.output
+
+
 def verify(data: Path) -> tuple[int, str]:
     """Run `turnout verify` over everything that is published and everything that auditors get."""
     result = CliRunner().invoke(
