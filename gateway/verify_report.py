@@ -32,11 +32,11 @@ def verify_files(
         click.echo(f"{proof} is missing: a certificate comes with its proof; name it with --proof", err=True)
         return UNUSABLE
     log_dir = log_dir or _nearest_log(certificate, evidence_dir)
-    if wrong := _wrong_folder(log_dir, evidence_dir):
-        click.echo(wrong, err=True)
-        return UNUSABLE
     if evidence_dir and not log_dir:
         click.echo("evidence is checked against the public log, which is not beside it: name it with --log", err=True)
+        return UNUSABLE
+    if wrong := _wrong_folder(log_dir, evidence_dir):
+        click.echo(wrong, err=True)
         return UNUSABLE
     try:
         trust = TrustPolicy.decode(policy.read_text()) if policy else None
