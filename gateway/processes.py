@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+CANCEL_AGAIN_S: Final = 0.5
 
 
 def stop_when_told(stopping: asyncio.Event, *, with_parent: bool) -> None:
@@ -33,6 +36,19 @@ def _stop_with_parent(stopping: asyncio.Event) -> None:
             loop.call_soon_threadsafe(stopping.set)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: a cancellation that meets an answer in the same moment can be swallowed on the way up, by
+    `asyncio.wait_for` of Python 3.11 or a client library, and the task then goes on as if nothing had been said.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -32,7 +32,7 @@ from gateway.courier import Courier, as_labels
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import one_sentence
-from gateway.processes import stop_when_told, write_json
+from gateway.processes import end_tasks, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
 from metrics import exposition
@@ -109,9 +109,7 @@ class Supervisor:
             keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
             failed = await self._until_stopped([*carrying, *keeping])
             await self._stop_workers(keeping)
-            for task in carrying:
-                task.cancel()
-            await asyncio.gather(*carrying, return_exceptions=True)
+            await end_tasks(carrying)
             await self._farewell()
             await operations.cleanup()
         await self._sketches.close()

@@ -34,7 +34,7 @@ from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.ledger_client import LedgerClient, WorkerName
-from gateway.processes import stop_when_told
+from gateway.processes import end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.seats import SeatLease, Seats
 from gateway.viewer_api import ViewerApi
@@ -167,9 +167,7 @@ class Worker:
             doors.close_all()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(runner.cleanup(), DRAIN_S)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
         await self.relay.close()
         await self.registry.close()
         halt.set()
