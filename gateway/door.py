@@ -20,6 +20,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, cast
 
+from gateway.announcement import Announcement
 from gateway.heartbeats import BODY_BYTES, Heartbeats
 from gateway.reasons import Reason, retry_after_s
 
@@ -78,15 +79,15 @@ def read_head(head: bytes) -> Head | None:
 class Answers:
     """The door's answers as bytes, made anew when the date or the interval changes."""
 
-    def __init__(self, interval_s: int) -> None:
-        """Announce `interval_s` in every answer to a heartbeat."""
-        self.interval_s = interval_s
+    def __init__(self, announcement: Announcement) -> None:
+        """Say what `announcement` says in every answer."""
+        self._announcement = announcement
         self.refresh(0)
 
     def refresh(self, now: float) -> None:
         """Put the current date (unix seconds) into the answers."""
         common = _CORS + b"Turnout-Interval: %d\r\nDate: %b\r\n" % (
-            self.interval_s,
+            self._announcement.interval_s,
             formatdate(now, usegmt=True).encode(),
         )
         self.accepted = b"HTTP/1.1 204 No Content\r\n" + common + b"\r\n"

@@ -24,6 +24,7 @@ REFUSALS: Final = (
     Reason.TOKEN_FORGED,
     Reason.TOKEN_EXPIRED,
     Reason.TOKEN_OTHER_EVENT,
+    Reason.TOKEN_REVOKED,
     Reason.STATE_UNKNOWN,
     Reason.SESSION_UNKNOWN,
     Reason.DISK_FULL,
@@ -56,6 +57,8 @@ class Heartbeats:
         self._cell_of_state = {ord(letter): cells.index(f"beat.{state}") for letter, state in STATES.items()}
         self._cell_of_reason = {reason: cells.index(f"refused.beat.{reason.label}") for reason in REFUSALS}
         self._left = cells.index("leave.left")
+        self.revoked: frozenset[int] = frozenset()
+        """Seats, and ids of views (2^32 and above), whose heartbeats are refused."""
         self.tick()
 
     def tick(self) -> None:
@@ -67,7 +70,7 @@ class Heartbeats:
         self._counts[self._cell_of_reason[reason]] += 1
         return reason
 
-    def beat(self, body: bytes) -> Reason | None:  # noqa: PLR0911 - one line per refusal, in order
+    def beat(self, body: bytes) -> Reason | None:  # noqa: C901, PLR0911 - a line a refusal, in order
         """Take one heartbeat; None means that it is recorded (or, paused and ended, noted) and is answered 204."""
         state = _PLAYING
         if len(body) != TEXT_BYTES:
@@ -79,7 +82,7 @@ class Heartbeats:
             raw = a2b_base64(body.translate(TO_STANDARD), strict_mode=True)
         except ValueError:
             return self.refuse(Reason.TOKEN_MALFORMED)
-        prefix, place, attendee, view, _, expires_at = FIELDS.unpack_from(raw)
+        prefix, place, attendee, view, view_id, expires_at = FIELDS.unpack_from(raw)
         key = self._key_of(prefix)
         if key is None:
             return self.refuse(self._keys.refusal(prefix))
@@ -88,6 +91,8 @@ class Heartbeats:
             return self.refuse(Reason.TOKEN_FORGED)
         if expires_at < self._now_s:
             return self.refuse(Reason.TOKEN_EXPIRED)
+        if self.revoked and (place & 0xFFFFFFFF in self.revoked or view_id in self.revoked):
+            return self.refuse(Reason.TOKEN_REVOKED)
         cell = self._cell_of_state.get(state)
         if cell is None:
             return self.refuse(Reason.STATE_UNKNOWN)

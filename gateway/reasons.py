@@ -22,6 +22,7 @@ class Reason(Enum):
     TOKEN_FORGED = (401, "The viewing token was not issued by this event. Join the session again.")
     TOKEN_EXPIRED = (410, "The viewing token has expired. Join the session again.")
     TOKEN_OTHER_EVENT = (410, "The viewing token is for another event. Join the session again.")
+    TOKEN_REVOKED = (410, "The viewing token was revoked by the organiser. Join again with the ticket.")
     STATE_UNKNOWN = (400, "The state after the token is not one of p, b, a, e.")
     # The issuer's JWT, at join and at check-in.
     TICKET_MISSING = (401, "Send 'Authorization: Bearer' with the issuer's JWT or a viewing token of this event.")
@@ -35,6 +36,7 @@ class Reason(Enum):
     TICKET_NOT_YET_VALID = (401, "The ticket is not valid yet ('nbf' or 'iat' lies in the future).")
     TICKET_WITHOUT_SUBJECT = (401, "The ticket names nobody: its subject claim is missing or empty.")
     TICKET_CLAIMS = (401, "The ticket's claims are not what a JWT of this event carries.")
+    ATTENDEE_BARRED = (403, "The organiser has barred this attendee from the event.")
     # The request.
     EVENT_UNKNOWN = (404, "No such event here.")
     SESSION_UNKNOWN = (404, "No such session in this event.")
@@ -53,6 +55,7 @@ class Reason(Enum):
     KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")
     KEY_WRONG = (403, "That key does not open this address.")
     # Not now.
+    TOO_MANY_JOINS = (503, "More players join at the moment than can be taken in. Try again as Retry-After says.")
     SEATS_EXHAUSTED = (503, "No seats are leased at the moment. Try again shortly.")
     DISK_FULL = (503, "The disk for evidence is full: nothing more is accepted until there is room.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")

@@ -14,6 +14,7 @@ from aiohttp import web
 from counters.cells import Cells
 from counters.event import Event
 from counters.secrets import Secrets
+from gateway.announcement import Announcement
 from gateway.checkin import CheckIns, parse_batch
 from gateway.door import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
@@ -50,7 +51,7 @@ class ViewerApi:
     relay: LedgerRelay
     read_live: Callable[[], dict[str, Any]]
     is_ready: Callable[[], str]  # "" or what is missing
-    interval_s: int
+    announcement: Announcement
     public_url: str  # "" = as the player reached us
 
     def application(self) -> web.Application:
@@ -88,7 +89,7 @@ class ViewerApi:
         answer = {
             "token": view.token,
             "beat_url": f"{origin}/v1/beat",
-            "interval_s": self.interval_s,
+            "interval_s": self.announcement.interval_s,
             "expires_at": self.event.iso(view.expires_at),
         }
         return json_response(answer, 201)
@@ -166,7 +167,7 @@ class ViewerApi:
         except Refused as refused:
             reason = self.heartbeats.refuse(refused.reason)
         answer = web.Response(status=204, headers=CORS) if reason is None else problem_response(reason)
-        answer.headers["Turnout-Interval"] = str(self.interval_s)
+        answer.headers["Turnout-Interval"] = str(self.announcement.interval_s)
         return answer
 
     async def _small_body(self, request: web.Request) -> bytes:

@@ -12,7 +12,7 @@ the person. 48 bytes, little-endian, sent as 64 characters of base64url without 
     10      2     reserved     0
     12      4     attendee     sketch position: register (bits 0–13), selector (14–23), rank (24–29)
     16      4     view         sketch position of the view
-    20      8     view id
+    20      8     view id      2^32 and above, so that it is no seat's number (revocation holds both in one set)
     28      4     expires_at   unix seconds
     32      16    MAC          BLAKE2b-128 of bytes 0–31, keyed with the token key
 

@@ -28,6 +28,7 @@ from counters.spool import SpoolIdentity, create_worker_folder
 from counters.tally import Tally
 from gateway import heartbeats as heartbeat_module
 from gateway import viewer_api
+from gateway.announcement import Announcement
 from gateway.checkin import CheckIns
 from gateway.door import IDLE_S, Answers, DoorKeeper
 from gateway.heartbeats import Heartbeats
@@ -106,6 +107,7 @@ class Worker:
         self.cells = Cells(self.folder / "cells", cell_names())
         self.tally = Tally(self.folder, spool_identity, self.clock, numbers, self.cells, event.day)
         keys = TokenKeys.derive(secrets, event.id)
+        self.announcement = Announcement(event.interval_s)
         self.heartbeats = Heartbeats(keys, self.tally, self.cells, self.clock)
         self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
         self.registry = SeatRegistry(config.registry_url, event.id)
@@ -123,10 +125,10 @@ class Worker:
             relay=self.relay,
             read_live=self._read_live,
             is_ready=self._missing,
-            interval_s=event.interval_s,
+            announcement=self.announcement,
             public_url=config.public_url,
         )
-        self.answers = Answers(event.interval_s)
+        self.answers = Answers(self.announcement)
         self.stopping = asyncio.Event()
 
     def _read_live(self) -> dict[str, Any]:

@@ -113,3 +113,15 @@ def test_a_full_disk_is_answered_503_and_what_was_accepted_stays(event_file: Pat
         assert len(served.records()) == FIRST_CHUNK_RECORDS + 1
         counts = served.counts()
         assert (counts["beat.playing"], counts["refused.beat.disk_full"]) == (FIRST_CHUNK_RECORDS + 1, 2)
+
+
+def test_a_revoked_seat_or_view_is_refused_and_another_is_not(served: Serving) -> None:
+    beats = served.worker.heartbeats
+    mine, other = (served.token(seat=seat, view_id=view).encode() for seat, view in ((5, 1 << 40), (6, 1 << 41)))
+    try:
+        for revoked in (5, 1 << 40):
+            beats.revoked = frozenset({revoked})
+            assert (take(served, mine), take(served, other)) == (Reason.TOKEN_REVOKED, None)
+    finally:
+        beats.revoked = frozenset()
+    assert take(served, mine) is None
