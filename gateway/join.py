@@ -25,6 +25,8 @@ from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys
 
 ADDRESS_PREFIX: Final = {4: 24, 6: 48}
 """Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
+FIRST_VIEW_ID: Final = 1 << 32
+"""View ids and seats share one list of what is revoked."""
 _AGENTS: Final = (("bot", "bot"), ("tv", "tv"), ("mobile", "mobile"), ("mozilla", "browser"))
 _NOTHING: Final = bytes(32)
 
@@ -98,7 +100,7 @@ class Joins:
         if not credential:
             raise Refused(Reason.TICKET_MISSING)
         if len(credential) == TEXT_BYTES and "." not in credential:
-            return self._by_viewing_token(session, credential, player)
+            return self.by_viewing_token(session, credential, player)
         return await self._by_ticket(session, credential, player)
 
     def identify(self, ticket: str) -> Identity:
@@ -138,7 +140,17 @@ class Joins:
         )
         return self._open(join, attendee)
 
-    def _by_viewing_token(self, session: Session, text: str, player: Player) -> View:
+    def by_viewing_token(self, session: Session, text: str, player: Player) -> View:
+        """Open a view of a session for whoever shows a viewing token of this event: no ticket, no registry, no waiting.
+
+        Args:
+            session: what is to be watched; if it is the token's own, its view goes on under a new token.
+            text: the token's 64 characters.
+            player: who asks, for the journal.
+
+        Raises:
+            Refused: it is no viewing token of this event, expired too long ago, or the disk is full.
+        """
         try:
             token = self._keys.open(text.encode())
         except TokenRefused as refused:
@@ -184,5 +196,5 @@ class Joins:
 
 
 def _new_view_id() -> int:
-    """A random 64-bit id; never 0, which means no view."""
-    return random_source.randbits(64) or 1
+    """A random 64-bit id, never below 2^32: it cannot be taken for a seat, nor for the 0 that means no view."""
+    return FIRST_VIEW_ID + random_source.randbelow((1 << 64) - FIRST_VIEW_ID)

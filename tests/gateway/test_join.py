@@ -244,3 +244,11 @@ def test_without_seats_a_join_is_503_with_retry_after_and_a_viewing_token_still_
         served.call(lambda: served.worker.lease.add(1))
         assert opened(served, served.join(mint("ivan", now=NOW)).json["token"]).seat == SEATS_PER_BLOCK
         assert served.ask("GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize(("drawn", "view_id"), [(0, 1 << 32), (-1, (1 << 64) - 1)])
+def test_no_view_id_is_small_enough_to_be_a_seat(
+    served: Serving, mint: Mint, monkeypatch: pytest.MonkeyPatch, drawn: int, view_id: int
+) -> None:
+    monkeypatch.setattr("secrets.randbelow", lambda limit: drawn % limit)
+    assert opened(served, served.join(mint("judy", now=NOW)).json["token"]).view_id == view_id
