@@ -1,6 +1,7 @@
-"""The bench: CPU per heartbeat of one Turnout worker, beside nginx answering an empty 204 and a plain aiohttp handler.
+"""The bench: what Turnout costs, measured beside what people would otherwise run. `make bench`.
 
-The same request bytes for all (a browser's headers, a valid token), 64 keep-alive connections, server on core 0 and
-client on core 1, rounds that take turns so that a busy minute of the machine hits all alike. CPU time is the server
-process' own, from /proc/PID/stat. `python -m load_tests.bench` or `make bench`.
+One module an experiment: its docstring says what is measured and what the figure does not say, its click command is
+called `command`, and `load_tests.bench.__main__` lists it. What experiments share: `servers` (Turnout on loopback with
+valid tokens, and other programs), `wrk` (the client), `processes` (CPU time, cores, machine facts), `spread` (medians
+with their range), `table` (Markdown), `report` (printing and saving). Servers run on core 0, all else on core 1.
 """

@@ -1,9 +1,16 @@
 """Processes as the kernel sees them: CPU time, children, and on which core they may run. Linux only."""
 
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-_PROC = Path("/proc")
+SERVER_CORE: Final = 0
+CLIENT_CORE: Final = 1
+"""For the client and everything that is not measured."""
+
+_PROC: Final = Path("/proc")
 
 
 def cpu_s(pid: int) -> float:
@@ -37,6 +44,16 @@ def pin(pid: int, core: int) -> None:
     """Let a process with all its threads run on one core only. Raises OSError."""
     for task in (_PROC / str(pid) / "task").iterdir():
         os.sched_setaffinity(int(task.name), {core})
+
+
+def pinnable() -> bool:
+    """Return whether server and client can have a core each."""
+    return cores() > 1 and shutil.which("taskset") is not None
+
+
+def on_core(core: int, command: Sequence[str]) -> list[str]:
+    """Return the command line that runs a program, with all its children, on one core; as it is if not `pinnable`."""
+    return ["taskset", "-c", str(core), *command] if pinnable() else list(command)
 
 
 def cores() -> int:

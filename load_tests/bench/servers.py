@@ -1,4 +1,4 @@
-"""What is measured: one Turnout worker, nginx with an empty 204, and a plain aiohttp handler."""
+"""Servers on loopback ports of their own: Turnout with valid tokens, nginx answering 204, a plain aiohttp handler."""
 
 import asyncio
 import socket
@@ -16,16 +16,17 @@ from zoneinfo import ZoneInfo
 import uvloop
 
 from load_tests.audience import Person
-from load_tests.bench.processes import descendants
+from load_tests.bench import processes
 from load_tests.players import Address, Gateway
 from load_tests.scenario import read_programme
-from load_tests.server_process import ServerProcess
+from load_tests.server_process import Running, ServerProcess
 from load_tests.tickets import Issuer
 
 NGINX_CONF: Final = Path(__file__).parent.parent / "peers" / "nginx_204.conf"
 TOKENS: Final = 256
 """Different viewing tokens in turn, four a connection: no server may live off seeing one token again and again."""
 LISTEN_S: Final = 10.0
+SESSION: Final = "stream"
 
 _EVENT: Final = """# Written by load_tests.bench: one session that is on now, in real time.
 [event]
@@ -62,12 +63,41 @@ rules = ["unique-attendees"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is up: where it listens, and the process whose CPU counts."""
+    """A server that is up: where it listens, and the processes whose CPU counts."""
 
     name: str
     address: Address
-    pid: int
-    beside: tuple[int, ...]  # processes that belong to it and are not measured
+    pids: tuple[int, ...]
+    beside: tuple[int, ...] = ()  # processes that belong to it and are not measured
+
+    @property
+    def pid(self) -> int:
+        """Return the one process that is measured. Raises ValueError if there are several."""
+        (pid,) = self.pids
+        return pid
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of the measured processes together, in seconds."""
+        return sum(processes.cpu_s(pid) for pid in self.pids)
+
+    def pin(self) -> None:
+        """Put the measured processes on the server's core and all else on the client's, if there are two cores."""
+        if processes.pinnable():
+            for pid in self.pids:
+                processes.pin(pid, processes.SERVER_CORE)
+            for pid in self.beside:
+                processes.pin(pid, processes.CLIENT_CORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Turnout:
+    """A Turnout that is up, with one session that is on now: its id is `SESSION`."""
+
+    server: Server
+    tokens: list[str]  # valid viewing tokens, of different attendees
+    running: Running  # addresses of ledger and metrics, the organiser's and the scanners' key
+    event_file: Path
+    issuer: Issuer  # signs tickets that the event accepts
 
 
 def free_port() -> int:
@@ -89,29 +119,30 @@ def event_file(scratch: Path, now: datetime) -> Path:
 
 
 @contextmanager
-def turnout(scratch: Path) -> Iterator[tuple[Server, list[str]]]:
-    """Run Turnout with one worker; yields it and valid viewing tokens. Raises ServerFailedError."""
+def turnout(scratch: Path, workers: int = 1, tokens: int = TOKENS) -> Iterator[Turnout]:
+    """Run `turnout up` in a scratch directory; yields it, workers pinned, with viewing tokens.
+
+    Raises ServerFailedError if it does not start or stop, UnexpectedAnswerError if a join is refused.
+    """
     event = event_file(scratch, datetime.now(ZoneInfo("Etc/UTC")))
-    with ServerProcess(event, scratch, workers=1) as process:
+    with ServerProcess(event, scratch, workers=workers) as process:
         running = process.start()
         address = Address.of(running.gateway)
-        (worker,) = running.workers
-        tokens = _tokens(event, scratch, address)
-        beside = {running.pid, *descendants(running.pid)} - {worker}
-        yield Server("Turnout, one worker", address, worker, tuple(sorted(beside))), tokens
+        programme = read_programme(event)
+        issuer = Issuer(scratch / "development-issuer" / f"{programme.issuer_id}.private.jwk.json", programme)
+        beside = {running.pid, *processes.descendants(running.pid)} - set(running.workers)
+        name = "Turnout, one worker" if workers == 1 else f"Turnout, {workers} workers"
+        server = Server(name, address, running.workers, tuple(sorted(beside)))
+        server.pin()
+        gateway = Gateway(address, programme.event)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            joined = runner.run(_join(gateway, issuer, tokens))
+        yield Turnout(server, joined, running, event, issuer)
 
 
-def _tokens(event: Path, scratch: Path, address: Address) -> list[str]:
-    programme = read_programme(event)
-    issuer = Issuer(scratch / "development-issuer" / f"{programme.issuer_id}.private.jwk.json", programme)
-    gateway = Gateway(address, programme.event)
-
-    async def join_all() -> list[str]:
-        people = [Person(number, f"bench-{number}", "", "visitor") for number in range(TOKENS)]
-        return [await gateway.join("stream", issuer.ticket(person)) for person in people]
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(join_all())
+async def _join(gateway: Gateway, issuer: Issuer, count: int) -> list[str]:
+    people = [Person(number, f"bench-{number}", "", "visitor") for number in range(count)]
+    return [await gateway.join(SESSION, issuer.ticket(person)) for person in people]
 
 
 @contextmanager
@@ -128,7 +159,9 @@ def _child(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
                     said = child.stderr.read().decode(errors="replace") if child.stderr and child.poll() else ""
                     raise RuntimeError(f"{name} does not listen. {said}") from None
                 time.sleep(0.05)
-        yield Server(name, Address("127.0.0.1", port), child.pid, ())
+        server = Server(name, Address("127.0.0.1", port), (child.pid,))
+        server.pin()
+        yield server
     finally:
         child.terminate()
         try:

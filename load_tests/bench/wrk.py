@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from load_tests.bench import processes, programs
+
 CONNECTIONS: Final = 64
 BROWSER: Final = (
     ("Connection", "keep-alive"),
@@ -72,6 +74,12 @@ class Run:
     def sound(self) -> bool:
         """Whether there was anything, and no error in it."""
         return self.requests > 0 and not (self.status_errors or self.socket_errors or self.other)
+
+
+def client() -> list[str]:
+    """Return how to start wrk, on the client's core. Raises RuntimeError if it is not on the PATH."""
+    found = programs.need("wrk", "it is the client, nothing can be measured without it.")
+    return processes.on_core(processes.CLIENT_CORE, [found])
 
 
 def browser_request(host: str, token: str) -> bytes:

@@ -1,5 +1,6 @@
 """The bench's arithmetic and its requests; the measuring itself needs nginx, wrk and quiet cores."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,10 +9,14 @@ import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from load_tests.bench import processes, servers, wrk
-from load_tests.bench.__main__ import Round, markdown, summarise
+from load_tests.bench import heartbeats, processes, report, servers, table, wrk
+from load_tests.bench.__main__ import EXPERIMENTS, main
+from load_tests.bench.heartbeats import Round, markdown, summarise
+from load_tests.bench.spread import Spread, spread
 
 ROUNDS = [
     Round("Turnout, one worker", 7.0, 90_000, 900, 400),
@@ -25,8 +30,49 @@ ROUNDS = [
 def test_the_summary_is_the_median_with_its_spread_cheapest_first() -> None:
     nginx, turnout = summarise(ROUNDS)
     assert nginx.server.startswith("nginx")
-    assert (turnout.cpu_us, turnout.cpu_us_low, turnout.cpu_us_high, turnout.requests) == (8.0, 7.0, 9.0, 1000)
-    assert turnout.requests_a_second == 85_000
+    assert (turnout.cpu_us, turnout.requests) == (Spread(8.0, 7.0, 9.0), 1000)
+    assert turnout.requests_a_second.median == 85_000
+
+
+def test_a_spread_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        spread([])
+
+
+def test_a_row_that_does_not_fit_its_head_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 cells under 2 headings"):
+        table.markdown(["a", "b"], [["c"]])
+
+
+def test_every_experiment_is_a_command_and_none_is_the_heartbeats() -> None:
+    for experiment in EXPERIMENTS:
+        assert main.commands[experiment.command.name or ""] is experiment.command
+        assert CliRunner().invoke(main, [experiment.command.name or "", "--help"]).exit_code == 0
+    assert main.params == heartbeats.command.params
+
+
+def test_what_was_found_is_printed_and_saved_with_machine_and_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    report.show("joins", "| a |", {"summary": [1]}, versions={"wrk": "4.1.0"}, notes=["nginx is missing"], save="x")
+    saved = json.loads((tmp_path / "results" / "joins-x.json").read_text())
+    assert (saved["experiment"], saved["summary"], saved["notes"]) == ("joins", [1], ["nginx is missing"])
+    assert set(saved) >= {"machine", "versions", "command", "measured_at"}
+    printed = capsys.readouterr().out
+    assert printed.startswith("| a |\n")
+    assert "wrk 4.1.0" in printed
+    assert "Note: nginx is missing.\n" in printed
+
+
+def test_a_failed_measurement_prints_no_table_and_fails() -> None:
+    @click.command()
+    def failing() -> None:
+        with report.or_nothing():
+            raise RuntimeError("no wrk")
+
+    done = CliRunner().invoke(failing)
+    assert (done.exit_code, done.output) == (1, "Error: Nothing was measured: no wrk\n")
 
 
 def test_the_table_puts_every_server_beside_nginx() -> None:
