@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from load_tests.audience import Ending, Plan, PlannedScan, View, steps
 from load_tests.ground_truth import AcceptedScan, Acknowledged
-from load_tests.players import BeatLines, Gateway, Ledger, UnexpectedAnswerError
+from load_tests.http_client import BeatLines, Gateway, Ledger, UnexpectedAnswerError
 from load_tests.scenario import Programme
 from load_tests.tickets import Issuer
 

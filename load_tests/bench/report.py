@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from load_tests.bench import processes
-from load_tests.players import UnexpectedAnswerError
+from load_tests.http_client import UnexpectedAnswerError
 from load_tests.server_process import ServerFailedError
 
 RESULTS: Final = Path(__file__).parent / "results"

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import uvloop
 
-from load_tests.players import Address
+from load_tests.http_client import Address
 
 Stub = Callable[[Callable[[bytes], bytes]], AbstractAsyncContextManager[tuple[Address, list[bytes]]]]
 Run = Callable[[Callable[[], Awaitable[None]]], None]

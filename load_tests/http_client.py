@@ -1,4 +1,4 @@
-"""Players on the wire: as many heartbeats a second from one core as it takes, and joins, scans and calls one at a time.
+"""HTTP as players speak it: as many heartbeats a second from one core as it takes, and other calls one at a time.
 
 Heartbeats of a thousand players share a few keep-alive connections: `BeatLine` writes tens of requests at once and
 counts the status lines that come back, in order, as HTTP/1.1 pipelining promises. Any answer but 204 stops the replay
