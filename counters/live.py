@@ -17,17 +17,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self, cast
-
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from typing import Final, Literal, Self
 
 from counters import hyperloglog
 from counters.event import Event
 from counters.hyperloglog import Registers
 from counters.live_counts import WHOLE_EVENT, Announcements, LiveCounts, LiveRow, live_buckets, seen_within_s
+from counters.redis_link import Command, RedisLink, Refusal, ServerFacts
 from counters.uniques import EVENT_SHARDS, SESSION_SHARDS
 
 TIMEOUT_S: Final = 1.0
@@ -44,14 +40,6 @@ CHUNK_SKETCHES: Final = 64
 """Sketches in one pipeline: 0.8 MB and, at some 0.1 ms each, 6 to 12 ms of Redis' time: nobody else waits long."""
 
 Sketch = Literal["attendees", "views"]
-Command = tuple[str | bytes | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The reply to a command that Redis refused: its error text."""
-
-    text: str
 
 
 class LiveUnavailableError(Exception):
@@ -86,92 +74,7 @@ def _temporary_key(key: str, incarnation: str) -> str:
     return f"{tag}}}:tmp:{incarnation}{rest}"
 
 
-# --- The connection ---------------------------------------------------------------------------------------------------
-
-
-class RedisLink:
-    """One Redis and our connections to it. It sends pipelines, and turns every failure into one exception."""
-
-    def __init__(self, url: str, timeout_s: float, unavailable: type[Exception]) -> None:
-        """Prepare a link; it connects when first used, and again by itself.
-
-        Args:
-            url: redis://, rediss:// or unix://.
-            timeout_s: for one pipeline, connecting included.
-            unavailable: what a failure is raised as.
-
-        Raises:
-            ValueError: the URL is none of these.
-        """
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            # One more try at once: a pooled connection may have died with the previous server.
-            retry=Retry(NoBackoff(), 1),
-        )
-        # Replies are read as Redis sent them.
-        self._client.response_callbacks.clear()
-        self._timeout_s = timeout_s
-        self._unavailable = unavailable
-
-    async def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one pipeline; return their replies, a `Refusal` where Redis refused one.
-
-        Raises:
-            the `unavailable` exception: Redis cannot be reached or does not answer in time.
-        """
-        try:
-            async with asyncio.timeout(self._timeout_s), self._client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies = await pipeline.execute(raise_on_error=False)
-        except TimeoutError as error:
-            raise self._unavailable(f"Redis does not answer within {self._timeout_s:g} s") from error
-        except (RedisError, OSError) as error:
-            raise self._unavailable(f"Redis: {error}") from error
-        return [Refusal(str(reply)) if isinstance(reply, ResponseError) else reply for reply in replies]
-
-    async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one pipeline and return their replies.
-
-        Raises:
-            the `unavailable` exception: as `run`, or Redis refused any of them.
-        """
-        replies = await self.run(commands)
-        for reply in replies:
-            if isinstance(reply, Refusal):
-                raise self._unavailable(f"Redis: {reply.text}")
-        return replies
-
-    async def server_facts(self) -> "ServerFacts":
-        """Return which server answers.
-
-        Raises:
-            the `unavailable` exception.
-        """
-        (info,) = await self.send([("INFO", "server")])
-        lines = (line.partition(":") for line in cast("bytes", info).decode(errors="replace").splitlines())
-        facts = {name: value for name, _, value in lines}
-        if "valkey_version" in facts:  # its redis_version is the one it is compatible with
-            return ServerFacts("Valkey", facts["valkey_version"], facts.get("run_id", ""))
-        return ServerFacts("Redis", facts.get("redis_version", "unknown"), facts.get("run_id", ""))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """Which server was found."""
-
-    product: str  # "Redis" or "Valkey"
-    version: str
-    run_id: str  # changes with every start
-
-    def __str__(self) -> str:
-        return f"{self.product} {self.version}"
+# --- The server -------------------------------------------------------------------------------------------------------
 
 
 async def server_facts(url: str, timeout_s: float = TIMEOUT_S) -> ServerFacts:

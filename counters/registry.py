@@ -23,7 +23,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from counters.live import Command, RedisLink, Refusal, RegistryUnavailableError, ServerFacts
+from counters.live import RegistryUnavailableError
+from counters.redis_link import Command, RedisLink, Refusal, ServerFacts
 
 TIMEOUT_S: Final = 0.25
 """A join waits for it; without an answer the worker takes a seat of its own block."""

@@ -9,7 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "counters", "metrics", "deploy", "load_tests")
-REDIS_SPEAKERS = ("counters/live.py", "counters/registry.py")
 
 
 def imported(source: str, module: str) -> Iterator[str]:
@@ -56,9 +55,9 @@ RULES = (
         lambda name: within(name, "gateway", "metrics", "deploy", "load_tests", "aiohttp", "prometheus_client"),
     ),
     Rule(
-        "only counters/live.py and counters/registry.py speak Redis",
-        lambda module: module not in REDIS_SPEAKERS,
-        lambda name: within(name, "redis"),
+        "only counters/redis_link.py speaks Redis",
+        lambda module: module != "counters/redis_link.py",
+        lambda name: within(name, "redis", "hiredis"),
     ),
     Rule(
         "metrics knows no HTTP handler",
@@ -121,8 +120,8 @@ def test_every_module_keeps_to(rule: Rule) -> None:
         ("counters knows", "counters/tally.py", "import importlib\nimportlib.import_module('deploy.redis')"),
         ("counters knows", "counters/ledger/log.py", "from ...gateway import reasons"),
         ("counters knows", "counters/tally.py", "if TYPE_CHECKING:\n    from aiohttp import web"),
-        ("only counters/live.py", "counters/spool.py", "import redis"),
-        ("only counters/live.py", "gateway/join.py", "from redis.asyncio import Redis"),
+        ("only counters/redis_link.py", "counters/live.py", "import redis"),
+        ("only counters/redis_link.py", "gateway/join.py", "from redis.asyncio import Redis"),
         ("metrics knows", "metrics/exposition.py", "from aiohttp import web"),
         ("metrics knows", "metrics/catalogue.py", "from gateway import reasons"),
         ("deploy stands", "deploy/redis.py", "import gateway.app"),
@@ -144,7 +143,7 @@ def test_a_module_against_the_rule_is_found(sentence: str, module: str, source: 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("counters/live.py", "import redis.asyncio"),
+        ("counters/redis_link.py", "import redis.asyncio, hiredis"),
         ("counters/tally.py", "from counters.hyperloglog import position\nfrom . import spool\nimport numpy"),
         ("gateway/app.py", "import aiohttp, counters.event, deploy\nfrom metrics.exposition import render"),
         ("gateway/cli.py", "from load_tests.demo import replay"),
