@@ -69,7 +69,7 @@ class Tally:
         self._rows = {number: row for row, number in enumerate(session_numbers)}
         self._cells = cells
         self._day_of = day_of
-        self._day = ""
+        self._uniques_day = ""
         self._spares: dict[bool, Chunk] = {}
         self._spares_lock = threading.Lock()
         self._wanted = threading.Event()
@@ -135,13 +135,12 @@ class Tally:
 
     def count_unique(self, session: int, attendee: int) -> None:
         """Raise the day's uniques of a session and of the event at a join."""
-        day = self._day_of(self._now())
-        if day != self._day:
+        if self._uniques_day != self._day:
             try:
-                self._uniques = Uniques(self._folder, day, len(self._rows))
+                self._uniques = Uniques(self._folder, self._day, len(self._rows))
             except OSError:
                 return  # the disk is full: the live estimate lacks this join, the journal has it
-            self._day = day
+            self._uniques_day = self._day
         self._uniques.add(self._rows[session], attendee)
 
     # Time.
@@ -175,6 +174,8 @@ class Tally:
     def _roll(self, window: int, now_ms: int) -> None:
         self._close_window(now_ms)
         self.window = window
+        # Midnight falls between two windows in every zone: offsets are whole minutes.
+        self._day = self._day_of(window)
         if not self._stopped:
             self._open_window(now_ms)
 

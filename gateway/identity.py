@@ -241,9 +241,7 @@ def _country(value: str) -> str:
 def _object(part: str, name: str) -> dict[str, Any]:
     """Return the JSON object of one part. A name that stands twice is refused: readers differ in which they take."""
     try:
-        parsed = json.loads(
-            _unpadded(part, name).decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_number
-        )
+        parsed = _JSON.decode(_unpadded(part, name).decode())
     except (ValueError, RecursionError):
         _malformed(f"its {name} is not JSON")
     if not isinstance(parsed, dict):
@@ -262,6 +260,9 @@ def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_number)
+
+
 def _unpadded(part: str, name: str) -> bytes:
     """Decode base64url in its one canonical spelling, so that one signed ticket has one digest."""
     try:
@@ -274,7 +275,11 @@ def _unpadded(part: str, name: str) -> bytes:
 
 
 def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: object) -> str:

@@ -5,8 +5,8 @@ the journal has the join on record, and the player gets the viewing token that i
 """
 
 import hashlib
-import ipaddress
 import secrets as random_source
+import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from gateway.reasons import Reason
 from gateway.seats import Seats
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys, TokenRefused, ViewingToken
 
-ADDRESS_PREFIX: Final = {4: 24, 6: 48}
+ADDRESS_PREFIX: Final = {socket.AF_INET: 24, socket.AF_INET6: 48}
 """Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
 FIRST_VIEW_ID: Final = 1 << 32
 """View ids and seats share one list of what is revoked."""
@@ -48,14 +48,17 @@ class View:
     expires_at: int  # unix seconds
 
 
-def address_digest(secrets: Secrets, address: str) -> bytes:
-    """Return 8 bytes that are equal for addresses of one network prefix and tell nothing without the secret."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return bytes(8)
-    network = ipaddress.ip_network((parsed, ADDRESS_PREFIX[parsed.version]), strict=False)
-    return hashlib.blake2b(network.network_address.packed, key=secrets.derive("address"), digest_size=8).digest()
+def address_digest(key: bytes, address: str) -> bytes:
+    """Return 8 bytes that are equal for addresses of one network prefix and tell nothing without the key."""
+    unscoped = address.partition("%")[0]  # RFC 4007 §11
+    for family, prefix in ADDRESS_PREFIX.items():
+        try:
+            packed = socket.inet_pton(family, unscoped)
+        except (OSError, ValueError):
+            continue
+        network = packed[: prefix // 8].ljust(len(packed), b"\0")
+        return hashlib.blake2b(network, key=key, digest_size=8).digest()
+    return bytes(8)
 
 
 def agent_class(user_agent: str) -> str:
@@ -78,13 +81,16 @@ class Joins:
         clock: Clock,
     ) -> None:
         """Answer for one event."""
-        self._event = event
-        self._secrets = secrets
+        self._pseudonym_key = secrets.pseudonym_key
+        self._address_key = secrets.derive("address")
+        self._renewable_until = event.late_until.timestamp()
         self._keys = keys
         self._identities = identities
         self._seats = seats
         self._tally = tally
         self._clock = clock
+        self.revoked: frozenset[int] = frozenset()
+        """Seats and view ids that open nothing here (gateway.heartbeats)."""
 
     async def join(self, session: Session, credential: str, player: Player) -> View:
         """Open a view of a session, or renew the one that a viewing token of the same session names.
@@ -116,8 +122,10 @@ class Joins:
 
     async def _by_ticket(self, session: Session, ticket: str, player: Player) -> View:
         identity = self.identify(ticket)
-        name = pseudonym(self._secrets.pseudonym_key, identity.namespace, identity.subject)
+        name = pseudonym(self._pseudonym_key, identity.namespace, identity.subject)
         seat = await self._seats.seat_of(name)
+        if seat in self.revoked:
+            raise Refused(Reason.ATTENDEE_BARRED)
         attendee = hyperloglog.position(name, attendee_selector(name))
         join = Join(
             seat=seat,
@@ -129,7 +137,7 @@ class Joins:
             joined_at_ms=int(self._clock.now() * 1000),
             pseudonym=name,
             token_digest=identity.token_digest,
-            address=address_digest(self._secrets, player.address),
+            address=address_digest(self._address_key, player.address),
             issuer=identity.issuer,
             key_thumbprint=identity.key_thumbprint,
             country=identity.country,
@@ -149,15 +157,18 @@ class Joins:
             player: who asks, for the journal.
 
         Raises:
-            Refused: it is no viewing token of this event, expired too long ago, or the disk is full.
+            Refused: it is no viewing token of this event, is revoked, expired too long ago, or the event is over
+                (`late_until`); or the disk is full.
         """
         try:
             token = self._keys.open(text.encode())
         except TokenRefused as refused:
             raise Refused(refused.reason) from None
         now = self._clock.now()
-        if now > token.expires_at + RENEWABLE_S:
+        if now > min(token.expires_at + RENEWABLE_S, self._renewable_until):
             raise Refused(Reason.TOKEN_EXPIRED)
+        if token.seat in self.revoked or token.view_id in self.revoked:
+            raise Refused(Reason.TOKEN_REVOKED)
         if token.session == session.number:
             # The same view goes on: nothing new to count, nothing to journal.
             return self._grant(token.seat, session.number, token.attendee, token.view, token.view_id)
@@ -171,7 +182,7 @@ class Joins:
             joined_at_ms=int(now * 1000),
             pseudonym=_NOTHING[:16],
             token_digest=_NOTHING,
-            address=address_digest(self._secrets, player.address),
+            address=address_digest(self._address_key, player.address),
             issuer="",
             key_thumbprint="",
             country="",

@@ -470,6 +470,18 @@ def test_a_join_raises_the_days_uniques(worker: WorkerAtHand) -> None:
     assert np.count_nonzero(sessions) == np.count_nonzero(event) == 1
 
 
+def test_uniques_begin_anew_at_local_midnight(worker: WorkerAtHand, clock: HandClock) -> None:
+    midnight = NINE + 15 * 3600
+    for now, who in ((midnight - 1, 9), (midnight, 10)):
+        clock.at = now
+        worker.tally.advance()
+        worker.tally.count_unique(1, attendee(who))
+    for day, who in (("2023-11-19", 9), ("2023-11-20", 10)):
+        sessions, _ = read_uniques(worker.folder / f"uniques-{day}")
+        place = hyperloglog.split_position(attendee(who))
+        assert np.count_nonzero(sessions) == sessions[0, place.selector % 4, place.register] / place.rank == 1
+
+
 def test_a_join_goes_on_without_uniques_on_a_full_disk_and_with_them_afterwards(
     worker: WorkerAtHand, disk: Disk
 ) -> None:

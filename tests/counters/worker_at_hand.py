@@ -8,8 +8,10 @@ import os
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -46,6 +48,11 @@ class HandClock:
         return self.at
 
 
+def day_of(now: float) -> str:
+    """The date in Shanghai."""
+    return datetime.fromtimestamp(now, ZoneInfo("Asia/Shanghai")).date().isoformat()
+
+
 def attendee(seat: int) -> int:
     """The sketch position of a made-up attendee, the same for the same seat."""
     return hyperloglog.position(b"attendee" + seat.to_bytes(8, "little"), seat & 1023)
@@ -74,7 +81,7 @@ class WorkerAtHand:
         about = identity(self.worker, self.sessions, self.digest)
         self.folder, self._lock = create_worker_folder(self.spool, about)
         self.cells = Cells(self.folder / "cells", CELLS)
-        self.tally = Tally(self.folder, about, self.clock, self.sessions, self.cells, lambda _: "2023-11-19")
+        self.tally = Tally(self.folder, about, self.clock, self.sessions, self.cells, day_of)
 
     def __enter__(self) -> Self:
         return self

@@ -1,16 +1,23 @@
 """Join: a ticket or a viewing token opens a view that is on record before the player knows of it."""
 
 import base64
+import hashlib
+import ipaddress
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from counters.attendee import SEATS_PER_BLOCK, pseudonym
+from counters.event import load_event
 from counters.journal import Join, JoinKind
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
+from gateway.join import address_digest
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TokenKeys, ViewingToken
 from tests.gateway.serving import NOW, Connection, Serving, request_bytes, serving
 
@@ -212,6 +219,69 @@ def test_a_viewing_token_of_another_event_or_secret_opens_nothing(served: Servin
     forged = forged[:40] + ("A" if forged[40] != "A" else "B") + forged[41:]
     answer = served.join(forged)
     assert (answer.status, answer.reason) == (401, "token_forged")
+
+
+def test_no_viewing_token_is_renewed_after_the_event(event_file: Path, tmp_path: Path) -> None:
+    late_until = load_event(event_file).late_until.timestamp()
+    with serving(event_file, tmp_path, now=late_until) as served:
+        token = served.token(expires_at=late_until + 60)
+        assert [served.join(token, session).status for session in ("opening", "forum")] == [201, 201]
+        served.clock.jump(late_until + 1)
+        for session in ("opening", "forum"):
+            answer = served.join(token, session)
+            assert (answer.status, answer.reason) == (410, "token_expired")
+
+
+# Whom the organiser has barred.
+
+
+def test_a_revoked_view_is_not_renewed_nor_switched_and_its_attendee_may_join_again(
+    served: Serving, mint: Mint
+) -> None:
+    token = served.join(mint("kim", now=NOW)).json["token"]
+    with revoked(served, opened(served, token).view_id):
+        for session in ("opening", "forum"):
+            answer = served.join(token, session)
+            assert (answer.status, answer.reason) == (410, "token_revoked")
+        again = served.join(mint("kim", now=NOW))
+        assert again.status == 201
+        assert served.join(again.json["token"], "forum").status == 201
+    assert served.join(token).status == 201
+
+
+def test_a_barred_attendee_joins_neither_by_ticket_nor_by_token_and_others_do(served: Serving, mint: Mint) -> None:
+    token = served.join(mint("leo", now=NOW)).json["token"]
+    with revoked(served, opened(served, token).seat):
+        journal = len(served.journal())
+        answers = [served.join(mint("leo", now=NOW), "forum"), served.join(token), served.join(token, "forum")]
+        assert [(answer.status, answer.reason) for answer in answers] == [
+            (403, "attendee_barred"), (410, "token_revoked"), (410, "token_revoked"),
+        ]  # fmt: skip
+        assert len(served.journal()) == journal
+        assert served.join(mint("mia", now=NOW)).status == 201
+
+
+@contextmanager
+def revoked(served: Serving, *ids: int) -> Iterator[None]:
+    served.worker.api.joins.revoked = frozenset(ids)
+    yield
+    served.worker.api.joins.revoked = frozenset()
+
+
+# Where from.
+
+
+@given(st.ip_addresses())
+def test_an_address_is_digested_down_to_its_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
+    expected = hashlib.blake2b(network.network_address.packed, key=b"key", digest_size=8).digest()
+    assert address_digest(b"key", str(address)) == expected
+
+
+def test_an_interface_makes_no_other_address_and_what_is_no_address_has_no_digest() -> None:
+    assert address_digest(b"key", "fe80::1%eth0") == address_digest(b"key", "fe80::1") != bytes(8)
+    for text in ("", "unix:", "1.2.3", "1.2.3.4.5", "::1::", "\0", "\ud800", "1.2.3.4\0"):
+        assert address_digest(b"key", text) == bytes(8), text
 
 
 # When something is away.
