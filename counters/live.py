@@ -6,8 +6,9 @@ Keys; what stands in braces decides the slot in a Redis Cluster, so every comman
     turnout:{<event>:<session>}:b:<bucket, unix s>:views
     turnout:{<event>:<session>:<shard>}:d:<day>:attendees      the day's uniques: 4 shards a session, 16 for the event
     turnout:{<same>}:tmp:<incarnation>:<rest of the key>       a sketch on its way, expires after 20 seconds
+    turnout:{canary}:<incarnation>                             is gone when Redis has forgotten what it was sent
 
-Session number 0 is the whole event. Every value is a dense HyperLogLog (counters.hyperloglog).
+Session number 0 is the whole event. Every value but a canary is a dense HyperLogLog (counters.hyperloglog).
 
 A sketch is merged by SET of the temporary key, PFMERGE into the key, EXPIRE. Merging twice, late or in another order
 gives the same result, so a pipeline that failed half-way is simply sent again.
@@ -23,7 +24,7 @@ from counters import hyperloglog
 from counters.event import Event
 from counters.hyperloglog import Registers
 from counters.live_counts import WHOLE_EVENT, Announcements, LiveCounts, LiveRow, live_buckets, seen_within_s
-from counters.redis_link import Command, RedisLink, Refusal, ServerFacts
+from counters.redis_link import Command, RedisLink, Refusal, ServerFacts, read_facts
 from counters.uniques import EVENT_SHARDS, SESSION_SHARDS
 
 TIMEOUT_S: Final = 1.0
@@ -61,6 +62,11 @@ def bucket_key(event: str, session: int, bucket: int, sketch: Sketch) -> str:
 def uniques_key(event: str, session: int, shard: int, day: str) -> str:
     """Return the key of one shard of a day's unique attendees."""
     return f"turnout:{{{event}:{session}:{shard}}}:d:{day}:attendees"
+
+
+def canary_key(incarnation: str) -> str:
+    """Return the key that a sender misses when Redis has lost its sketches. Each has its own: none sees another's."""
+    return f"turnout:{{canary}}:{incarnation}"
 
 
 def shards_of(session: int) -> int:
@@ -124,7 +130,8 @@ class SketchStore:
         """Merge sketches into their keys, and whatever earlier calls could not; return how many were sent.
 
         Sketches that hold nothing new are not sent. An empty batch is worth a call each second: it notices a Redis
-        that has been replaced (one `INFO server`), and sends again what was handed in within the last `keep_s`.
+        that has been replaced or flushed (`INFO server` and one GET), and sends again what was handed in within the
+        last `keep_s`.
 
         Args:
             batch: key → registers, or the bytes of a Redis key. They are copied.
@@ -138,7 +145,7 @@ class SketchStore:
         """
         async with self._lock:
             self._take_in(batch, ttl_s, self._monotonic() + keep_s)
-            await self._notice_another_server()
+            await self._notice_loss(incarnation)
             pending = [key for key, kept in self._kept.items() if kept.pending]
             refused: list[Refusal] = []
             for start in range(0, len(pending), CHUNK_SKETCHES):
@@ -148,6 +155,15 @@ class SketchStore:
                     f"Redis refused {len(refused)} of {len(pending)} sketches: {refused[0].text}"
                 )
             return len(pending)
+
+    async def keep(self, batch: Mapping[str, Registers | bytes], ttl_s: int, keep_s: float = KEEP_S) -> None:
+        """Take sketches in, to be sent with the next `merge`, whose arguments these are.
+
+        Raises:
+            SketchError: a value is no sketch; nothing of the batch was taken in.
+        """
+        async with self._lock:
+            self._take_in(batch, ttl_s, self._monotonic() + keep_s)
 
     async def server_facts(self) -> ServerFacts:
         """Return which server answers.
@@ -177,12 +193,22 @@ class SketchStore:
                 known.pending |= not (union == known.registers).all()
                 known.registers, known.ttl_s, known.until = union, ttl_s, max(until, known.until)
 
-    async def _notice_another_server(self) -> None:
-        run_id = (await self._link.server_facts()).run_id
-        if run_id != self._run_id:
-            for kept in self._kept.values():
-                kept.pending = bool(kept.registers.any())
-            self._run_id = run_id
+    async def _notice_loss(self, incarnation: str) -> None:
+        """Find out whether this Redis still has what it was sent; if not, all of it is to be sent again.
+
+        The run id tells a restart, and a replica that took over without the last second. A FLUSHALL it does not tell:
+        that takes the canary.
+        """
+        canary = canary_key(incarnation)
+        info, sings = await self._link.send([("INFO", "server"), ("GET", canary)])
+        run_id = read_facts(info).run_id
+        if run_id == self._run_id and sings is not None:
+            return
+        # Before the sketches: should these be lost while they are being sent, so is the canary.
+        await self._link.send([("SET", canary, run_id, "EX", UNIQUES_TTL_S)])
+        for kept in self._kept.values():
+            kept.pending = bool(kept.registers.any())
+        self._run_id = run_id
 
     async def _send(self, keys: Sequence[str], incarnation: str) -> list[Refusal]:
         commands: list[Command] = []

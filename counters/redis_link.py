@@ -7,7 +7,7 @@ under one time-out: beside redis-py's own pipeline that costs a third of the CPU
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import redis.exceptions
 from hiredis import pack_command
@@ -35,6 +35,15 @@ class ServerFacts:
 
     def __str__(self) -> str:
         return f"{self.product} {self.version}"
+
+
+def read_facts(info: bytes) -> ServerFacts:
+    """Return what the answer to `INFO server` says."""
+    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
+    facts = {name: value for name, _, value in lines}
+    if "valkey_version" in facts:  # its redis_version is the one it is compatible with
+        return ServerFacts("Valkey", facts["valkey_version"], facts.get("run_id", ""))
+    return ServerFacts("Redis", facts.get("redis_version", "unknown"), facts.get("run_id", ""))
 
 
 class RedisLink:
@@ -108,11 +117,7 @@ class RedisLink:
             the `unavailable` exception.
         """
         (info,) = await self.send([("INFO", "server")])
-        lines = (line.partition(":") for line in cast("bytes", info).decode(errors="replace").splitlines())
-        facts = {name: value for name, _, value in lines}
-        if "valkey_version" in facts:  # its redis_version is the one it is compatible with
-            return ServerFacts("Valkey", facts["valkey_version"], facts.get("run_id", ""))
-        return ServerFacts("Redis", facts.get("redis_version", "unknown"), facts.get("run_id", ""))
+        return read_facts(info)
 
     async def close(self) -> None:
         """Close the connection."""

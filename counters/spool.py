@@ -40,6 +40,9 @@ Chunk, little-endian, version 1:
 Record, u64: seat (bits 0–31) ‖ session number (32–47) ‖ flags (48–55) ‖ bucket within the window (56–63). A seat is
 never 0, so the first zero word ends the records. Example: seat 70000 in session 3, in the background, in the window's
 third bucket: 02 01 0003 00011170, stored as 70 11 01 00 03 00 01 02.
+
+The registers of a heartbeat are raised before its record is stored: who has read a record sees what it raised. The
+flush lives by that (counters.spool_tail).
 """
 
 import fcntl

@@ -7,6 +7,7 @@ to the ledger, and deletes the files after the ledger's durable acknowledgement.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from counters.spool import SpoolError, WindowSpool, read_window
 from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
-from gateway.worker_folders import WorkerFolder, read_folders
+from gateway.worker_folders import WorkerFolder, WorkerFolders
 
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
@@ -53,10 +54,10 @@ class Courier:
     """Carries for one gateway. Owned by the supervisor's event loop."""
 
     def __init__(
-        self, spool: Path, event: Event, gateway: str, clock: Clock, flusher: Flusher, ledger: LedgerClient
+        self, folders: WorkerFolders, event: Event, gateway: str, clock: Clock, flusher: Flusher, ledger: LedgerClient
     ) -> None:
-        """Carry from `spool` to `ledger`; the registers of what is carried go to `flusher` once more."""
-        self._spool = spool
+        """Carry from `folders` to `ledger`; the registers of what is carried go to `flusher` once more."""
+        self._folders = folders
         self._event = event
         self._gateway = gateway
         self._clock = clock
@@ -70,8 +71,10 @@ class Courier:
         """Counters of workers whose folders are gone: totals must not fall when a worker does."""
         self.handed_over: Counter[str] = Counter()
         """Bundles by what the ledger said, for /metrics."""
-        # One thread for all disk work: nothing reads a folder while it is being removed.
+        # One thread for the carrying, which may take seconds over a full window.
         self._thread = ThreadPoolExecutor(1, "courier")
+        # Held while a folder's counters become retired ones and it is removed: nobody counts them twice or not at all.
+        self._retiring = threading.Lock()
 
     async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do disk work in the courier's thread."""
@@ -107,7 +110,7 @@ class Courier:
 
     def _next(self) -> _Load | None:
         """The next bundle to hand over, with what may be deleted once it is; None if nothing is due."""
-        folders = list(read_folders(self._spool, self._event.digest))
+        folders = self._folders.read()
         now = self._clock.now()
         opened = {folder.worker: folder.open_window() for folder in folders}
         self._awaited = any(window is not None and window + WINDOW_S <= now for window in opened.values())
@@ -124,7 +127,7 @@ class Courier:
         ended = [folder for folder in folders if folder.dead and not folder.windows]
         return self._promise(ended, now) if ended else None
 
-    def _bundle(self, window: int, folders: list[WorkerFolder], lagging: set[str]) -> _Load:
+    def _bundle(self, window: int, folders: Sequence[WorkerFolder], lagging: set[str]) -> _Load:
         self._noticed.pop(window, None)
         closed = [f for f in folders if window in f.windows and f.worker not in lagging]
         spools = [spool for folder in closed if (spool := self._read(folder, window)) is not None]
@@ -159,7 +162,7 @@ class Courier:
         try:
             return read_window(folder.windows[window])
         except (SpoolError, OSError, ValueError):
-            aside = self._spool / ASIDE
+            aside = self._folders.spool / ASIDE
             aside.mkdir(exist_ok=True)
             for path in folder.path.glob(f"w{window}[-.]*"):
                 path.rename(aside / f"{folder.worker}-{path.name}")
@@ -173,16 +176,18 @@ class Courier:
         return _Load(window, bundle, ended=tuple(ended))
 
     def _forget(self, load: _Load) -> None:
-        self._flusher.take_final(load.window, (spool.registers for spool in load.spools))
+        self._flusher.take_final(load.window, load.spools)
         for spool in load.spools:
             for path in spool.paths:
                 path.unlink(missing_ok=True)
         for folder in load.ended:
-            for name, count in _cells(folder.path).items():
-                self.retired[name] = self.retired.get(name, 0) + count
-            for path in folder.path.iterdir():
-                path.unlink()
-            folder.path.rmdir()
+            self._flusher.take_last_uniques(folder)
+            with self._retiring:
+                for name, count in _cells(folder.path).items():
+                    self.retired[name] = self.retired.get(name, 0) + count
+                for path in folder.path.iterdir():
+                    path.unlink()
+                folder.path.rmdir()
 
     def _worth_a_look(self) -> bool:
         """Whether a window may have become due: the clock is in another one, or a worker has still to close its own.
@@ -212,22 +217,34 @@ class Courier:
     # For /metrics.
 
     def totals(self) -> dict[str, int]:
-        """The workers' counters summed, living and gone."""
-        totals = dict(self.retired)
-        for folder in read_folders(self._spool, self._event.digest):
-            for name, count in _cells(folder.path).items():
-                totals[name] = totals.get(name, 0) + count
+        """The workers' counters summed, living and gone. From any thread."""
+        with self._retiring:
+            totals = dict(self.retired)
+            for folder in self._folders.recent():
+                for name, count in _cells(folder.path).items():
+                    totals[name] = totals.get(name, 0) + count
         return totals
 
     def spool_size(self) -> tuple[int, float]:
-        """Bytes in the spool, and how many seconds ago the oldest window that is over ended (0 if none waits)."""
+        """Bytes in the spool, and how many seconds ago the oldest window that is over ended (0 if none waits).
+
+        From any thread.
+        """
         now = self._clock.now()
         size, oldest_s = 0, 0.0
-        for folder in read_folders(self._spool, self._event.digest):
+        for folder in self._folders.recent():
             for window, paths in folder.windows.items():
-                size += sum(path.stat().st_size for path in paths if path.exists())
+                size += sum(map(_size, paths))
                 oldest_s = max(oldest_s, now - window - WINDOW_S)
         return size, oldest_s
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 if it has been carried meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _cells(folder: Path) -> Mapping[str, int]:

@@ -35,9 +35,12 @@ from gateway.mendable import one_sentence
 from gateway.processes import end_tasks, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
+from gateway.worker_folders import WorkerFolders
 from metrics import exposition
 
 FLUSH_EVERY_S: Final = 1.0
+LIVE_PAUSE_S: Final = 0.2
+"""Between two rounds at least, however long Redis took over one."""
 CARRY_EVERY_S: Final = 0.2
 SIMULATED_CARRY_EVERY_S: Final = 0.004
 """On a simulated clock a window may last a few dozen milliseconds of real time."""
@@ -90,21 +93,22 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self._poller = LivePoller(config.live_url, event)
         self._sketches = SketchStore(config.live_url)
-        self._flusher = Flusher(Path(config.spool), event, self._clock, self._sketches)
+        self._folders = WorkerFolders(Path(config.spool), event.digest)
+        self._flusher = Flusher(self._folders, event, self._clock, self._sketches)
         self._metrics_port = 0
 
     async def run(self, *, with_parent: bool) -> int:
         """Run until told to stop, or until the parent's pipe closes; return the exit code."""
         stop_when_told(self.stopping, with_parent=with_parent)
         async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
-            spool = Path(self._config.spool)
-            self._courier = Courier(spool, self._event, self._config.gateway, self._clock, self._flusher, ledger)
+            self._courier = Courier(
+                self._folders, self._event, self._config.gateway, self._clock, self._flusher, ledger
+            )
             operations = await self._serve_operations()
             pause_s = SIMULATED_CARRY_EVERY_S if self._config.clock_file else CARRY_EVERY_S
             carrying = [
                 asyncio.create_task(self._courier.keep_carrying(pause_s)),
-                asyncio.create_task(self._flusher.keep_flushing(self._courier.on_disk, FLUSH_EVERY_S)),
-                asyncio.create_task(self._keep_polling()),
+                asyncio.create_task(self._keep_live()),
             ]
             keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
             failed = await self._until_stopped([*carrying, *keeping])
@@ -112,6 +116,7 @@ class Supervisor:
             await end_tasks(carrying)
             await self._farewell()
             await operations.cleanup()
+        self._flusher.close()
         await self._sketches.close()
         await self._poller.close()
         return 1 if failed else 0
@@ -219,21 +224,27 @@ class Supervisor:
 
     # Live numbers.
 
-    async def _keep_polling(self) -> None:
-        """Once a second, ask Redis and write the answer where every worker reads it."""
-        fresh = self._live_file.with_suffix(".new")
+    async def _keep_live(self) -> None:
+        """Once a second, send what rose and at once ask for the numbers: a heartbeat waits for one round, not two."""
         while True:
-            now = self._clock.now()
-            document = live_document(self._event, await self._poller.poll(now), now)
-            try:
-                fresh.write_bytes(orjson.dumps(document))
-                fresh.rename(self._live_file)
-            except OSError as error:
-                # A full disk ends no gateway. Without the file workers say that live numbers are stale.
-                _log.warning("live numbers cannot be written: %s", error)
-                with contextlib.suppress(OSError):
-                    self._live_file.unlink(missing_ok=True)
-            await asyncio.sleep(FLUSH_EVERY_S)
+            began = time.monotonic()
+            await self._flusher.flush_or_say()
+            await self._poll()
+            await asyncio.sleep(max(began + FLUSH_EVERY_S - time.monotonic(), LIVE_PAUSE_S))
+
+    async def _poll(self) -> None:
+        """Ask Redis and write the answer where every worker reads it."""
+        now = self._clock.now()
+        document = live_document(self._event, await self._poller.poll(now), now)
+        fresh = self._live_file.with_suffix(".new")
+        try:
+            fresh.write_bytes(orjson.dumps(document))
+            fresh.rename(self._live_file)
+        except OSError as error:
+            # A full disk ends no gateway. Without the file workers say that live numbers are stale.
+            _log.warning("live numbers cannot be written: %s", error)
+            with contextlib.suppress(OSError):
+                self._live_file.unlink(missing_ok=True)
 
     # Operations.
 
@@ -251,7 +262,7 @@ class Supervisor:
 
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         body, content_type = exposition.render(
-            await self._courier.on_disk(self._snapshot),
+            await asyncio.to_thread(self._snapshot),
             exposition.Vocabulary(
                 tuple(session.id for session in self._event.sessions), tuple(reason.label for reason in Reason)
             ),

@@ -1,12 +1,17 @@
 """The worker folders of a spool as they stand now: whose, whether their owners live, what windows they hold."""
 
+import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from counters.spool import boot_id, owner_is_dead, read_header, read_lock, window_chunks
 
+RECENT_S: Final = 1.0
+"""For a scrape, a listing of this age is as good as a new one; the courier makes five a second."""
 _log = logging.getLogger("turnout.spool")
 
 
@@ -32,15 +37,49 @@ class WorkerFolder:
         return not self.dead and max(self.windows, default=0) < window
 
 
-def read_folders(spool: Path, event_digest: str) -> Iterator[WorkerFolder]:
-    """Yield the worker folders of this event; what is not one is left alone, with a word in the log."""
-    for path in sorted(path for path in spool.iterdir() if path.is_dir()):
-        about = read_lock(path)
-        if not about:
-            continue
-        if about.get("event_sha256") != event_digest:
-            _log.error("%s is the spool of another event: start that event's gateway on it", path.name)
-            continue
-        # Dead first, then its files: a worker that dies in between is taken the next time.
-        dead = owner_is_dead(path)
-        yield WorkerFolder(path, path.name, dead, about.get("boot") != boot_id(), window_chunks(path))
+class WorkerFolders:
+    """The worker folders of one event in a spool. Owns what is known of them that never changes: whose they are.
+
+    It may be asked from several threads. What is in a folder may be gone by the time it is looked into.
+    """
+
+    def __init__(self, spool: Path, event_digest: str) -> None:
+        """Look into `spool`, for the folders of one event."""
+        self.spool = spool
+        self._event_digest = event_digest
+        self._boot = boot_id()
+        self._owners: Mapping[Path, Mapping[str, Any]] = {}
+        self._listed: tuple[float, Sequence[WorkerFolder]] = (-RECENT_S, ())
+
+    def read(self) -> Sequence[WorkerFolder]:
+        """Return the folders as they stand now, by name; what is not one of this event is left alone."""
+        owners = self._read_owners()
+        folders = []
+        for path, owner in owners.items():
+            if owner.get("event_sha256") == self._event_digest:
+                # One that goes meanwhile has been handed over.
+                with contextlib.suppress(FileNotFoundError):
+                    # Dead first, then its files: a worker that dies in between is taken the next time.
+                    dead = owner_is_dead(path)
+                    windows = window_chunks(path)
+                    folders.append(WorkerFolder(path, path.name, dead, owner.get("boot") != self._boot, windows))
+        self._listed = (time.monotonic(), folders)
+        return folders
+
+    def recent(self) -> Sequence[WorkerFolder]:
+        """Return the folders as they stood at most a second ago."""
+        read_at, folders = self._listed
+        return folders if time.monotonic() - read_at < RECENT_S else self.read()
+
+    def _read_owners(self) -> Mapping[Path, Mapping[str, Any]]:
+        """Whose the folders are. A lock is named when it is whole, and then never written to again."""
+        known, owners = self._owners, dict[Path, Mapping[str, Any]]()
+        for path in sorted(path for path in self.spool.iterdir() if path in known or path.is_dir()):
+            owner = known.get(path) or read_lock(path)
+            if not owner:
+                continue
+            if path not in known and owner.get("event_sha256") != self._event_digest:
+                _log.error("%s is the spool of another event: start that event's gateway on it", path.name)
+            owners[path] = owner
+        self._owners = owners
+        return owners

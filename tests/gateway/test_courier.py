@@ -20,6 +20,7 @@ from gateway import courier as courier_module
 from gateway.courier import ASIDE, Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
+from gateway.worker_folders import WorkerFolders
 from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, RunningLedger, Serving, ledger, serving, until
 
 Mint = Callable[..., str]
@@ -56,9 +57,10 @@ async def courier_of(
     """A courier for a worker's spool."""
     sketches = SketchStore(redis_url)
     async with LedgerClient(running.url if running else NO_LEDGER, served.secrets) as client:
-        spool = Path(served.worker.config.spool)
-        flusher = Flusher(spool, served.event, served.clock, sketches)
-        yield Courier(spool, served.event, "test", served.clock, flusher, client)
+        folders = WorkerFolders(Path(served.worker.config.spool), served.event.digest)
+        flusher = Flusher(folders, served.event, served.clock, sketches)
+        yield Courier(folders, served.event, "test", served.clock, flusher, client)
+        flusher.close()
     await sketches.close()
 
 
@@ -260,8 +262,7 @@ def test_a_file_that_cannot_be_read_is_put_aside_and_holds_up_no_other(
         (dead.worker.folder / "uniques-2023-11-19").write_bytes(bytes(4096))
 
         async def carry(courier: Courier) -> None:
-            await courier.on_disk(courier._flusher._buckets)
-            await courier.on_disk(courier._flusher._uniques)
+            await courier.on_disk(courier._flusher._risen)
             assert await courier.carry() == 1
 
         with_courier(living, running, carry)
@@ -316,7 +317,7 @@ def test_redis_holds_our_registers_in_its_own_bytes(
             assert served.ask("POST", "/v1/beat", token.encode()).status == 204
 
         async def flush(courier: Courier) -> None:
-            await courier._flusher.flush(courier.on_disk)
+            await courier._flusher.flush()
 
         with_courier(served, None, flush, redis.url)
         client: Any = redis_client.Redis.from_url(redis.url)
@@ -344,7 +345,7 @@ def test_the_last_registers_of_a_window_reach_redis_though_its_files_are_gone(
         async def carry_then_flush(courier: Courier) -> None:
             assert courier.spool_size()[1] == 0  # the window has just ended
             assert await courier.carry() == 1
-            await courier._flusher.flush(courier.on_disk)
+            await courier._flusher.flush()
 
         with_courier(served, running, carry_then_flush, redis.url)
         client: Any = redis_client.Redis.from_url(redis.url)
@@ -360,14 +361,14 @@ def test_sketches_are_sent_again_to_a_redis_that_lost_them(
         key = bucket_key("expo", 1, WINDOW, "attendees")
 
         async def flush(courier: Courier) -> None:
-            await courier._flusher.flush(courier.on_disk)
+            await courier._flusher.flush()
             redis.stop()
             with pytest.raises(LiveUnavailableError):
-                await courier._flusher.flush(courier.on_disk)
+                await courier._flusher.flush()
             assert courier._flusher.failures == 1
             shutil.rmtree(redis.directory / "appendonlydir")
             redis.start()
-            await courier._flusher.flush(courier.on_disk)
+            await courier._flusher.flush()
 
         with_courier(served, None, flush, redis.url)
         client: Any = redis_client.Redis.from_url(redis.url)
