@@ -66,7 +66,7 @@ lint: $(DEV_STAMP) ## Check style, formatting and types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(DEV_STAMP) ## Measure the CPU of one heartbeat beside nginx and plain aiohttp (needs nginx and wrk)
+bench: $(DEV_STAMP) ## Measure a heartbeat beside nginx, Node, aiohttp, FastAPI (needs wrk); BENCH=--help shows what else can be measured
 	$(BIN)/python -m load_tests.bench $(BENCH)
 
 .PHONY: generate

@@ -1,5 +1,6 @@
 """Programs that are measured, or measured with: where they are, and which version."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -18,3 +19,11 @@ def version(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+(?:\.\d+)+", done.stdout + done.stderr)
     return found[0] if found else "unknown"
+
+
+def package_version(name: str) -> str:
+    """Return the version of an installed Python package; "missing" if it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

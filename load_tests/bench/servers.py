@@ -1,11 +1,8 @@
-"""Servers on loopback ports of their own: Turnout with valid tokens, nginx answering 204, a plain aiohttp handler."""
+"""Turnout on loopback ports of its own, with valid tokens; and what a server is to the bench."""
 
 import asyncio
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,10 +19,8 @@ from load_tests.scenario import read_programme
 from load_tests.server_process import Running, ServerProcess
 from load_tests.tickets import Issuer
 
-NGINX_CONF: Final = Path(__file__).parent.parent / "peers" / "nginx_204.conf"
 TOKENS: Final = 256
 """Different viewing tokens in turn, four a connection: no server may live off seeing one token again and again."""
-LISTEN_S: Final = 10.0
 SESSION: Final = "stream"
 
 _EVENT: Final = """# Written by load_tests.bench: one session that is on now, in real time.
@@ -79,6 +74,10 @@ class Server:
     def cpu_s(self) -> float:
         """Return the CPU time of the measured processes together, in seconds."""
         return sum(processes.cpu_s(pid) for pid in self.pids)
+
+    def beside_cpu_s(self) -> float:
+        """Return the CPU time of the processes beside it, in seconds."""
+        return sum(processes.cpu_s(pid) for pid in self.beside)
 
     def pin(self) -> None:
         """Put the measured processes on the server's core and all else on the client's, if there are two cores."""
@@ -143,50 +142,3 @@ def turnout(scratch: Path, workers: int = 1, tokens: int = TOKENS) -> Iterator[T
 async def _join(gateway: Gateway, issuer: Issuer, count: int) -> list[str]:
     people = [Person(number, f"bench-{number}", "", "visitor") for number in range(count)]
     return [await gateway.join(SESSION, issuer.ticket(person)) for person in people]
-
-
-@contextmanager
-def _child(name: str, command: Sequence[str], port: int) -> Iterator[Server]:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        deadline = time.monotonic() + LISTEN_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if child.poll() is not None or time.monotonic() > deadline:
-                    said = child.stderr.read().decode(errors="replace") if child.stderr and child.poll() else ""
-                    raise RuntimeError(f"{name} does not listen. {said}") from None
-                time.sleep(0.05)
-        server = Server(name, Address("127.0.0.1", port), (child.pid,))
-        server.pin()
-        yield server
-    finally:
-        child.terminate()
-        try:
-            child.wait(5)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        if child.stderr:
-            child.stderr.close()
-
-
-@contextmanager
-def nginx(program: str, scratch: Path) -> Iterator[Server]:
-    """Run nginx with `return 204`. Raises RuntimeError if it does not start."""
-    port = free_port()
-    conf = scratch / "nginx.conf"
-    conf.write_text(NGINX_CONF.read_text().replace("@PORT@", str(port)))
-    with _child("nginx, empty 204", [program, "-e", "stderr", "-p", str(scratch), "-c", str(conf)], port) as server:
-        yield server
-
-
-@contextmanager
-def aiohttp_plain() -> Iterator[Server]:
-    """Run the plain aiohttp handler. Raises RuntimeError if it does not start."""
-    port = free_port()
-    command = [sys.executable, "-m", "load_tests.peers.aiohttp_plain", str(port)]
-    with _child("aiohttp, plain handler", command, port) as server:
-        yield server
