@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterable
@@ -11,6 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 CANCEL_AGAIN_S: Final = 0.5
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as it may: each viewer's connection is one, and the usual limit is 1,024."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def stop_when_told(stopping: asyncio.Event, *, with_parent: bool) -> None:

@@ -35,7 +35,7 @@ from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.ledger_client import LedgerClient, WorkerName
-from gateway.processes import end_tasks, stop_when_told
+from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.seats import SeatLease, Seats
 from gateway.viewer_api import ViewerApi
@@ -215,6 +215,7 @@ def main() -> None:
     # aiohttp logs a traceback for whatever is not HTTP: on a public port anybody could fill the disk with it. What goes
     # wrong in a handler is logged by gateway.problems.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    allow_many_files()
     config = WorkerConfig.from_json(sys.stdin.buffer.readline())
     served = uvloop.run(_serve(config, load_event(Path(config.event_file)), load_secrets(Path(config.secrets_file))))
     sys.exit(0 if served else 3)
