@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from load_tests.bench import processes
 from load_tests.bench.raw_connections import NO_ANSWER, Connections
-from load_tests.players import Address
+from load_tests.http_client import Address
 
 ANSWERS_S: Final = 10.0
 """The last requests' answers are waited for so long; what has none then counts as never answered."""

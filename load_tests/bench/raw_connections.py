@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from load_tests.players import HEAD_END, NO_CONTENT, Address, parse_answer
+from load_tests.http_client import HEAD_END, NO_CONTENT, Address, parse_answer
 
 RECEIVE_BYTES: Final = 65_536
 CONNECT_S: Final = 10.0

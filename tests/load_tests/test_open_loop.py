@@ -13,7 +13,7 @@ import pytest
 from load_tests.bench import closed_loop, open_loop
 from load_tests.bench.open_loop import Outcome, Plan, Schedule
 from load_tests.bench.raw_connections import NO_ANSWER, Connections
-from load_tests.players import Address
+from load_tests.http_client import Address
 
 ACCEPTED = b"HTTP/1.1 204 No Content\r\nTurnout-Interval: 30\r\n\r\n"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello"
