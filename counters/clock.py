@@ -21,6 +21,7 @@ import mmap
 import os
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -34,6 +35,14 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Return unix seconds on the event's clock."""
+        ...
+
+    def ticks(self) -> Callable[[], float]:
+        """Return the cheapest function that tells the time, in a unit of its own: for who asks very often."""
+        ...
+
+    def tick_at(self, at: float) -> float:
+        """Return what `ticks` will say at a time (unix seconds)."""
         ...
 
 
@@ -51,6 +60,14 @@ class WallClock:
     def now(self) -> float:
         """Return unix seconds."""
         return self.epoch + time.monotonic()
+
+    def ticks(self) -> Callable[[], float]:
+        """Return the monotonic clock."""
+        return time.monotonic
+
+    def tick_at(self, at: float) -> float:
+        """Return what the monotonic clock says at unix second `at`."""
+        return at - self.epoch
 
 
 class SimulatedClock:
@@ -84,6 +101,14 @@ class SimulatedClock:
         fields = self._fields
         speed = fields[3]
         return fields[1] + speed * (time.monotonic() - fields[2]) if speed else fields[1]
+
+    def ticks(self) -> Callable[[], float]:
+        """Return `now` itself: a jump leaves no other reading."""
+        return self.now
+
+    def tick_at(self, at: float) -> float:
+        """Return `at`."""
+        return at
 
     def jump(self, now: float) -> None:
         """Set the time to `now` (unix seconds) for every process that shares the file.

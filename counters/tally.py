@@ -38,6 +38,9 @@ class Accepted(IntEnum):
     DISK_FULL = 2
 
 
+_YES: Final = Accepted.YES  # a member of an enum is slow to look up
+
+
 class Tally:
     """One worker's open window. Owned by the worker's event loop; only `prepare` and `sync` run in a thread."""
 
@@ -66,6 +69,7 @@ class Tally:
         self._folder = folder
         self._identity = identity
         self._now = clock.now
+        self._ticks, self._tick_at = clock.ticks(), clock.tick_at
         self._rows = {number: row for row, number in enumerate(session_numbers)}
         self._cells = cells
         self._day_of = day_of
@@ -97,9 +101,8 @@ class Tally:
             view: the view's sketch position.
             background: whether the player said that it plays in the background.
         """
-        now = self._now()
-        if now >= self._bucket_ends:
-            self._advance(now)
+        if self._ticks() >= self._bucket_ends:
+            self._advance(self._now())
         base = self._bases.get(place >> 32)
         if base is None:
             return Accepted.NO_SUCH_SESSION
@@ -117,7 +120,7 @@ class Tally:
         stored = self._stored
         self._records[stored] = place | (self._tail_background if background else self._tail)
         self._stored = stored + 1
-        return Accepted.YES
+        return _YES
 
     @property
     def accepting(self) -> bool:
@@ -151,7 +154,7 @@ class Tally:
         After a full disk this looks for room again: here and not at each heartbeat, since a vain try is slow.
         """
         now = self._now()
-        if now >= self._bucket_ends:
+        if self._ticks() >= self._bucket_ends:
             self._advance(now)
         if self._disk_full:
             self._disk_full = False
@@ -165,7 +168,7 @@ class Tally:
         if window != self.window:
             self._roll(window, int(now * 1000))
         bucket = (int(now) - window) // BUCKET_S
-        self._bucket_ends: float = window + (bucket + 1) * BUCKET_S
+        self._bucket_ends = self._tick_at(window + (bucket + 1) * BUCKET_S)
         rows = len(self._rows)
         self._bases = {number: (bucket * rows + row) * SKETCHES * REGISTERS for number, row in self._rows.items()}
         self._tail = bucket << 56

@@ -1,31 +1,30 @@
-"""The door: an `asyncio.Protocol` that answers heartbeats and leaves itself and hands everything else to aiohttp.
+"""The door: an `asyncio.Protocol` that answers what players send all day, and hands everything else to aiohttp.
 
 Ten million players send the same few hundred bytes again and again; a general HTTP stack spends thirty microseconds on
-each. The door recognises exactly one kind of request and does nothing else:
+each. The door answers the requests that gateway.request_head describes: heartbeats, leaves, joins, and browsers'
+preflights of them. It keeps nothing per viewer, and per connection only the head that was read on it last: a player
+repeats its own to the byte, so that one comparison recognises all of it. Heads are also remembered across connections
+(bounded), for load balancers that mix players on one connection. A request in parts is gathered until it is whole.
 
-    POST /v1/beat or /v1/leave HTTP/1.1, one Host, one exact Content-Length, no Transfer-Encoding, Expect or Upgrade,
-    no Connection but keep-alive, a body without a type or text/plain, headers of plain visible characters
-
-A head that was read once is remembered with what it said (bounded), since a player repeats its own to the byte. A
-request in parts is gathered until it is whole. Whatever is not recognised goes, with every byte read so far, to
-aiohttp's own handler, which owns the connection from then on; aiohttp's answers there say `Connection: close`, so that
-a player comes back through the door. The same heartbeat on aiohttp's route has the same outcome (a test feeds both).
+Whatever is not recognised goes, with every byte read so far, to aiohttp's own handler, which owns the connection from
+then on; aiohttp's answers there say `Connection: close`, so that a player comes back through the door. The same request
+on aiohttp's routes has the same outcome (a test feeds both).
 """
 
 import asyncio
-import json
-import re
+import logging
 from collections.abc import Callable
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import Final, cast
 
-from gateway.announcement import Announcement
-from gateway.heartbeats import BODY_BYTES, Heartbeats
+from counters.cells import Cells
+from gateway.answers import Answers
+from gateway.heartbeats import Heartbeats
+from gateway.join import Player
+from gateway.join_desk import JoinCall, JoinDesk, outlet_name
+from gateway.problems import Refused
 from gateway.reasons import Reason, retry_after_s
+from gateway.request_head import EMPTY_LINE, JoinHead, Kind, RequestHead, may_become_ours, read_head
 
-HEAD_LIMIT_BYTES: Final = 8192
-"""aiohttp's own limit for a header line; a browser's whole head is about 700 bytes."""
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
 REMEMBERED_HEAD_BYTES: Final = 2048
@@ -34,77 +33,11 @@ IDLE_S: Final = 90.0
 """Three heartbeat intervals of silence: the player is gone."""
 PARTIAL_S: Final = 10.0
 """A request that takes longer than this to arrive is not a player's."""
-ROUTES: Final = (b"POST /v1/beat ", b"POST /v1/leave ")
-_BEAT_LINE, _LEAVE_LINE = (route + b"HTTP/1.1" for route in ROUTES)
-_LONGEST_ROUTE: Final = max(map(len, ROUTES))
-_HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
-_CORS: Final = b"Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: Turnout-Interval, Retry-After\r\n"
-
-Head = tuple[bool, int]
-"""What a head says: whether it is a heartbeat (else a leave), and its Content-Length."""
-
-
-def read_head(head: bytes) -> Head | None:
-    """Return what a request head (without the empty line) says, or None if the door does not understand all of it."""
-    if len(head) > HEAD_LIMIT_BYTES:
-        return None
-    line, *rest = head.split(b"\r\n")
-    if line not in {_BEAT_LINE, _LEAVE_LINE}:
-        return None
-    seen: dict[bytes, bytes] = {}
-    for header in rest:
-        match = _HEADER.fullmatch(header)
-        if match is None:
-            return None
-        name, value = match[1].lower(), match[2].strip()
-        if name in seen and name in {b"host", b"content-length", b"content-type", b"connection"}:
-            return None
-        seen[name] = value
-    length = seen.get(b"content-length", b"")
-    understood = (
-        bool(seen.get(b"host"))
-        and length.isdigit()
-        and len(length) <= 3
-        and length == str(int(length)).encode()
-        and not seen.keys() & {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"}
-        and seen.get(b"connection", b"keep-alive").lower() == b"keep-alive"
-        and seen.get(b"content-type", b"text/plain").lower().partition(b";")[0].strip() == b"text/plain"
-    )
-    is_beat = line == _BEAT_LINE
-    if not understood or int(length) not in (BODY_BYTES if is_beat else BODY_BYTES[:1]):
-        return None
-    return is_beat, int(length)
-
-
-class Answers:
-    """The door's answers as bytes, made anew when the date or the interval changes."""
-
-    def __init__(self, announcement: Announcement) -> None:
-        """Say what `announcement` says in every answer."""
-        self._announcement = announcement
-        self.refresh(0)
-
-    def refresh(self, now: float) -> None:
-        """Put the current date (unix seconds) into the answers."""
-        common = _CORS + b"Turnout-Interval: %d\r\nDate: %b\r\n" % (
-            self._announcement.interval_s,
-            formatdate(now, usegmt=True).encode(),
-        )
-        self.accepted = b"HTTP/1.1 204 No Content\r\n" + common + b"\r\n"
-        self.refused = {reason: self._refusal(reason, common) for reason in Reason}
-        self.given_up = self._refusal(Reason.REQUEST_TIMEOUT, common + b"Connection: close\r\n")
-
-    @staticmethod
-    def _refusal(reason: Reason, common: bytes) -> bytes:
-        body = json.dumps(reason.problem()).encode()
-        retry = b"Retry-After: %d\r\n" % retry_after_s() if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
-        return (
-            b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())
-            + common
-            + retry
-            + b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % len(body)
-            + body
-        )
+CELLS: Final = ("handed_over.connections", "handed_over.heartbeats", "heads.read")
+"""Counters: what aiohttp had to take, and heads that no memory knew (counters.cells)."""
+_NO_HEAD: Final = RequestHead(b"", Kind.PREFLIGHT, -1)
+"""What a connection knows before its first heartbeat: no request is as short as this."""
+_log = logging.getLogger("turnout.door")
 
 
 class DoorKeeper:
@@ -113,30 +46,70 @@ class DoorKeeper:
     def __init__(
         self,
         heartbeats: Heartbeats,
+        desk: JoinDesk,
         answers: Answers,
+        cells: Cells,
         http_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
-        """Answer heartbeats by `heartbeats`; give other connections to what `http_protocol` makes."""
+        """Answer heartbeats by `heartbeats`, joins by `desk`; give the rest to what `http_protocol` makes."""
         self.heartbeats = heartbeats
+        self.beat = heartbeats.beat
+        self.desk = desk
         self.answers = answers
         self.http_protocol = http_protocol
-        self.heads: dict[bytes, Head] = {}
+        self.heads: dict[bytes, RequestHead] = {}
         self.doors: set[Door] = set()
-        self._swept_at = 0.0
+        self.joining: set[asyncio.Task[None]] = set()
+        self._counts = cells.values
+        self._handed_over, _, self._read = map(cells.index, CELLS)
 
     def __call__(self) -> "Door":
         """Make the protocol of a new connection."""
         return Door(self)
 
-    def remember(self, head: bytes) -> Head | None:
-        """Read a head that is not known yet, and keep what it said."""
-        said = read_head(head)
-        if said is not None:
-            if len(self.heads) >= HEADS_LIMIT:
-                self.heads.clear()
-            if len(head) <= REMEMBERED_HEAD_BYTES:
-                self.heads[head] = said
+    def head(self, text: bytes) -> RequestHead | None:
+        """Return what a head (with its empty line) says, None if the door does not understand it."""
+        said = self.heads.get(text)
+        if said is None:
+            said = read_head(text)
+            self._counts[self._read] += 1
+            if said is not None and said.lasting and len(text) <= REMEMBERED_HEAD_BYTES:
+                if len(self.heads) >= HEADS_LIMIT:
+                    self.heads.clear()
+                self.heads[text] = said
         return said
+
+    def answer(self, head: RequestHead, body: bytes) -> bytes:
+        """Take a request that needs no waiting, and return its answer."""
+        if head.kind is Kind.PREFLIGHT:
+            return self.answers.preflight
+        reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
+        return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
+
+    def take_join(self, call: JoinCall) -> bytes:
+        """Take a join by viewing token, and return its answer."""
+        try:
+            return self.answers.created(self.desk.take_now(call))
+        except Refused as refused:
+            return self._refusal(refused)
+
+    async def wait_for_join(self, call: JoinCall) -> bytes:
+        """Take a join by ticket, and return its answer."""
+        try:
+            return self.answers.created(await self.desk.take(call))
+        except Refused as refused:
+            return self._refusal(refused)
+        except Exception:  # noqa: BLE001 - whatever broke, the player gets an answer and the log the traceback
+            _log.exception("a join failed")
+            return self._refusal(Refused(Reason.INTERNAL))
+
+    def _refusal(self, refused: Refused) -> bytes:
+        return self.answers.join_refused(refused.reason, refused.detail, refused.retry_after_s or retry_after_s())
+
+    def hand_over(self) -> asyncio.Protocol:
+        """Return aiohttp's protocol for a connection that is no longer a door's."""
+        self._counts[self._handed_over] += 1
+        return self.http_protocol()
 
     def sweep(self, now: float) -> None:
         """Close connections that went silent (`now`: the loop's time); called every few seconds.
@@ -144,7 +117,7 @@ class DoorKeeper:
         What counts is a whole request: one that comes in drop by drop does not live on by dripping.
         """
         for door in tuple(self.doors):
-            if door.answered:
+            if door.answered or door.joining:
                 door.answered = False
                 door.silent_since, door.partial_since = now, None
             if not door.gathered:
@@ -156,21 +129,33 @@ class DoorKeeper:
             elif now - door.partial_since > PARTIAL_S:
                 door.give_up()
 
-    def close_all(self) -> None:
-        """Close every connection: the worker is stopping. A request that is not whole yet is not taken."""
+    async def close_all(self, patience_s: float) -> None:
+        """Close every connection: the worker is stopping. A request that is not whole yet is not taken.
+
+        Joins under way are finished and answered first, for at most `patience_s`.
+        """
+        for door in tuple(self.doors):
+            if not door.joining:
+                door.close()
+        if self.joining:
+            await asyncio.wait(self.joining, timeout=patience_s)
         for door in tuple(self.doors):
             door.close()
 
 
 class Door(asyncio.Protocol):
-    """One connection, for as long as it brings nothing but heartbeats and leaves."""
+    """One connection, for as long as it brings nothing but requests that the door answers."""
 
-    __slots__ = ("_keeper", "_transport", "answered", "gathered", "partial_since", "silent_since")
+    __slots__ = ("_head", "_keeper", "_needed", "_transport", "answered", "gathered", "joining", "partial_since",
+                 "silent_since")  # fmt: skip
 
     def __init__(self, keeper: DoorKeeper) -> None:
         """Belong to a worker's keeper."""
         self._keeper = keeper
+        self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered
+        self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered = b""
+        self.joining = False  # a join is under way: what comes behind it waits
         self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
         self.partial_since: float | None = None
@@ -192,7 +177,7 @@ class Door(asyncio.Protocol):
     def give_up(self) -> None:
         """Refuse the request that does not become whole."""
         keeper = self._keeper
-        self._transport.write(keeper.answers.given_up)
+        self._transport.write(keeper.answers.given_up())
         keeper.heartbeats.refuse(Reason.REQUEST_TIMEOUT)
         self.close()
 
@@ -202,52 +187,86 @@ class Door(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on reading."""
-        self._transport.resume_reading()
+        if not self.joining:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Answer every whole heartbeat in `data`, all in one write; keep the rest, or hand the connection over."""
-        if self.gathered:
-            data = self.gathered + data
-            self.gathered = b""
+        """Answer a heartbeat with the head of the one before at once; look at anything else closely."""
+        head = self._head
+        if len(data) != head.whole or not data.startswith(head.text):
+            self._take(data)
+            return
+        keeper = self._keeper
+        reason = keeper.beat(data[len(head.text) :])
+        self.answered = True
+        self._transport.write(next(keeper.answers.accepted) if reason is None else keeper.answers.refused(reason))
+
+    def _take(self, data: bytes) -> None:
+        """Answer every whole request in `data`, all in one write; keep the rest, or hand the connection over."""
+        data = self.gathered + data
+        self.gathered, self._head = b"", _NO_HEAD
         keeper = self._keeper
         answers: list[bytes] = []
         start = 0
-        while start < len(data):
-            head_end = data.find(b"\r\n\r\n", start)
-            head = data[start:head_end]
-            said = None if head_end < 0 else keeper.heads.get(head) or keeper.remember(head)
-            if said is None:
+        ours = True
+        while start < len(data) and not self.joining:
+            head_end = data.find(EMPTY_LINE, start) + len(EMPTY_LINE)
+            if head_end < len(EMPTY_LINE):
+                ours = may_become_ours(data[start:])
                 break
-            is_beat, body_bytes = said
-            end = head_end + 4 + body_bytes
-            if len(data) < end:
+            head = keeper.head(data[start:head_end])
+            if head is None or len(data) < start + head.whole:
+                ours = head is not None
                 break
-            body = data[head_end + 4 : end]
-            reason = keeper.heartbeats.beat(body) if is_beat else keeper.heartbeats.leave(body)
-            answers.append(keeper.answers.accepted if reason is None else keeper.answers.refused[reason])
-            start = end
+            start += head.whole
+            if head.join is not None:
+                answers += self._join(head.join)
+            else:
+                answers.append(keeper.answer(head, data[head_end:start]))
+                self._head = head if head.kind is Kind.BEAT else _NO_HEAD
         if answers:
             self.answered = True
-            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
-        if start < len(data):
-            self._keep_or_hand_over(data[start:])
+            self._transport.write(b"".join(answers))
+        if not ours:
+            self._hand_over(data[start:])
+        elif start < len(data):
+            self.gathered, self._head = data[start:], _NO_HEAD
 
-    def _keep_or_hand_over(self, rest: bytes) -> None:
-        """Gather a request of ours that is not whole yet; give everything else to aiohttp."""
-        head, end_of_head, _ = rest.partition(b"\r\n\r\n")
-        if end_of_head:
-            is_ours = head in self._keeper.heads
-        else:
-            starts_like_ours = any(rest[:_LONGEST_ROUTE].startswith(route[: len(rest)]) for route in ROUTES)
-            is_ours = starts_like_ours and len(rest) <= HEAD_LIMIT_BYTES
-        if is_ours:
-            self.gathered = rest
-        else:
-            self._hand_over(rest)
+    def _join(self, head: JoinHead) -> list[bytes]:
+        """Take a join: return its answer, or nothing yet if it has to wait."""
+        peer = self._transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        call = JoinCall(
+            head.event,
+            head.session,
+            head.credential,
+            Player(address, head.user_agent, outlet_name(head.outlet)),
+            f"http://{head.host}",
+        )
+        keeper = self._keeper
+        if call.needs_no_waiting:
+            return [keeper.take_join(call)]
+        self.joining = True
+        self._transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._finish_join(call))
+        keeper.joining.add(task)
+        task.add_done_callback(keeper.joining.discard)
+        return []
+
+    async def _finish_join(self, call: JoinCall) -> None:
+        answer = await self._keeper.wait_for_join(call)
+        self.joining = False
+        if self._transport.is_closing():
+            return
+        self.answered = True
+        self._transport.write(answer)
+        self._transport.resume_reading()
+        if self.gathered:
+            self._take(b"")
 
     def _hand_over(self, data: bytes) -> None:
-        protocol = self._keeper.http_protocol()
         self._keeper.doors.discard(self)
+        protocol = self._keeper.hand_over()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(data)

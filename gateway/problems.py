@@ -22,7 +22,7 @@ CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Turnout-Interval, Retry-After",
 }
-_PREFLIGHT: Final = {
+PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S),
@@ -34,11 +34,12 @@ _log = logging.getLogger("turnout.http")
 class Refused(Exception):  # noqa: N818 - named for what happened
     """The request is refused, and why."""
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        """Refuse for `reason`; `detail` replaces its general sentence where more is known."""
+    def __init__(self, reason: Reason, detail: str = "", *, retry_after_s: int = 0) -> None:
+        """Refuse for `reason`; `detail` replaces its general sentence, `retry_after_s` its usual time."""
         super().__init__(detail or reason.detail)
         self.reason = reason
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 def json_response(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -48,11 +49,11 @@ def json_response(document: Any, status: int = 200, headers: dict[str, str] | No
     )
 
 
-def problem_response(reason: Reason, detail: str = "") -> web.Response:
+def problem_response(reason: Reason, detail: str = "", retry_s: int = 0) -> web.Response:
     """Return the problem details of a refusal."""
     headers = dict(CORS)
     if reason.status == 503:
-        headers["Retry-After"] = str(retry_after_s())
+        headers["Retry-After"] = str(retry_s or retry_after_s())
     return web.Response(
         body=orjson.dumps(reason.problem(detail)),
         status=reason.status,
@@ -65,11 +66,11 @@ def problem_response(reason: Reason, detail: str = "") -> web.Response:
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every refusal into problem details, and every accident into one that says only that it was logged."""
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers=CORS | _PREFLIGHT)
+        return web.Response(status=204, headers=CORS | PREFLIGHT)
     try:
         return await handler(request)
     except Refused as refused:
-        return problem_response(refused.reason, refused.detail)
+        return problem_response(refused.reason, refused.detail, refused.retry_after_s)
     except web.HTTPException as answer:
         if answer.status < 400:
             raise

@@ -18,8 +18,8 @@ from gateway.announcement import Announcement
 from gateway.checkin import CheckIns, parse_batch
 from gateway.door import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
-from gateway.identity import ATTRIBUTE_LIMIT_CHARS
-from gateway.join import Joins, Player, View
+from gateway.join import Player
+from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.openapi import DOCUMENT
 from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json, reading
 from gateway.reasons import Reason
@@ -45,14 +45,13 @@ class ViewerApi:
     event: Event
     secrets: Secrets
     heartbeats: Heartbeats
-    joins: Joins
+    desk: JoinDesk
     checkins: CheckIns
     cells: Cells
     relay: LedgerRelay
     read_live: Callable[[], dict[str, Any]]
     is_ready: Callable[[], str]  # "" or what is missing
     announcement: Announcement
-    public_url: str  # "" = as the player reached us
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -78,33 +77,15 @@ class ViewerApi:
         return app
 
     async def join(self, request: web.Request) -> web.Response:
-        """Open a view."""
-        try:
-            view = await self._join(request)
-        except Refused as refused:
-            self.cells.add(f"refused.join.{refused.reason.label}")
-            raise
-        self.cells.add("join.accepted")
-        origin = self.public_url or f"{request.scheme}://{request.host}"
-        answer = {
-            "token": view.token,
-            "beat_url": f"{origin}/v1/beat",
-            "interval_s": self.announcement.interval_s,
-            "expires_at": self.event.iso(view.expires_at),
-        }
-        return json_response(answer, 201)
-
-    async def _join(self, request: web.Request) -> View:
-        self._check_event(request)
-        session = self.event.session(request.match_info["session"])
-        if session is None:
-            raise Refused(Reason.SESSION_UNKNOWN)
+        """Open a view, for a request that the door did not take."""
         player = Player(
             address=request.remote or "",
             user_agent=request.headers.get("User-Agent", ""),
-            outlet=_outlet(request.query.get("outlet", "")),
+            outlet=outlet_name(request.query.get("outlet", "")),
         )
-        return await self.joins.join(session, bearer(request), player)
+        origin = f"{request.scheme}://{request.host}"
+        call = JoinCall(request.match_info["event"], request.match_info["session"], bearer(request), player, origin)
+        return json_response(await self.desk.take(call), 201)
 
     async def check_in(self, request: web.Request) -> web.Response:
         """Take a batch of scans."""
@@ -138,6 +119,7 @@ class ViewerApi:
 
     async def beat(self, request: web.Request) -> web.Response:
         """Take a heartbeat that did not come through the door."""
+        self.cells.add("handed_over.heartbeats")
         return await self._take(request, self.heartbeats.beat)
 
     async def leave(self, request: web.Request) -> web.Response:
@@ -183,11 +165,6 @@ async def _send_back_to_the_door(request: web.Request, response: web.StreamRespo
     # A connection that was handed over does not see the door again: the next one does.
     response.force_close()
     response.headers["Connection"] = "close"
-
-
-def _outlet(named: str) -> str:
-    """Return an outlet's name as a player gives it, "" if it is not one: as with a ticket's attributes."""
-    return named.strip()[:ATTRIBUTE_LIMIT_CHARS] if named.isprintable() else ""
 
 
 def read_live_file(text: bytes) -> dict[str, Any]:

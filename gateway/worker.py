@@ -26,14 +26,17 @@ from counters.registry import SeatRegistry
 from counters.secrets import Secrets, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
 from counters.tally import Tally
+from gateway import door, viewer_api
 from gateway import heartbeats as heartbeat_module
-from gateway import viewer_api
+from gateway.admission import Admission
 from gateway.announcement import Announcement
+from gateway.answers import Answers
 from gateway.checkin import CheckIns
-from gateway.door import IDLE_S, Answers, DoorKeeper
+from gateway.door import IDLE_S, DoorKeeper
 from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
+from gateway.join_desk import JoinDesk
 from gateway.ledger_client import LedgerClient, WorkerName
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
@@ -89,7 +92,7 @@ def open_clock(clock_file: str) -> Clock:
 
 def cell_names() -> tuple[str, ...]:
     """The names of a worker's counters, in the order of the file."""
-    return (*heartbeat_module.CELLS, *viewer_api.CELLS)
+    return (*heartbeat_module.CELLS, *viewer_api.CELLS, *door.CELLS)
 
 
 class Worker:
@@ -113,20 +116,21 @@ class Worker:
         self.registry = SeatRegistry(config.registry_url, event.id)
         seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
-        joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock)
+        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock)
+        admission = Admission()
+        self.desk = JoinDesk(event, self.joins, admission, self.cells, self.announcement, config.public_url)
         self.relay = LedgerRelay(config.ledger_url)
         self.api = ViewerApi(
             event=event,
             secrets=secrets,
             heartbeats=self.heartbeats,
-            joins=joins,
-            checkins=CheckIns(event, secrets, joins, seats, self.registry, self.tally, self.clock),
+            desk=self.desk,
+            checkins=CheckIns(event, secrets, self.joins, seats, self.registry, self.tally, self.clock),
             cells=self.cells,
             relay=self.relay,
             read_live=self._read_live,
             is_ready=self._missing,
             announcement=self.announcement,
-            public_url=config.public_url,
         )
         self.answers = Answers(self.announcement)
         self.stopping = asyncio.Event()
@@ -151,7 +155,7 @@ class Worker:
         runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S)
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
-        doors = DoorKeeper(self.heartbeats, self.answers, runner.server)
+        doors = DoorKeeper(self.heartbeats, self.desk, self.answers, self.cells, runner.server)
         halt = threading.Event()
         keeper = threading.Thread(target=self.tally.keep, args=(halt,), daemon=True)
         keeper.start()
@@ -166,7 +170,7 @@ class Worker:
             await self._until_stopped(tasks)
             # Drain: first no new connections, then the requests under way, then the last window.
             server.close()
-            doors.close_all()
+            await doors.close_all(DRAIN_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(runner.cleanup(), DRAIN_S)
             await end_tasks(tasks)

@@ -113,6 +113,25 @@ CHECKINS: Final = Metric(
 )
 LEAVES: Final = Metric("turnout_leaves_total", Kind.COUNTER, "Views that their player ended by a leave.", _GATEWAY)
 
+DOOR_HANDED_OVER_CONNECTIONS: Final = Metric(
+    "turnout_door_handed_over_connections_total",
+    Kind.COUNTER,
+    "Connections that the door gave to aiohttp, for a request that it does not answer itself.",
+    _GATEWAY,
+)
+DOOR_HANDED_OVER_HEARTBEATS: Final = Metric(
+    "turnout_door_handed_over_heartbeats_total",
+    Kind.COUNTER,
+    "Heartbeats that aiohttp took, at several times the door's cost: all others took the door.",
+    _GATEWAY,
+)
+DOOR_HEADS_READ: Final = Metric(
+    "turnout_door_heads_read_total",
+    Kind.COUNTER,
+    "Requests whose head no memory of the door knew, so that it was read.",
+    _GATEWAY,
+)
+
 LIVE_ATTENDEES: Final = Metric(
     "turnout_live_attendees",
     Kind.GAUGE,
@@ -251,6 +270,9 @@ CATALOGUE: Final = (
     JOINS,
     CHECKINS,
     LEAVES,
+    DOOR_HANDED_OVER_CONNECTIONS,
+    DOOR_HANDED_OVER_HEARTBEATS,
+    DOOR_HEADS_READ,
     LIVE_ATTENDEES,
     LIVE_VIEWS,
     LIVE_EVENT_ATTENDEES,

@@ -71,9 +71,10 @@ class Identity:
 class GatewaySnapshot:
     """One gateway at one moment, summed over its workers.
 
-    The counters (`heartbeats`, `joins`, `checkins` and `handovers` by outcome, `leaves`, `redis_flush`,
-    `redis_flush_failures`, `registry_failures`) never fall, not even when a worker is replaced. Mappings by session use
-    the session's id, and "" for the whole event. None means not known yet; the metric then has no sample.
+    The counters (`heartbeats`, `joins`, `checkins` and `handovers` by outcome, `leaves`, what the door handed over or
+    had to read, `redis_flush`, `redis_flush_failures`, `registry_failures`) never fall, not even when a worker is
+    replaced. Mappings by session use the session's id, and "" for the whole event. None means not known yet; the
+    metric then has no sample.
     """
 
     identity: Identity
@@ -82,6 +83,9 @@ class GatewaySnapshot:
     joins: Mapping[str, int]
     checkins: Mapping[str, int]
     leaves: int
+    handed_over_connections: int
+    handed_over_heartbeats: int
+    heads_read: int
     live_attendees: Mapping[str, int]
     live_views: Mapping[str, int]
     live_span_s: float
@@ -185,6 +189,9 @@ def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.JOINS, snapshot.joins
     yield catalogue.CHECKINS, snapshot.checkins
     yield catalogue.LEAVES, snapshot.leaves
+    yield catalogue.DOOR_HANDED_OVER_CONNECTIONS, snapshot.handed_over_connections
+    yield catalogue.DOOR_HANDED_OVER_HEARTBEATS, snapshot.handed_over_heartbeats
+    yield catalogue.DOOR_HEADS_READ, snapshot.heads_read
     yield catalogue.LIVE_ATTENDEES, _sessions(snapshot.live_attendees)
     yield catalogue.LIVE_VIEWS, _sessions(snapshot.live_views)
     yield catalogue.LIVE_EVENT_ATTENDEES, snapshot.live_attendees.get(WHOLE_EVENT)

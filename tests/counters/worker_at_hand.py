@@ -7,6 +7,7 @@ standard output what it has acknowledged, so that a test may kill it at any mome
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,12 @@ class HandClock:
 
     def now(self) -> float:
         return self.at
+
+    def ticks(self) -> Callable[[], float]:
+        return self.now
+
+    def tick_at(self, at: float) -> float:
+        return at
 
 
 def day_of(now: float) -> str:

@@ -34,7 +34,7 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_or_create_secrets
 from counters.spool import WindowSpool, read_window, window_chunks
-from gateway import ledger_service
+from gateway import door, ledger_service
 from gateway.door import DoorKeeper
 from gateway.ledger_service import LedgerConfig
 from gateway.viewing_token import TokenKeys, ViewingToken
@@ -209,7 +209,9 @@ class Serving:
         self._runner = web.AppRunner(self.worker.api.application(), access_log=None, handle_signals=False)
         await self._runner.setup()
         assert self._runner.server is not None
-        self.doors = DoorKeeper(self.worker.heartbeats, self.worker.answers, self._runner.server)
+        self.doors = DoorKeeper(
+            self.worker.heartbeats, self.worker.desk, self.worker.answers, self.worker.cells, self._runner.server
+        )
         made = self.doors if with_door else self._runner.server
         self._server = await self.loop.create_server(made, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined] # uvloop's has them
@@ -217,7 +219,7 @@ class Serving:
     def stop(self) -> None:
         async def end() -> None:
             self._server.close()
-            self.doors.close_all()
+            await self.doors.close_all(PATIENCE_S)
             await self._runner.cleanup()
             await self.worker.relay.close()
             await self.worker.registry.close()
@@ -256,9 +258,17 @@ class Serving:
     # What is on record.
 
     def counts(self) -> dict[str, int]:
-        """The counters that are not zero."""
+        """The counters of outcomes that are not zero."""
+        return {name: value for name, value in self._cells().items() if value and name not in door.CELLS}
+
+    def ways(self) -> tuple[int, int, int]:
+        """The counters of ways: connections and heartbeats that aiohttp took, heads that had to be read."""
+        connections, heartbeats, heads = (self._cells()[name] for name in door.CELLS)
+        return connections, heartbeats, heads
+
+    def _cells(self) -> dict[str, int]:
         values = self.call(lambda: list(self.worker.cells.values))
-        return {name: value for name, value in zip(self.worker.cells.names, values, strict=True) if value}
+        return dict(zip(self.worker.cells.names, values, strict=True))
 
     def records(self) -> list[int]:
         """The spool's records of the open window."""

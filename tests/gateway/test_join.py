@@ -263,9 +263,9 @@ def test_a_barred_attendee_joins_neither_by_ticket_nor_by_token_and_others_do(se
 
 @contextmanager
 def revoked(served: Serving, *ids: int) -> Iterator[None]:
-    served.worker.api.joins.revoked = frozenset(ids)
+    served.worker.joins.revoked = frozenset(ids)
     yield
-    served.worker.api.joins.revoked = frozenset()
+    served.worker.joins.revoked = frozenset()
 
 
 # Where from.

@@ -1,0 +1,96 @@
+"""The door's answers as bytes: made once a second, when their date changes, and given many thousand times."""
+
+import random
+from collections.abc import Iterator
+from email.utils import formatdate
+from http import HTTPStatus
+from itertools import cycle
+from typing import Any, Final
+
+import orjson
+
+from gateway.announcement import Announcement
+from gateway.problems import CORS, PREFLIGHT
+from gateway.reasons import Reason, retry_after_s
+
+JITTER: Final = 0.1
+"""Announced intervals differ by at most this part of the event's: players that began together drift apart."""
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+_CORS: Final = _lines(CORS)
+
+
+def announced(interval_s: int) -> range:
+    """Return the intervals that are announced in turn: whole seconds within ± 10 % of the event's."""
+    least, most = -int(-interval_s * (1 - JITTER) // 1), int(interval_s * (1 + JITTER))
+    return range(min(least, interval_s), max(most, interval_s) + 1)
+
+
+class Answers:
+    """The answers of one worker."""
+
+    accepted: Iterator[bytes]
+    """Takes turns among the 204 with the intervals of `announced`."""
+
+    def __init__(self, announcement: Announcement) -> None:
+        """Say what `announcement` says in every answer."""
+        self._announcement = announcement
+        self.refresh(0)
+
+    def refresh(self, now: float) -> None:
+        """Put the current date (unix seconds) and interval into the answers."""
+        self._date = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        intervals = list(announced(self._announcement.interval_s))
+        # Another order each second: two players that always ask one after the other still drift apart.
+        random.shuffle(intervals)
+        self.accepted = cycle(
+            [b"HTTP/1.1 204 No Content\r\n" + self._heartbeat_lines(interval_s) + b"\r\n" for interval_s in intervals]
+        )
+        self._refused: dict[Reason, bytes] = {}
+        self.preflight = b"HTTP/1.1 204 No Content\r\n" + _lines(CORS | PREFLIGHT) + self._date + b"\r\n"
+
+    def _heartbeat_lines(self, interval_s: int) -> bytes:
+        return _CORS + b"Turnout-Interval: %d\r\n" % interval_s + self._date
+
+    def refused(self, reason: Reason) -> bytes:
+        """Return the refusal of a heartbeat or leave."""
+        if reason not in self._refused:
+            self._refused[reason] = self._problem(
+                reason, self._heartbeat_lines(self._announcement.interval_s), retry_after_s()
+            )
+        return self._refused[reason]
+
+    def given_up(self) -> bytes:
+        """Return the last answer to who does not send the rest of a request."""
+        lines = self._heartbeat_lines(self._announcement.interval_s) + b"Connection: close\r\n"
+        return self._problem(Reason.REQUEST_TIMEOUT, lines)
+
+    def join_refused(self, reason: Reason, detail: str, retry_s: int) -> bytes:
+        """Return the refusal of a join; `retry_s` is said where trying again helps."""
+        return self._problem(reason, _CORS + self._date, retry_s, detail)
+
+    def created(self, document: dict[str, Any]) -> bytes:
+        """Return the answer that grants a view."""
+        body = orjson.dumps(document)
+        return (b"HTTP/1.1 201 Created\r\n%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b") % (
+            _CORS,
+            self._date,
+            len(body),
+            body,
+        )
+
+    @staticmethod
+    def _problem(reason: Reason, lines: bytes, retry_s: int = 0, detail: str = "") -> bytes:
+        body = orjson.dumps(reason.problem(detail))
+        retry = b"Retry-After: %d\r\n" % retry_s if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        return (
+            b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())
+            + lines
+            + retry
+            + b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )

@@ -1,0 +1,107 @@
+"""The join desk: answers a join, whichever way it came in; the door and aiohttp's route both ask here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from counters.cells import Cells
+from counters.event import Event, Session
+from gateway.admission import Admission
+from gateway.announcement import Announcement
+from gateway.identity import ATTRIBUTE_LIMIT_CHARS
+from gateway.join import Joins, Player, View
+from gateway.problems import Refused
+from gateway.reasons import Reason
+from gateway.viewing_token import TEXT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCall:
+    """A join as it was asked for; nothing of it is checked yet."""
+
+    event: str
+    session: str
+    credential: str  # what stands after "Bearer", "" if nothing does
+    player: Player
+    origin: str  # scheme and host by which the player reached us
+
+    @property
+    def needs_no_waiting(self) -> bool:
+        """Whether the credential looks like a viewing token, which is checked without asking anybody."""
+        return len(self.credential) == TEXT_BYTES and "." not in self.credential
+
+
+class JoinDesk:
+    """Answers the joins of one worker."""
+
+    def __init__(
+        self,
+        event: Event,
+        joins: Joins,
+        admission: Admission,
+        cells: Cells,
+        announcement: Announcement,
+        public_url: str,
+    ) -> None:
+        """Answer for one event; `public_url` is what players are told to beat at, "" = as they reached us."""
+        self._event = event
+        self._joins = joins
+        self._admission = admission
+        self._cells = cells
+        self._announcement = announcement
+        self._public_url = public_url
+
+    async def take(self, call: JoinCall) -> dict[str, Any]:
+        """Return the document that grants a view.
+
+        Raises:
+            Refused: it is not granted; that is counted.
+        """
+        if call.needs_no_waiting:
+            return self.take_now(call)
+
+        async def join() -> View:
+            return await self._joins.join(self._session(call), call.credential, call.player)
+
+        try:
+            return self._granted(call, await self._admission.admit(join))
+        except Refused as refused:
+            self._count(refused)
+            raise
+
+    def take_now(self, call: JoinCall) -> dict[str, Any]:
+        """Return the document that grants a view to the holder of a viewing token.
+
+        Raises:
+            Refused: it is not granted; that is counted.
+        """
+        try:
+            view = self._joins.by_viewing_token(self._session(call), call.credential, call.player)
+        except Refused as refused:
+            self._count(refused)
+            raise
+        return self._granted(call, view)
+
+    def _session(self, call: JoinCall) -> Session:
+        if call.event != self._event.id:
+            raise Refused(Reason.EVENT_UNKNOWN)
+        session = self._event.session(call.session)
+        if session is None:
+            raise Refused(Reason.SESSION_UNKNOWN)
+        return session
+
+    def _granted(self, call: JoinCall, view: View) -> dict[str, Any]:
+        self._cells.add("join.accepted")
+        return {
+            "token": view.token,
+            "beat_url": f"{self._public_url or call.origin}/v1/beat",
+            "interval_s": self._announcement.interval_s,
+            "expires_at": self._event.iso(view.expires_at),
+        }
+
+    def _count(self, refused: Refused) -> None:
+        self._cells.add(f"refused.join.{refused.reason.label}")
+
+
+def outlet_name(named: str) -> str:
+    """Return an outlet's name as a player gives it, "" if it is not one: as with a ticket's attributes."""
+    return named.strip()[:ATTRIBUTE_LIMIT_CHARS] if named.isprintable() else ""

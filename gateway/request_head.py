@@ -1,0 +1,144 @@
+"""Reading the heads of requests that the door answers itself: all of a head is understood, or it is not the door's.
+
+A head is understood if it has this shape to the byte, and then says what aiohttp would make of it (a test feeds both):
+
+    POST /v1/beat or /v1/leave                                  a heartbeat, a leave; Content-Length
+    POST /v1/events/EVENT/sessions/SESSION/join[?outlet=NAME]   a join; Authorization; no body
+    OPTIONS of any of these                                     a browser's CORS preflight; no body
+
+HTTP/1.1, one Host, headers of visible characters, Connection nothing but keep-alive, a body without a type or
+text/plain, none of Transfer-Encoding, Expect, Upgrade, Content-Encoding, and no header of these twice.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from gateway.heartbeats import BODY_BYTES
+
+HEAD_LIMIT_BYTES: Final = 8192
+"""aiohttp's own limit for a header line; a browser's whole head is about 700 bytes, 2 KB with a ticket."""
+EMPTY_LINE: Final = b"\r\n\r\n"
+_LINE: Final = re.compile(
+    rb"(POST|OPTIONS) (?:/v1/(beat|leave)"
+    rb"|/v1/events/([a-z0-9-]+)/sessions/([a-z0-9-]+)/join(?:\?outlet=([A-Za-z0-9._~-]*))?) HTTP/1\.1\r\n"
+)
+_BEGINNINGS: Final = (b"POST /v1/beat ", b"POST /v1/leave ", b"POST /v1/events/", b"OPTIONS /v1/")
+_LONGEST_BEGINNING: Final = max(map(len, _BEGINNINGS))
+# One pass over all headers for their characters, one for the few that the door cares about: a third of the time that
+# taking every line apart costs.
+_HEADERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\x20-\x7e\x80-\xff\t]*\r\n)+")
+_KNOWN: Final = re.compile(
+    rb"\n(host|content-length|content-type|connection|authorization|user-agent"
+    rb"|transfer-encoding|expect|upgrade|content-encoding):([^\r]*)",
+    re.IGNORECASE,
+)
+_NOT_OURS: Final = {b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"}
+
+
+class Kind(Enum):
+    """What a request asks for."""
+
+    BEAT = auto()
+    LEAVE = auto()
+    JOIN = auto()
+    PREFLIGHT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class JoinHead:
+    """What the head of a join says."""
+
+    event: str
+    session: str
+    outlet: str
+    credential: str  # what stands after "Bearer", "" if nothing does
+    host: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A head that was understood."""
+
+    text: bytes  # with its empty line
+    kind: Kind
+    whole: int  # bytes of the request: head and body
+    join: JoinHead | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a player sends the same head again and again."""
+        return self.join is None
+
+
+def may_become_ours(part: bytes) -> bool:
+    """Whether the beginning of a head, which is not whole yet, may become one that the door understands."""
+    return len(part) <= HEAD_LIMIT_BYTES and any(
+        part[:_LONGEST_BEGINNING].startswith(beginning[: len(part)]) for beginning in _BEGINNINGS
+    )
+
+
+def read_head(text: bytes) -> RequestHead | None:
+    """Return what a request's head (with its empty line) says, None if the door does not understand all of it."""
+    line = _LINE.match(text)
+    if line is None or len(text) > HEAD_LIMIT_BYTES or _HEADERS.fullmatch(text, line.end(), len(text) - 2) is None:
+        return None
+    named = _KNOWN.findall(text, line.end() - 1)
+    known = {name.lower(): value.strip() for name, value in named}
+    if len(known) != len(named) or not _plain(known):
+        return None
+    method, call, event, session, outlet = line.groups(b"")
+    if method == b"POST" and call:
+        return _body(text, call, known)
+    if known.get(b"content-length", b"0") != b"0":
+        return None
+    if method == b"OPTIONS":
+        return RequestHead(text, Kind.PREFLIGHT, len(text))
+    return _join(text, event, session, outlet, known)
+
+
+def _plain(known: dict[bytes, bytes]) -> bool:
+    return (
+        bool(known.get(b"host"))
+        and not known.keys() & _NOT_OURS
+        and known.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+    )
+
+
+def _body(text: bytes, call: bytes, known: dict[bytes, bytes]) -> RequestHead | None:
+    kind, lengths = _CALLS[call]
+    length = known.get(b"content-length", b"")
+    content_type = known.get(b"content-type", b"text/plain").lower().partition(b";")[0].strip()
+    if length not in lengths or content_type != b"text/plain":
+        return None
+    return RequestHead(text, kind, len(text) + int(length))
+
+
+def _join(text: bytes, event: bytes, session: bytes, outlet: bytes, known: dict[bytes, bytes]) -> RequestHead | None:
+    authorization = known.get(b"authorization", b"")
+    if not authorization.isascii():
+        return None
+    scheme, _, credential = authorization.decode().partition(" ")
+    join = JoinHead(
+        event.decode(),
+        session.decode(),
+        outlet.decode(),
+        credential.strip() if scheme.lower() == "bearer" else "",
+        known[b"host"].decode("latin-1"),
+        known.get(b"user-agent", b"").decode("latin-1"),
+    )
+    return RequestHead(text, Kind.JOIN, len(text), join)
+
+
+def _spelled(lengths: Iterable[int]) -> frozenset[bytes]:
+    return frozenset(b"%d" % length for length in lengths)
+
+
+_CALLS: Final = {
+    b"beat": (Kind.BEAT, _spelled(BODY_BYTES)),
+    b"leave": (Kind.LEAVE, _spelled(BODY_BYTES[:1])),
+}
+"""By the last part of the path: what it is, and the lengths of body that the door takes."""
