@@ -208,7 +208,7 @@ def stated_by_log(log: SealedLog) -> dict[str, Any]:
         "event": _event(log),
         "event_sha256": event.digest,
         "identity": _identity(event),
-        "settings": _settings(event),
+        "settings": _settings(log),
         "rules": [
             {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
             for rule in RULES
@@ -271,9 +271,19 @@ def _identity(event: Event) -> dict[str, Any]:
     }
 
 
-def _settings(event: Event) -> dict[str, Any]:
+def _settings(log: SealedLog) -> dict[str, Any]:
+    event = log.event
     return {
         "interval_s": event.interval_s,
+        "steering": [
+            {
+                "at": event.iso(change.at),
+                "interval_s": change.interval_s,
+                "revoked_seats": change.revoked_seats,
+                "revoked_views": change.revoked_views,
+            }
+            for change in log.steering
+        ],
         "window_s": event.window_s,
         "silence": SILENCE,
         "pause": PAUSE,

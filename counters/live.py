@@ -21,9 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Self
 
 from counters import hyperloglog
+from counters.announcements import Announcements
 from counters.event import Event
 from counters.hyperloglog import Registers
-from counters.live_counts import WHOLE_EVENT, Announcements, LiveCounts, LiveRow, live_buckets, seen_within_s
+from counters.live_counts import WHOLE_EVENT, LiveCounts, LiveRow, live_buckets, seen_within_s
 from counters.redis_link import Command, RedisLink, Refusal, ServerFacts, read_facts
 from counters.uniques import EVENT_SHARDS, SESSION_SHARDS
 
@@ -244,7 +245,8 @@ class LivePoller:
         self._link = RedisLink(url, timeout_s, LiveUnavailableError)
         self._event = event
         self._sessions = (WHOLE_EVENT, *(session.number for session in event.sessions))
-        self.announcements = Announcements(event.interval_s)
+        self.announcements = Announcements.of(event.interval_s)
+        """What players are told; whoever steers puts the newer one here."""
         self.last = LiveCounts(None, "", seen_within_s(event.interval_s), (), "not polled yet")
 
     async def poll(self, now_unix: float) -> LiveCounts:

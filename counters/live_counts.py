@@ -1,8 +1,8 @@
 """Live counts as values: which buckets are "now", what the poller found, and how it is printed.
 
 Live now is the union of the current 10 s bucket and the k = ⌈1.1·I/10⌉ before it, I being the longest heartbeat
-interval announced within the last 2·I seconds (DESIGN.md §3): 30 s → k = 4 → "seen in the last 50 seconds". The last
-bucket alone would hold a third of the players at best.
+interval announced within the last 2·I seconds (counters.announcements): 30 s → k = 4 → "seen in the last 50 seconds".
+The last bucket alone would hold a third of the players at best.
 """
 
 from dataclasses import dataclass
@@ -34,26 +34,6 @@ def live_buckets(now_unix: float, interval_s: int) -> range:
 def seen_within_s(interval_s: int) -> int:
     """Return how far back live now looks at most, in seconds: it is labelled "seen in the last so many seconds"."""
     return (buckets_before(interval_s) + 1) * BUCKET_S
-
-
-class Announcements:
-    """The heartbeat intervals that players were told. Owns their history as far as it still matters."""
-
-    def __init__(self, interval_s: int) -> None:
-        """Begin with the event's interval, in seconds."""
-        self._current_s = interval_s
-        self._replaced: list[tuple[int, float]] = []  # interval, until when it was announced
-
-    def announce(self, interval_s: int, now_unix: float) -> None:
-        """Players are told another interval from now on."""
-        if interval_s != self._current_s:
-            self._replaced.append((self._current_s, now_unix))
-            self._current_s = interval_s
-
-    def longest_s(self, now_unix: float) -> int:
-        """Return the longest interval I announced within the last 2·I seconds."""
-        self._replaced = [(old_s, until) for old_s, until in self._replaced if now_unix - until <= 2 * old_s]
-        return max([self._current_s, *(old_s for old_s, _ in self._replaced)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
 Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
-order, each at most once; late evidence and certificates may stand anywhere after it. A type that is not known here is
-an error: an old verifier must not pass over an entry that changes what the others mean.
+order, each at most once; late evidence, steering and certificates may stand anywhere after it. A type that is not known
+here is an error: an old verifier must not pass over an entry that changes what the others mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Final
 from counters import canonical_json
 from counters.event import Event, EventFileError
 from counters.segment import WINDOW_S, is_count, is_digest
+from counters.steering import SteeringError, SteeringLeaf, read_interval
 from counters.window_leaf import COUNTS
 
 VERSION: Final = 1
@@ -54,6 +55,7 @@ class SealedLog:
     event: Event
     locked_at: str  # when leaf 0 was made
     leaves: tuple[WindowLeaf | LateLeaf, ...]  # in the order of the log
+    steering: tuple[SteeringLeaf, ...] = ()  # in the order of the log
 
     @property
     def windows(self) -> dict[int, WindowLeaf]:
@@ -89,6 +91,8 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
         raise LogEntryError("the log is empty: not even the event is in it")
     event, locked_at = _read_event(_decode(0, entries[0]))
     leaves: list[WindowLeaf | LateLeaf] = []
+    steering: list[SteeringLeaf] = []
+    announced = {event.interval_s}
     last = -1
     for index, raw in enumerate(entries[1:], start=1):
         entry = _decode(index, raw)
@@ -100,20 +104,42 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
             raise LogEntryError(f"entry {index}: {error}") from error
         if leaf is None:
             continue
+        if isinstance(leaf, SteeringLeaf):
+            _check_change(event, steering, leaf)
+            steering.append(leaf)
+            announced.add(leaf.interval_s)
+            continue
         if isinstance(leaf, WindowLeaf):
             if leaf.window <= last:
                 raise LogEntryError(f"entry {index}: its window is not after the window before it")
+            if leaf.interval_s not in announced:
+                # A gateway that the ledger could not reach goes on with an older interval, but never with one that was
+                # not in the log before: a longer one makes person-time of nothing.
+                raise LogEntryError(f"entry {index}: no entry before it announces its interval of {leaf.interval_s} s")
             last = leaf.window
         leaves.append(leaf)
-    return SealedLog(event, locked_at, tuple(leaves))
+    return SealedLog(event, locked_at, tuple(leaves), tuple(steering))
 
 
-def _read_leaf(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> WindowLeaf | LateLeaf | None:
+def _check_change(event: Event, before: Sequence[SteeringLeaf], leaf: SteeringLeaf) -> None:
+    if leaf.number != len(before) + 1:
+        raise LogEntryError(f"entry {leaf.index}: it is change {leaf.number} of steering, after {len(before)}")
+    was = before[-1] if before else SteeringLeaf(0, 0, 0, event.interval_s, 0, 0, None)
+    same_lists = (was.revoked_seats, was.revoked_views) == (leaf.revoked_seats, leaf.revoked_views)
+    if leaf.revocations_sha256 is None and not (same_lists and leaf.interval_s != was.interval_s):
+        raise LogEntryError(f"entry {leaf.index}: it names no list of revocations, and yet something else has changed")
+
+
+def _read_leaf(
+    event: Event, index: int, entry: dict[str, Any], raw: bytes
+) -> WindowLeaf | LateLeaf | SteeringLeaf | None:
     """Return the leaf, or None for a certificate: what it certifies is not repeated here."""
     if entry.get("type") == "window":
         return _read_window(event, index, entry, raw)
     if entry.get("type") == "late":
         return _read_late(event, index, entry)
+    if entry.get("type") == "steering":
+        return read_steering(event, index, entry)
     if entry.get("type") == "certificate":
         return None
     raise LogEntryError(f"unknown type {entry.get('type')!r}: this software is older than the log")
@@ -223,3 +249,23 @@ def _read_late(event: Event, index: int, entry: dict[str, Any]) -> LateLeaf:
     received_at = _time(event, entry["received_at"])
     counted = received_at <= event.late_until.timestamp()
     return LateLeaf(index, _window(event, entry["window"]), entry["manifest_sha256"], received_at, counted)
+
+
+def read_steering(event: Event, index: int, entry: dict[str, Any]) -> SteeringLeaf:
+    """Return a `steering` entry as a value; how it fits those before it is `read_log`'s to say.
+
+    Raises:
+        LogEntryError: it is malformed.
+        KeyError, TypeError: it lacks a member, or has one of another kind.
+    """
+    revoked, digest = entry["revoked"], entry["revocations_sha256"]
+    if entry["simulated"] is not event.simulated or not (digest is None or is_digest(digest)):
+        raise LogEntryError("it does not say whether it is simulated, or names its list by no digest")
+    if not is_count(entry["number"]) or not is_count(revoked["seats"]) or not is_count(revoked["views"]):
+        raise LogEntryError("its number, or how many are revoked, is no whole number")
+    try:
+        interval_s = read_interval(entry["interval_s"])
+    except SteeringError as error:
+        raise LogEntryError(str(error)) from error
+    at = _time(event, entry["at"])
+    return SteeringLeaf(index, entry["number"], at, interval_s, revoked["seats"], revoked["views"], digest)

@@ -15,6 +15,7 @@ next one starts from the disk, by the same code.
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +32,12 @@ from counters.handover import HandOver
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.log import Log
 from counters.ledger.note import Signer
+from counters.log_entries import read_steering
 from counters.manifest import Manifest
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
 from counters.software import SOFTWARE
+from counters.steering import Change, Steering, SteeringLeaf, apply, replay, revocations_file, steering_entry
 from counters.window_leaf import (
     ExclusionsSoFar,
     StoredSegment,
@@ -114,6 +117,9 @@ class Sealer:
         self._heard: dict[str, tuple[int, float]] = {}
         self._before: tuple[int, dict[int, SessionPresence]] = (0, {})
         self._schedule = event.scheduled_windows()
+        self.steering = Steering.of(event)
+        self.changes: list[SteeringLeaf] = []
+        """The changes of steering so far, in the order of the log."""
         self.sealed_window = 0
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
@@ -137,8 +143,10 @@ class Sealer:
                 "log has begun. Start with the file that leaf 0 holds, or in a new directory"
             )
         last: tuple[dict[str, Any], Manifest] | None = None
-        for entry in self.log.entries(1):
+        for index, entry in enumerate(self.log.entries(1), start=1):
             leaf = json.loads(entry)
+            if leaf["type"] == "steering":
+                self.changes.append(read_steering(self.event, index, leaf))
             if leaf["type"] not in {"window", "late"}:
                 continue
             manifest = Manifest.decode(self.evidence.get(leaf["manifest_sha256"]))
@@ -151,6 +159,7 @@ class Sealer:
             leaf, manifest = last
             window = int(datetime.fromisoformat(leaf["window"]).timestamp())
             self._remember_sealed(window, leaf, _merged(self._stored_of(manifest, "presence")))
+        self.steering = replay(self.event, self.changes, self.evidence.get)
         for row in self._reports.records:
             self._take_promises(row["workers"])
             fresh = [digest for digest in row["segments"] if digest not in self._known]
@@ -218,6 +227,9 @@ class Sealer:
         head = stored.segment.head
         if (head.event_sha256, head.window) != (self.event.digest, bundle.window):
             raise EvidenceRefusedError("a segment is of another event or window than its bundle")
+        if head.interval_s not in {self.event.interval_s, *(change.interval_s for change in self.changes)}:
+            # Sealed, it would be a leaf that no verifier accepts (counters.log_entries).
+            raise EvidenceRefusedError(f"a segment is of a heartbeat interval that never was: {head.interval_s} s")
         return stored
 
     def _says_more(self, promises: Sequence[dict[str, Any]]) -> bool:
@@ -317,6 +329,33 @@ class Sealer:
         manifest = build_manifest(self.event, window, stored, (), SOFTWARE)
         self.evidence.put(manifest.encode())
         return build_late_leaf(self.event, window, manifest, received_at)
+
+    # Steering.
+
+    def steer(self, change: Change, now: float) -> Change:
+        """Put a change into force; when this returns, it survives a power cut and is in the log.
+
+        Returns:
+            The change without what was so already; if nothing is left of it, nothing was logged.
+
+        Raises:
+            SteeringError: it makes no sense.
+            RevokedLimitError: the list would be too long.
+        """
+        steering, effective = apply(self.steering, change)
+        if steering == self.steering:
+            return effective
+        revocations = revocations_file(self.event.digest, os.urandom(16), effective)
+        if revocations is not None:
+            self.evidence.put(revocations)
+        # A crash here leaves a file that no leaf names: the change is not in force, and nobody was told that it is.
+        entry = steering_entry(self.event, steering, now, revocations, SOFTWARE)
+        index = self.log.size
+        self.log.append([entry])
+        # A crash here leaves a change in force whose organiser got no answer: asked for again, it changes nothing.
+        self.changes.append(read_steering(self.event, index, json.loads(entry)))
+        self.steering = steering
+        return effective
 
     # What else goes into the log.
 

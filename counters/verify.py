@@ -38,6 +38,7 @@ from counters.rules import RULES_BY_ID, Cell
 from counters.sealed_evidence import LeafEvidence, read_evidence_of
 from counters.segment import WINDOW_S
 from counters.software import SOFTWARE
+from counters.steering import replay
 from counters.trust_policy import NO_QUORUM, TrustPolicy
 from counters.window_leaf import ExclusionsSoFar, build_leaf
 
@@ -250,6 +251,7 @@ class _Verification:
             raise _OpenError(NEEDS_EVIDENCE)
         log, document = self._log(), self._document()
         store = EvidenceStore(self.evidence_dir)
+        replay(log.event, log.steering, store.get)
         rebuilt = assemble(
             log, self._leaf_by_leaf(read_evidence_of(log, store.get)), document["log"], document["issued_at"],
             document["software"],

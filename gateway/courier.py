@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from counters.announcements import Announcements
 from counters.cells import read_cells
 from counters.clock import Clock
 from counters.event import Event
@@ -64,6 +65,8 @@ class Courier:
         self._flusher = flusher
         self._ledger = ledger
         self._numbers = tuple(session.number for session in event.sessions)
+        self.announcements = Announcements.of(event.interval_s)
+        """What players were told and when; whoever steers puts the newer one here."""
         self._noticed: dict[int, float] = {}
         self._looked = (0, 0.0)  # window of the clock and monotonic time of the last look for windows that are due
         self._awaited = False  # whether a living worker has not closed a window that is over
@@ -141,7 +144,7 @@ class Courier:
             event_sha256=self._event.digest,
             gateway=self._gateway,
             window=window,
-            interval_s=self._event.interval_s,
+            interval_s=self.announcements.longest_s(window, window + WINDOW_S),
             workers=tuple(
                 sorted(
                     (coverage(s, self._gateway, power_lost=s.worker in power_lost) for s in spools),

@@ -15,10 +15,12 @@ import aiohttp
 import orjson
 
 from counters.secrets import Secrets
+from counters.steering import Steering, read_interval, read_seat, read_view
 
 MAC_HEADER: Final = "Turnout-Mac"
 GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
+STEERING_PATH: Final = "/v1/ledger/steering"
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=2)
 """A hand-over of a full window is a few megabytes and three fsyncs; a ledger that takes longer is down."""
 
@@ -100,6 +102,29 @@ class LedgerClient:
             LedgerRefusedError: the ledger found the evidence unsound.
         """
         return str((await self._post(HAND_OVER_PATH, bundle))["outcome"])
+
+    async def steering(self, event_digest: str, known: int) -> Steering | None:
+        """Ask what is in force.
+
+        Args:
+            event_digest: of the event file.
+            known: the number of the change that brought what is known here.
+
+        Returns:
+            None if that is still in force.
+
+        Raises:
+            LedgerUnavailableError: try again.
+            LedgerRefusedError: another event or another secret.
+        """
+        answer = await self._post(STEERING_PATH, orjson.dumps({"event_sha256": event_digest, "known": known}))
+        try:
+            if answer["number"] == known:
+                return None
+            revoked = frozenset([*map(read_seat, answer["seats"]), *map(read_view, answer["views"])])
+            return Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerUnavailableError(f"the ledger's answer about steering makes no sense: {error}") from error
 
     async def _post(self, path: str, body: bytes) -> Any:
         headers = {MAC_HEADER: request_mac(self._secrets, "POST", path, body)}

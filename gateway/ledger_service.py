@@ -34,12 +34,15 @@ from counters.sealing import EvidenceRefusedError, OtherEventError, Sealer
 from counters.seat_grants import NoSeatsLeftError
 from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.software import VERSION
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, mac_is_right
+from counters.steering import Change, RevokedLimitError, SteeringError
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, STEERING_PATH, mac_is_right
 from gateway.mendable import one_sentence
 from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json, reading
 from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
+from gateway.steering_api import announced, in_force, read_change
+from gateway.viewing_token import TokenKeys
 from metrics import exposition
 
 SECRETS_FILE: Final = "secrets.json"
@@ -104,6 +107,7 @@ class LedgerService:
         signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin)
         self._verifier = signer.verifier
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now())
+        self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
@@ -171,9 +175,12 @@ class LedgerService:
             [
                 web.post(GRANT_PATH, self._grant),
                 web.post(HAND_OVER_PATH, self._hand_over),
+                web.post(STEERING_PATH, self._tell_steering),
                 web.get("/log/{path:.+}", self._serve_log),
                 web.get(event + "/live", self._live),
                 web.post("/v1/simulation/clock", self._jump),
+                web.get(event + "/steering", self._steering),
+                web.post(event + "/steering", self._steer),
                 *self._organiser.routes(),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._healthz),
@@ -225,6 +232,54 @@ class LedgerService:
             raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
         return json_response({"outcome": outcome})
 
+    async def _tell_steering(self, request: web.Request) -> web.Response:
+        """Tell a gateway what is in force, if it does not know."""
+        body = await self._authentic_body(request)
+        try:
+            asked = orjson.loads(body)
+            event, known = asked["event_sha256"], asked["known"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise Refused(Reason.BODY_MALFORMED, f"This does not ask for steering: {error!r}.") from None
+        if event != self._event.digest:
+            raise Refused(Reason.OTHER_EVENT)
+        # A value that the ledger's thread replaces whole.
+        steering = self._sealer.steering
+        if steering.number == known:
+            return json_response({"number": known})
+        return json_response(
+            {
+                "number": steering.number,
+                "interval_s": steering.interval_s,
+                "seats": steering.seats,
+                "views": steering.views,
+            }
+        )
+
+    # Steering.
+
+    async def _steering(self, request: web.Request) -> web.Response:
+        self._organiser.check_event(request)
+        self._organiser.check_key(request)
+        return json_response(in_force(self._event, self._sealer.steering))
+
+    async def _steer(self, request: web.Request) -> web.Response:
+        """Change what is in force; answered once it is in the log."""
+        self._organiser.check_event(request)
+        self._organiser.check_key(request)
+        asked = read_change(await read_json(request), self._token_keys)
+        now = self._clock.now()
+
+        def steer() -> Change:
+            return self._sealer.steer(asked.change, now)
+
+        try:
+            changed = await self._in_thread(steer)
+        except SteeringError as error:
+            raise Refused(Reason.BODY_MALFORMED, f"{error}.") from None
+        except RevokedLimitError as error:
+            raise Refused(Reason.REVOCATIONS_FULL, f"{error}. {Reason.REVOCATIONS_FULL.detail}") from None
+        return json_response(in_force(self._event, self._sealer.steering) | asked.as_json(changed))
+
     # Anyone.
 
     async def _serve_log(self, request: web.Request) -> web.StreamResponse:
@@ -243,6 +298,7 @@ class LedgerService:
         if time.monotonic() > self._live_polled_at + LIVE_EVERY_S:
             # Polled when somebody looks, and at most once a second however many look.
             self._live_polled_at = time.monotonic()
+            self._poller.announcements = announced(self._event, self._sealer.changes)
             await self._poller.poll(self._clock.now())
         return json_response(live_document(self._event, self._poller.last, self._clock.now()))
 

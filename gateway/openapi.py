@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from counters.event_keys import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
 from counters.software import VERSION
 from gateway.reasons import Reason
 
@@ -43,6 +44,26 @@ _SCAN: Final = {
     "required": ["nonce", "badge", "gate", "direction", "scanned_at"],
 }
 _OUTCOMES: Final = {"type": "array", "items": _object(nonce=_TEXT, outcome={"enum": ["accepted", "refused"]})}
+_REVOKED: Final = _object(
+    seats={"type": "array", "items": {"type": "integer"}}, views={"type": "array", "items": _TEXT}
+)
+_NAMED: Final = {
+    "type": "array",
+    "items": {
+        "oneOf": [
+            _object(token=_TEXT | {"description": "a viewing token: its view"}),
+            _object(seat={"type": "integer"}),
+            _object(view=_TEXT | {"pattern": "^[0-9a-f]{16}$"}),
+        ]
+    },
+}
+_IN_FORCE: Final = _object(
+    event=_TEXT,
+    number={"type": "integer", "description": "of the change in the log that brought it; 0 = the event file"},
+    interval_s={"type": "integer"},
+    revoked=_REVOKED,
+    revoked_limit={"type": "integer"},
+)
 _NUMBERS: Final = _object(
     event=_TEXT,
     as_of={"type": ["string", "null"]},
@@ -103,6 +124,36 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "parameters": _path("event"),
                 "responses": {"200": _answer("Estimates with age and error.", _NUMBERS), "default": _PROBLEM},
             }
+        },
+        "/v1/events/{event}/steering": {
+            "get": {
+                "summary": "The heartbeat interval and the revocations in force.",
+                "parameters": _path("event"),
+                "security": [{"organiser": []}],
+                "responses": {"200": _answer("In force.", _IN_FORCE), "default": _PROBLEM},
+            },
+            "post": {
+                "summary": "Change the heartbeat interval; revoke or restore viewing tokens and seats.",
+                "parameters": _path("event"),
+                "security": [{"organiser": []}],
+                "requestBody": _body(
+                    _JSON,
+                    {
+                        "type": "object",
+                        "properties": {
+                            "interval_s": {
+                                "type": "integer",
+                                "minimum": SHORTEST_INTERVAL_S,
+                                "maximum": LONGEST_INTERVAL_S,
+                            },
+                            "revoke": _NAMED,
+                            "restore": _NAMED,
+                        },
+                        "minProperties": 1,
+                    },
+                ),
+                "responses": {"200": _answer("In force, and in the log.", _IN_FORCE), "default": _PROBLEM},
+            },
         },
         "/v1/events/{event}/attendance": {
             "get": {

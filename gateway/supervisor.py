@@ -23,6 +23,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from counters.announcements import Announcements
 from counters.event import Event, EventFileError, load_event
 from counters.live import LivePoller, SketchStore
 from counters.live_counts import live_document
@@ -34,6 +35,7 @@ from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavai
 from gateway.mendable import one_sentence
 from gateway.processes import end_tasks, stop_when_told, write_json
 from gateway.reasons import Reason
+from gateway.steering import SteeringKeeper
 from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
 from gateway.worker_folders import WorkerFolders
 from metrics import exposition
@@ -104,11 +106,13 @@ class Supervisor:
             self._courier = Courier(
                 self._folders, self._event, self._config.gateway, self._clock, self._flusher, ledger
             )
+            steering = SteeringKeeper(Path(self._config.spool), self._event, self._clock, ledger, self._announced)
             operations = await self._serve_operations()
             pause_s = SIMULATED_CARRY_EVERY_S if self._config.clock_file else CARRY_EVERY_S
             carrying = [
                 asyncio.create_task(self._courier.keep_carrying(pause_s)),
                 asyncio.create_task(self._keep_live()),
+                asyncio.create_task(steering.keep()),
             ]
             keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
             failed = await self._until_stopped([*carrying, *keeping])
@@ -221,6 +225,10 @@ class Supervisor:
             write_json(Path(self._config.ready_file), ready)
         else:
             _log.info("%s: gateway %s, metrics %s", self._event.id, ready["gateway"], ready["metrics"])
+
+    def _announced(self, announcements: Announcements) -> None:
+        self._courier.announcements = announcements
+        self._poller.announcements = announcements
 
     # Live numbers.
 

@@ -25,6 +25,7 @@ from counters.event import Event, load_event
 from counters.registry import SeatRegistry
 from counters.secrets import Secrets, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
+from counters.steering import Steering
 from counters.tally import Tally
 from gateway import door, viewer_api
 from gateway import heartbeats as heartbeat_module
@@ -41,6 +42,7 @@ from gateway.ledger_client import LedgerClient, WorkerName
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.seats import SeatLease, Seats
+from gateway.steering import SteeringFollower
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
 
@@ -133,7 +135,13 @@ class Worker:
             announcement=self.announcement,
         )
         self.answers = Answers(self.announcement)
+        self._follower = SteeringFollower(Path(config.spool), event, self._steer)
         self.stopping = asyncio.Event()
+
+    def _steer(self, steering: Steering) -> None:
+        self.announcement.interval_s = steering.interval_s
+        self.heartbeats.revoked = steering.revoked
+        self.joins.revoked = steering.revoked
 
     def _read_live(self) -> dict[str, Any]:
         try:
@@ -200,6 +208,7 @@ class Worker:
             if now >= second + 1:
                 second = now
                 self.heartbeats.tick()
+                self._follower.look()
                 self.answers.refresh(self.clock.now())
             if now >= sweep_at + SWEEP_S:
                 sweep_at = now

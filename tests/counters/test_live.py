@@ -341,7 +341,7 @@ def test_a_slower_heartbeat_makes_the_poller_look_back_further(redis_url: str) -
         await store.merge({bucket_key("slower", 1, NINE - 130, "attendees"): sketch_of(b"a")}, 900, "a1")
         async with LivePoller(redis_url, event_of("slower")) as poller:
             assert (await poller.poll(NINE)).rows[1].attendees == 0
-            poller.announcements.announce(120, NINE)
+            poller.announcements = poller.announcements.announce(120, NINE)
             counts = await poller.poll(NINE)
             assert (counts.rows[1].attendees, counts.seen_within_s) == (1, 150)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from counters.event import Counting, Event, Session
 from counters.live_counts import (
-    Announcements,
     LiveCounts,
     LiveRow,
     buckets_before,
@@ -53,23 +52,6 @@ def test_a_player_whose_heartbeat_came_at_most_ten_percent_late_is_always_seen(
     now = second + part
     last_heartbeat = int(now - how_late * interval_s * 1.1)
     assert last_heartbeat // 10 * 10 in live_buckets(now, interval_s)
-
-
-def test_a_longer_interval_counts_until_twice_its_length_after_it_was_replaced() -> None:
-    announcements = Announcements(30)
-    assert announcements.longest_s(NINE) == 30
-    announcements.announce(120, NINE)
-    assert announcements.longest_s(NINE) == 120
-    announcements.announce(30, NINE + 500)
-    assert announcements.longest_s(NINE + 740) == 120
-    assert announcements.longest_s(NINE + 741) == 30
-
-
-def test_an_interval_announced_again_and_again_changes_nothing() -> None:
-    announcements = Announcements(30)
-    for second in range(5):
-        announcements.announce(30, NINE + second)
-    assert announcements._replaced == []
 
 
 COUNTS = LiveCounts(

@@ -17,6 +17,7 @@ from counters.ledger.log import Log
 from counters.ledger.note import Signer
 from counters.ledger.reader import LogReader
 from counters.rule_ids import KNOWN_RULES
+from counters.steering import Change, Steering, apply, revocations_file, steering_entry
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Report, verify
 from tests.counters.synthetic import SIGNER, SOFTWARE, World, fixed_world, seal, world_of
@@ -40,14 +41,22 @@ class Files:
         return verify(self.certificate, self.proof, **given | changes)  # type: ignore[arg-type]
 
 
-def publish(world: World, directory: Path, *, late: frozenset[int] = frozenset()) -> Files:
-    """Seal a world into a real log and store, and certify it."""
+def publish(
+    world: World, directory: Path, *, late: frozenset[int] = frozenset(), change: Change | None = None
+) -> Files:
+    """Seal a world into a real log and store, steered by `change` from the beginning, and certify it."""
     sealed = seal(world, late=late)
     store = EvidenceStore(directory / "evidence")
     for data in sealed.files.values():
         store.put(data)
+    entries = list(sealed.entries)
+    if change is not None:
+        steering, effective = apply(Steering.of(world.event), change)
+        revocations = revocations_file(world.event.digest, bytes(16), effective)
+        entries.insert(1, steering_entry(world.event, steering, 1_700_355_600, revocations, SOFTWARE))
+        store.put(revocations or b"")
     with Log.open(directory / "log", SIGNER) as log:
-        log.append(sealed.entries)
+        log.append(entries)
         certificate = compute_certificate(
             world.event,
             list(log.entries()),
@@ -104,6 +113,27 @@ def test_any_event_that_was_sealed_passes_with_late_evidence_too(tmp_path: Path,
     report = publish(world, tmp_path, late=frozenset(list(world.segments())[::2])).report()
     assert report.holds, report.failed
     assert not report.unchecked
+
+
+def test_a_steered_event_passes_and_its_certificate_says_how_it_was_steered(tmp_path: Path) -> None:
+    files = publish(plain_world(), tmp_path, change=Change(45, frozenset({7, 1 << 40})))
+    report = files.report()
+    assert report.holds, report.failed
+    assert json.loads(files.certificate)["settings"]["steering"] == [
+        {"at": "2023-11-19T09:00:00+08:00", "interval_s": 45, "revoked_seats": 1, "revoked_views": 1}
+    ]
+
+
+def test_a_changed_or_absent_list_of_revocations_is_found_with_the_evidence(tmp_path: Path) -> None:
+    files = publish(plain_world(), tmp_path, change=Change(45, frozenset({7})))
+    (path,) = [path for path in files.evidence_dir.iterdir() if b'"revocations"' in path.read_bytes()]
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(b"[7]", b"[8]"))
+    assert {check.name for check in files.report().failed} == {"evidence"}
+    path.unlink()
+    assert {check.name for check in files.report().failed} == {"evidence"}
+    path.write_bytes(sound)
+    assert files.report().holds
 
 
 def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(files: Files) -> None:

@@ -1,0 +1,103 @@
+"""`turnout steer`: tell the running ledger what to change, and the person at the terminal what is in force."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from counters.event import Event
+from counters.secrets import load_secrets
+from gateway.viewing_token import TEXT_BYTES
+
+TIMEOUT_S: Final = 30
+SHOWN: Final = 20
+"""Revoked seats and views listed by name; of more only the number."""
+
+
+class SteerError(Exception):
+    """Nothing was changed, and what to do about it."""
+
+
+def steer_event(
+    event: Event,
+    data: Path,
+    *,
+    ledger_url: str,
+    secrets_file: Path | None,
+    interval_s: int | None,
+    revoke: Iterable[str],
+    restore: Iterable[str],
+    show: bool,
+) -> Iterator[str]:
+    """Change what is asked for; return lines that say what is in force now.
+
+    Raises:
+        SteerError: the ledger cannot be found or does not answer, or it refuses.
+        SecretsError: the organiser key cannot be read.
+    """
+    change = {"revoke": [_named(who) for who in revoke], "restore": [_named(who) for who in restore]}
+    asked: dict[str, Any] = {name: rows for name, rows in change.items() if rows}
+    if interval_s is not None:
+        asked["interval_s"] = interval_s
+    if bool(asked) == show:
+        raise SteerError("say what to change with --interval, --revoke or --restore; or --show alone")
+    key = load_secrets(secrets_file or data / "secrets.json").organiser_key
+    url = f"{(ledger_url or _ledger_of(event, data)).rstrip('/')}/v1/events/{event.id}/steering"
+    return _lines(_ask(url, key, asked))
+
+
+def _named(who: str) -> dict[str, Any]:
+    """Return WHO of the command line as the ledger takes it; what it means is for the ledger to check."""
+    kind, separator, value = who.partition(":")
+    if separator and kind == "seat" and value.isascii() and value.isdigit():
+        return {"seat": int(value)}
+    if separator and kind == "view":
+        return {"view": value.lower()}
+    if not separator and len(who) == TEXT_BYTES:
+        return {"token": who}
+    raise SteerError(f"{who!r} is neither a viewing token of {TEXT_BYTES} characters, nor view:HEX, nor seat:N")
+
+
+def _ledger_of(event: Event, data: Path) -> str:
+    try:
+        running = json.loads((data / "ledger.json").read_text())
+        if running["event_sha256"] != event.digest:
+            raise SteerError("the ledger of this data directory has another event file: name that one")
+        return str(running["ledger"])
+    except (OSError, ValueError, KeyError):
+        raise SteerError(f"{data} does not say where its ledger is: name the ledger with --ledger http://…") from None
+
+
+def _ask(url: str, key: str, asked: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310 - the scheme was checked, or the ledger wrote it itself
+        url, json.dumps(asked).encode() if asked else None, {"Authorization": f"Bearer {key}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return dict(json.loads(answer.read()))
+    except urllib.error.HTTPError as error:
+        raise SteerError(f"the ledger refused: {_detail(error.read())}") from None
+    except (OSError, ValueError) as error:
+        raise SteerError(f"the ledger does not answer at {url}: {error}. Is it running?") from None
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")[:500]
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    if changed := answer.get("changed"):
+        something = any((changed["interval_s"], *changed["revoked"].values(), *changed["restored"].values()))
+        yield f"change {answer['number']} is in the log" if something else "nothing to change: it was so already"
+        for token in answer["tokens"]:
+            yield f"the token is of view:{token['view']}, seat:{token['seat']}"
+    yield f"interval {answer['interval_s']} s"
+    revoked = [f"seat:{seat}" for seat in answer["revoked"]["seats"]]
+    revoked += [f"view:{view}" for view in answer["revoked"]["views"]]
+    more = f" and {len(revoked) - SHOWN} more" if len(revoked) > SHOWN else ""
+    yield f"revoked {' '.join(revoked[:SHOWN]) or 'nobody'}{more}"

@@ -1,0 +1,182 @@
+"""Steering on a gateway: what the ledger has in force reaches every worker within two seconds, and survives restarts.
+
+The supervisor asks the ledger once a second and keeps what it was last told if there is no answer. It writes what is in
+force into `steering.json` in the spool, durably and before any worker can announce it, together with what was announced
+when: from that file a gateway started anew knows which interval players had in a window that is still to be carried.
+Workers look at that file once a second (one `stat`); nothing of this touches the path of a heartbeat.
+
+    {"version": 1, "event_sha256": hex, "number": 3, "seats": [7], "views": ["0123456789abcdef"],
+     "announced": [[30, 0.0, 1700355612.5], [45, 1700355607.2, null]]}
+
+`number` is that of the change in the log, 0 before the first. `announced` has [interval_s, since, until] in unix
+seconds of the event's clock; the last row is what players are told now; an `until` of null means perhaps still.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from counters.announcements import Announcements
+from counters.clock import Clock
+from counters.durable_file import write_durably
+from counters.event import Event
+from counters.steering import Steering, read_interval, read_seat, read_view
+from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+
+STEERING_FILE: Final = "steering.json"
+VERSION: Final = 1
+ASK_EVERY_S: Final = 1.0
+SETTLED_S: Final = 5.0
+"""So long after a change no worker announces the interval before it: they look once a second, and one that was too busy
+to look was too busy to answer. Until then both intervals count as announced."""
+_log = logging.getLogger("turnout.steering")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a gateway knows: what is in force, and what its players were told."""
+
+    steering: Steering
+    announcements: Announcements
+
+    @classmethod
+    def of(cls, event: Event) -> "Told":
+        """Return what holds before anything was changed."""
+        return cls(Steering.of(event), Announcements.of(event.interval_s))
+
+    def encode(self, event_sha256: str) -> bytes:
+        """Return the file."""
+        return orjson.dumps(
+            {
+                "version": VERSION,
+                "event_sha256": event_sha256,
+                "number": self.steering.number,
+                "seats": self.steering.seats,
+                "views": self.steering.views,
+                "announced": self.announcements.as_json(),
+            }
+        )
+
+
+def decode(data: bytes, event_sha256: str) -> Told:
+    """Read the file.
+
+    Raises:
+        ValueError: it is none of this event.
+    """
+    try:
+        document = orjson.loads(data)
+        if (document["version"], document["event_sha256"]) != (VERSION, event_sha256):
+            raise ValueError("it is of another version or event")  # noqa: TRY301 - one answer to all that is wrong with it
+        announcements = Announcements.from_json(document["announced"])
+        revoked = frozenset([*map(read_seat, document["seats"]), *map(read_view, document["views"])])
+        interval_s = read_interval(announcements.current_s)
+        return Told(Steering(int(document["number"]), interval_s, revoked), announcements)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"this is no {STEERING_FILE} of this event: {error}") from error
+
+
+class SteeringKeeper:
+    """Keeps one gateway's `steering.json` to what the ledger says. Owned by the supervisor's event loop."""
+
+    def __init__(
+        self, spool: Path, event: Event, clock: Clock, ledger: LedgerClient, apply: Callable[[Announcements], None]
+    ) -> None:
+        """Begin with what the file says; `apply` gets what players are told, now and after each change."""
+        self._path = spool / STEERING_FILE
+        self._event = event
+        self._clock = clock
+        self._ledger = ledger
+        self._apply = apply
+        self._changed_at = time.monotonic()
+        self.told = self._read()
+        apply(self.told.announcements)
+
+    def _read(self) -> Told:
+        try:
+            return decode(self._path.read_bytes(), self._event.digest)
+        except FileNotFoundError:
+            return Told.of(self._event)
+        except (OSError, ValueError) as error:
+            # Written durably, so this is another event's spool, or somebody's hand: the ledger says what is in force.
+            _log.error("%s cannot be used and is replaced: %s", self._path, error)
+            return Told.of(self._event)
+
+    async def ask(self) -> None:
+        """Ask the ledger, and put what it says into force.
+
+        Raises:
+            LedgerUnavailableError: it does not answer; what was told last stays.
+            LedgerRefusedError: it refuses this gateway.
+            OSError: the disk does not take the change; it is not in force.
+        """
+        told = self.told
+        if not told.announcements.settled and time.monotonic() >= self._changed_at + SETTLED_S:
+            await self._put(Told(told.steering, told.announcements.settle(self._clock.now())))
+        steering = await self._ledger.steering(self._event.digest, self.told.steering.number)
+        if steering is None or steering == self.told.steering:
+            return
+        announcements = self.told.announcements.announce(steering.interval_s, self._clock.now())
+        await self._put(Told(steering, announcements))
+        self._changed_at = time.monotonic()
+        _log.info(
+            "change %d of steering: interval %d s, %d seats and views revoked",
+            steering.number, steering.interval_s, len(steering.revoked),
+        )  # fmt: skip
+
+    async def _put(self, told: Told) -> None:
+        # First for the courier, which then takes the interval for announced a moment too early, never too late; a crash
+        # before the file is there leaves workers that were never told.
+        self._apply(told.announcements)
+        await asyncio.to_thread(write_durably, self._path, told.encode(self._event.digest))
+        self.told = told
+
+    async def keep(self) -> None:
+        """Ask for as long as the gateway runs; only the beginning and the end of an outage are logged."""
+        away = False
+        while True:
+            try:
+                await self.ask()
+                if away:
+                    _log.info("steering follows the ledger again")
+                away = False
+            except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
+                if not away:
+                    _log.warning("steering stays as it is, interval %d s: %s", self.told.steering.interval_s, error)
+                away = True
+            await asyncio.sleep(ASK_EVERY_S)
+
+
+class SteeringFollower:
+    """Tells one worker what `steering.json` says. Owned by the worker's event loop."""
+
+    def __init__(self, spool: Path, event: Event, follow: Callable[[Steering], None]) -> None:
+        """Call `follow` with what is in force, now and whenever it changes."""
+        self._path = spool / STEERING_FILE
+        self._event = event
+        self._follow = follow
+        self._seen: tuple[int, int, int] | None = None
+        self.look()
+
+    def look(self) -> None:
+        """See whether the file has changed: one `stat`, once a second."""
+        try:
+            stat = self._path.stat()
+            seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            told = decode(self._path.read_bytes(), self._event.digest)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            # What was in force stays; the supervisor writes the file again with the next change.
+            _log.warning("%s cannot be used: %s", self._path, error)
+            return
+        self._follow(told.steering)
