@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import click
 
-from load_tests.bench import heartbeats
+from load_tests.bench import heartbeats, joins
 
-EXPERIMENTS: Final = (heartbeats,)
+EXPERIMENTS: Final = (heartbeats, joins)
 """One module each, in the order of `--help`."""
 
 
