@@ -1,6 +1,9 @@
 """What tests of every folder share: the real programs, found once."""
 
 import os
+import shutil
+from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -16,3 +19,25 @@ def redis_program() -> ServerProgram:
         if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def absent() -> Callable[[str], NoReturn]:
+    """Skip because something is missing; fail where nothing may be."""
+
+    def give_up(reason: str) -> NoReturn:
+        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return give_up
+
+
+@pytest.fixture(scope="session")
+def needed(absent: Callable[[str], NoReturn]) -> Callable[[str], str]:
+    """Find a program on the PATH; without it the test is skipped, or fails where nothing may be missing."""
+
+    def find(name: str) -> str:
+        return shutil.which(name) or absent(f"{name} is not on the PATH")
+
+    return find

@@ -4,9 +4,17 @@ from typing import Any, Final
 
 import click
 
-from load_tests.bench import heartbeats, joins
+from load_tests.bench import (
+    heads,
+    heartbeats,
+    joins,
+)
 
-EXPERIMENTS: Final = (heartbeats, joins)
+EXPERIMENTS: Final = (
+    heartbeats,
+    heads,
+    joins,
+)
 """One module each, in the order of `--help`."""
 
 

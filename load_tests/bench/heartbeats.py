@@ -10,70 +10,19 @@ ratio of CPU is the one to read.
 """
 
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import click
 
 from load_tests.bench import contenders, peers, plot, processes, programs, report, table, wrk
-from load_tests.bench.contenders import Contender
-from load_tests.bench.spread import Spread, spread
+from load_tests.bench.turns import Summary, summarise, take_turns
 
-CHECK_S: Final = 1
-SETTLE_S: Final = 0.3
-"""Lets a server finish with the connections of the run before."""
 BUSY: Final = 0.9
 """A server that has less of its core at saturation waits for the client, for Redis, or for other programs."""
 TURNOUT: Final = "Turnout, one worker"
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One server's turn."""
-
-    server: str
-    cpu_us: float  # CPU time of the server process per request
-    beside_us: float  # CPU time of the processes beside it per request
-    requests_a_second: float
-    busy: float  # share of its core that the server process had
-    p99_us: int
-    requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """All turns of one server."""
-
-    server: str
-    cpu_us: Spread
-    beside_us: Spread
-    requests_a_second: Spread
-    busy: Spread
-    p99_us: Spread
-    requests: int  # all together
-
-
-def summarise(rounds: Sequence[Round]) -> list[Summary]:
-    """Return medians and spread by server, cheapest first."""
-    names = list(dict.fromkeys(turn.server for turn in rounds))
-    summaries = []
-    for name in names:
-        turns = [turn for turn in rounds if turn.server == name]
-        summaries.append(
-            Summary(
-                name,
-                spread(turn.cpu_us for turn in turns),
-                spread(turn.beside_us for turn in turns),
-                spread(turn.requests_a_second for turn in turns),
-                spread(turn.busy for turn in turns),
-                spread(turn.p99_us for turn in turns),
-                sum(turn.requests for turn in turns),
-            )
-        )
-    return sorted(summaries, key=lambda summary: summary.cpu_us.median)
 
 
 HEAD: Final = (
@@ -129,65 +78,12 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
     return found
 
 
-class Bench:
-    """Gives contenders their turns. Owns the scratch directory's scripts."""
-
-    def __init__(self, scratch: Path, requests: Sequence[bytes], tokens: int) -> None:
-        """Send `requests` in turn, which carry so many different tokens."""
-        self._tokens = tokens
-        self._plain, self._checking = scratch / "plain.lua", scratch / "checking.lua"
-        wrk.write_script(self._plain, requests, check=False)
-        wrk.write_script(self._checking, requests, check=True)
-
-    def _wrk(self, contender: Contender, seconds: int, *, check: bool) -> wrk.Run:
-        address, script = contender.server.address, self._checking if check else self._plain
-        found = wrk.run(wrk.client(), script, f"http://{address.host}:{address.port}/v1/beat", seconds)
-        if not found.sound:
-            raise RuntimeError(f"{contender.server.name} does not answer everything with 204: {found}")
-        return found
-
-    def admit(self, contender: Contender) -> None:
-        """Warm a server up and look at every status. Raises RuntimeError if one is not 204."""
-        self._wrk(contender, CHECK_S, check=True)
-
-    def measure(self, contender: Contender, seconds: int) -> Round:
-        """Give a server its turn. Raises RuntimeError if an answer was an error, or a heartbeat was not counted."""
-        server = contender.server
-        time.sleep(SETTLE_S)
-        contender.counting.begin()
-        before, beside = server.cpu_s(), server.beside_cpu_s()
-        found = self._wrk(contender, seconds, check=False)
-        cpu_s, beside_s = server.cpu_s() - before, server.beside_cpu_s() - beside
-        if fault := contender.counting.fault(found.requests, self._tokens):
-            raise RuntimeError(f"{server.name}: {fault}")
-        return Round(
-            server.name,
-            cpu_s * 1e6 / found.requests,
-            beside_s * 1e6 / found.requests,
-            found.requests * 1e6 / found.duration_us,
-            cpu_s * 1e6 / found.duration_us,
-            found.p99_us,
-            found.requests,
-        )
-
-
 def idle_servers(summaries: Sequence[Summary]) -> list[str]:
     """Return a sentence for each server whose core was not full: something else limited its requests a second."""
     return [
         f"{one.server} had its core for {one.busy.median:.0%} only: its requests a second are not its own limit"
         for one in summaries
         if one.busy.median < BUSY
-    ]
-
-
-def take_turns(bench: Bench, field: Sequence[Contender], rounds: int, seconds: int) -> list[Round]:
-    """Return all turns; each round begins with another contender. Raises RuntimeError."""
-    for contender in field:
-        bench.admit(contender)
-    return [
-        bench.measure(contender, seconds)
-        for turn in range(rounds)
-        for contender in [*field[turn % len(field) :], *field[: turn % len(field)]]
     ]
 
 
@@ -205,8 +101,8 @@ def command(rounds: int, seconds: int, only: tuple[str, ...], svg: Path | None, 
         tokens = field.turnout.tokens
         # The Host header is the same for all, so that the bytes are.
         requests = [wrk.browser_request("beat.example", token) for token in tokens]
-        bench = Bench(Path(scratch), requests, len(tokens))
-        turns = take_turns(bench, field.contenders, rounds, seconds)
+        client = wrk.Client(Path(scratch), requests)
+        turns = take_turns(field.contenders, client, rounds, seconds, tokens=len(tokens))
         notes = [
             f"{wrk.CONNECTIONS} connections, {len(requests[0])} bytes a request, {len(tokens)} tokens in turn",
             *([] if processes.pinnable() else ["not pinned to cores: that needs taskset and two cores"]),

@@ -2,12 +2,13 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from load_tests.bench import processes, programs
+from load_tests.http_client import Address
 
 CONNECTIONS: Final = 64
 BROWSER: Final = (
@@ -82,9 +83,23 @@ def client() -> list[str]:
     return processes.on_core(processes.CLIENT_CORE, [found])
 
 
-def browser_request(host: str, token: str) -> bytes:
+class Client:
+    """wrk with given requests. Owns its two scripts."""
+
+    def __init__(self, scratch: Path, requests: Sequence[bytes]) -> None:
+        """Write the scripts into a scratch directory."""
+        self._scripts = {check: scratch / f"{'checking' if check else 'plain'}.lua" for check in (False, True)}
+        for check, script in self._scripts.items():
+            write_script(script, requests, check=check)
+
+    def load(self, address: Address, seconds: int, *, check: bool = False) -> Run:
+        """Send heartbeats for so long; look at every status if `check`. Raises RuntimeError."""
+        return run(client(), self._scripts[check], f"http://{address.host}:{address.port}/v1/beat", seconds)
+
+
+def browser_request(host: str, token: str, headers: Iterable[tuple[str, str]] = BROWSER) -> bytes:
     """Return the bytes of a browser's heartbeat."""
-    lines = [f"Host: {host}", f"Content-Length: {len(token)}", *(f"{name}: {value}" for name, value in BROWSER)]
+    lines = [f"Host: {host}", f"Content-Length: {len(token)}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(["POST /v1/beat HTTP/1.1", *lines]) + "\r\n\r\n" + token).encode()
 
 

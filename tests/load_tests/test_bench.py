@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from load_tests.bench import contenders, heartbeats, peers, plot, processes, report, servers, table, wrk
 from load_tests.bench.__main__ import EXPERIMENTS, main
-from load_tests.bench.heartbeats import Round, idle_servers, markdown, summarise, verdicts
+from load_tests.bench.heartbeats import idle_servers, markdown, verdicts
 from load_tests.bench.spread import Spread, spread
+from load_tests.bench.turns import Round, summarise
 
 ROUNDS = [
     Round("Turnout, one worker", 7.0, 1.0, 90_000, 0.99, 900, 400),

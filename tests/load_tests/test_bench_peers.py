@@ -1,10 +1,9 @@
 """What Turnout is measured beside: every peer runs for real, answers 204, and counts what it says it counts."""
 
-import os
-import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -13,23 +12,12 @@ from load_tests.bench import contenders, peer_redis, peers, wrk
 from load_tests.bench.__main__ import main
 from load_tests.http_client import Address
 
-
-def needed(name: str) -> str:
-    """Return a program's path; without it skip, or fail where nothing may be missing."""
-    found = shutil.which(name)
-    if found is None:
-        absent(f"{name} is not on the PATH")
-    return found or ""
-
-
-def absent(reason: str) -> None:
-    if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+Needed = Callable[[str], str]
+Absent = Callable[[str], NoReturn]
 
 
 @pytest.mark.parametrize(("answer", "sound"), [("204", True), ("200", False)])
-def test_wrk_counts_every_answer_that_is_no_204(tmp_path: Path, answer: str, sound: bool) -> None:
+def test_wrk_counts_every_answer_that_is_no_204(tmp_path: Path, needed: Needed, answer: str, sound: bool) -> None:
     client = needed("wrk")
     needed("nginx")
     conf, script = tmp_path / "peer.conf", tmp_path / "check.lua"
@@ -58,17 +46,19 @@ def answers(address: Address, tokens: Sequence[str]) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peer_redis.PeerRedis]:
-    program = peer_redis.program()
-    if program is None:
-        absent("there is no redis-server")
-    with peer_redis.running(program or "", tmp_path_factory.mktemp("redis")) as server:
+def redis_server(absent: Absent) -> str:
+    return peer_redis.program() or absent("there is no redis-server")
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[peer_redis.PeerRedis]:
+    with peer_redis.running(redis_server, tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.name)
 def test_a_peer_answers_204_and_counts_what_it_says_it_counts(
-    tmp_path: Path, redis: peer_redis.PeerRedis, peer: peers.Peer
+    tmp_path: Path, redis: peer_redis.PeerRedis, absent: Absent, peer: peers.Peer
 ) -> None:
     redis.forget()
     try:
@@ -84,12 +74,9 @@ def test_a_peer_answers_204_and_counts_what_it_says_it_counts(
 
 @pytest.mark.parametrize("peer", [peer for peer in peers.PEERS if peer.pfadd], ids=lambda peer: peer.name)
 def test_a_peer_that_cannot_count_does_not_answer_204(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, peer: peers.Peer
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: str, absent: Absent, peer: peers.Peer
 ) -> None:
-    program = peer_redis.program()
-    if program is None:
-        absent("there is no redis-server")
-    with peer_redis.running(program or "", tmp_path_factory.mktemp("redis")) as own:
+    with peer_redis.running(redis_server, tmp_path_factory.mktemp("redis")) as own:
         own.client.config_set("maxmemory", "1")
         try:
             with peer.start(tmp_path, own.socket) as server:
@@ -121,7 +108,7 @@ def test_a_peer_without_its_program_says_which(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_the_bench_measures_turnout_beside_a_peer_and_draws_it(tmp_path: Path) -> None:
+def test_the_bench_measures_turnout_beside_a_peer_and_draws_it(tmp_path: Path, needed: Needed) -> None:
     needed("wrk")
     needed("nginx")
     drawn = tmp_path / "cost.svg"
