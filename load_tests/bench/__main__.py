@@ -5,15 +5,19 @@ from typing import Any, Final
 import click
 
 from load_tests.bench import (
+    connections,
     heads,
     heartbeats,
     joins,
+    latency,
 )
 
 EXPERIMENTS: Final = (
     heartbeats,
     heads,
     joins,
+    latency,
+    connections,
 )
 """One module each, in the order of `--help`."""
 

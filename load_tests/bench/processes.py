@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,26 @@ def cpu_s(pid: int) -> float:
     """
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a process has in memory, in bytes (proc(5), smaps_rollup)."""
+
+    resident: int  # Rss: all of it
+    proportional: int  # Pss: what is shared with other processes counts for its share only
+    own: int  # Anonymous: neither program text nor mapped files
+
+    def __sub__(self, before: "Memory") -> "Memory":
+        """Return what was added since `before`."""
+        return Memory(self.resident - before.resident, self.proportional - before.proportional, self.own - before.own)
+
+
+def memory(pid: int) -> Memory:
+    """Return what a process has in memory. Raises OSError if there is no such process, or it is not ours."""
+    lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+    return Memory(kib["Rss"] * 1024, kib["Pss"] * 1024, kib["Anonymous"] * 1024)
 
 
 def descendants(pid: int) -> set[int]:
@@ -49,6 +71,18 @@ def pin(pid: int, core: int) -> None:
 def pinnable() -> bool:
     """Return whether server and client can have a core each."""
     return cores() > 1 and shutil.which("taskset") is not None
+
+
+@contextmanager
+def staying_on(core: int) -> Iterator[None]:
+    """Run this process on one core for a while, if `pinnable`."""
+    allowed = os.sched_getaffinity(0)
+    if pinnable():
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def on_core(core: int, command: Sequence[str]) -> list[str]:
