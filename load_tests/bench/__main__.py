@@ -10,6 +10,7 @@ from load_tests.bench import (
     heartbeats,
     joins,
     latency,
+    profile,
 )
 
 EXPERIMENTS: Final = (
@@ -18,6 +19,7 @@ EXPERIMENTS: Final = (
     joins,
     latency,
     connections,
+    profile,
 )
 """One module each, in the order of `--help`."""
 

@@ -16,12 +16,18 @@ _PROC: Final = Path("/proc")
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time of a process with all its threads, user and system, in seconds (proc(5), stat fields 14, 15).
+    """Return the CPU time of a process with all its threads, user and system together, in seconds. Raises OSError."""
+    return sum(user_system_s(pid))
+
+
+def user_system_s(pid: int) -> tuple[float, float]:
+    """Return the user and the system time of a process with all its threads (proc(5), stat fields 14 and 15).
 
     Raises OSError if there is no such process.
     """
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    tick_s = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick_s, int(fields[12]) / tick_s
 
 
 @dataclass(frozen=True, slots=True)
