@@ -18,8 +18,11 @@ from gateway.reasons import Reason
 
 AT_ONCE_LIMIT: Final = 512
 """Joins that are begun or wait for their turn: about a tenth of a second of a worker's time."""
-TURN_JOINS: Final = 8
-"""Joins begun in one turn of the loop: one to two milliseconds, which is what a heartbeat may have to wait for them."""
+TURN_JOINS: Final = (8, 32)
+"""Fewest and most joins begun in one turn of the loop, while any wait: a heartbeat may have to wait for them, which is
+one to two milliseconds on a quiet worker and six in a rush."""
+JOIN_S: Final = 0.0002
+"""About what a join by ticket costs a worker."""
 RETRY_MEAN_S: Final = (5.0, 60.0)
 """Least and longest mean of `Retry-After`: nobody waits long for a hiccup, nobody longer than a minute in a rush."""
 RETRY_SPREAD: Final = 0.6
@@ -38,6 +41,7 @@ class Admission:
         self._monotonic = monotonic
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._present = 0
+        self._let_in_at = 0.0
         self._asked = self._refused = 0
         self._account_at = monotonic() + ACCOUNT_S
         self._retry_mean_s = RETRY_MEAN_S[0]
@@ -48,11 +52,8 @@ class Admission:
         Raises:
             Refused: too many are waiting; or what `join` raises.
         """
-        self._account()
+        self.refuse_if_full()
         self._asked += 1
-        if self._present >= AT_ONCE_LIMIT:
-            self._refused += 1
-            raise Refused(Reason.TOO_MANY_JOINS, retry_after_s=self._retry_after_s())
         self._present += 1
         try:
             await self._turn()
@@ -60,16 +61,34 @@ class Admission:
         finally:
             self._present -= 1
 
+    def refuse_if_full(self) -> None:
+        """Say no at once where `admit` would.
+
+        Raises:
+            Refused: too many are waiting.
+        """
+        self._account()
+        if self._present >= AT_ONCE_LIMIT:
+            self._asked += 1
+            self._refused += 1
+            raise Refused(Reason.TOO_MANY_JOINS, retry_after_s=self._retry_after_s())
+
     async def _turn(self) -> None:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         if not self._waiting:
+            self._let_in_at = self._monotonic()
             loop.call_soon(self._let_in)
         self._waiting.append(turn)
         await turn
 
     def _let_in(self) -> None:
-        for _ in range(min(TURN_JOINS, len(self._waiting))):
+        # Joins get half of the loop's time: as much as everything else took since the last turn, within limits.
+        now = self._monotonic()
+        fewest, most = TURN_JOINS
+        joins = min(max(round((now - self._let_in_at) / 2 / JOIN_S), fewest), most)
+        self._let_in_at = now
+        for _ in range(min(joins, len(self._waiting))):
             turn = self._waiting.popleft()
             if not turn.done():  # the player has gone
                 turn.set_result(None)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from email.utils import formatdate
+from functools import cache
 from http import HTTPStatus
 from itertools import cycle
 from typing import Any, Final
@@ -28,6 +29,11 @@ def announced(interval_s: int) -> range:
     """Return the intervals that are announced in turn: whole seconds within ± 10 % of the event's."""
     least, most = -int(-interval_s * (1 - JITTER) // 1), int(interval_s * (1 + JITTER))
     return range(min(least, interval_s), max(most, interval_s) + 1)
+
+
+@cache
+def _problem_body(reason: Reason) -> bytes:
+    return orjson.dumps(reason.problem())
 
 
 class Answers:
@@ -85,7 +91,7 @@ class Answers:
 
     @staticmethod
     def _problem(reason: Reason, lines: bytes, retry_s: int = 0, detail: str = "") -> bytes:
-        body = orjson.dumps(reason.problem(detail))
+        body = orjson.dumps(reason.problem(detail)) if detail else _problem_body(reason)
         retry = b"Retry-After: %d\r\n" % retry_s if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
         return (
             b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())

@@ -86,12 +86,15 @@ class DoorKeeper:
         reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
         return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
 
-    def take_join(self, call: JoinCall) -> bytes:
-        """Take a join by viewing token, and return its answer."""
+    def take_join(self, call: JoinCall) -> bytes | None:
+        """Take a join by viewing token, and return its answer; None for one that has to wait and may."""
         try:
-            return self.answers.created(self.desk.take_now(call))
+            if call.needs_no_waiting:
+                return self.answers.created(self.desk.take_now(call))
+            self.desk.refuse_if_full()
         except Refused as refused:
             return self._refusal(refused)
+        return None
 
     async def wait_for_join(self, call: JoinCall) -> bytes:
         """Take a join by ticket, and return its answer."""
@@ -244,8 +247,9 @@ class Door(asyncio.Protocol):
             f"http://{head.host}",
         )
         keeper = self._keeper
-        if call.needs_no_waiting:
-            return [keeper.take_join(call)]
+        answer = keeper.take_join(call)
+        if answer is not None:
+            return [answer]
         self.joining = True
         self._transport.pause_reading()
         task = asyncio.get_running_loop().create_task(self._finish_join(call))

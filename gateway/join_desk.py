@@ -68,6 +68,18 @@ class JoinDesk:
             self._count(refused)
             raise
 
+    def refuse_if_full(self) -> None:
+        """Say no at once to a join by ticket, as `take` would.
+
+        Raises:
+            Refused: too many are waiting; that is counted.
+        """
+        try:
+            self._admission.refuse_if_full()
+        except Refused as refused:
+            self._count(refused)
+            raise
+
     def take_now(self, call: JoinCall) -> dict[str, Any]:
         """Return the document that grants a view to the holder of a viewing token.
 

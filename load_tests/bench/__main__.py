@@ -11,6 +11,7 @@ from load_tests.bench import (
     joins,
     latency,
     profile,
+    rush,
 )
 
 EXPERIMENTS: Final = (
@@ -20,6 +21,7 @@ EXPERIMENTS: Final = (
     latency,
     connections,
     profile,
+    rush,
 )
 """One module each, in the order of `--help`."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admission import ACCOUNT_S, AT_ONCE_LIMIT, RETRY_MEAN_S, RETRY_SPREAD, TURN_JOINS, Admission
+from gateway.admission import ACCOUNT_S, AT_ONCE_LIMIT, JOIN_S, RETRY_MEAN_S, RETRY_SPREAD, TURN_JOINS, Admission
 from gateway.problems import Refused
 from gateway.reasons import Reason
 
@@ -69,7 +69,7 @@ def test_between_two_turns_everybody_else_has_theirs() -> None:
     """A heartbeat waits for one turn of joins at most, however many are waiting."""
 
     async def scenario() -> list[int]:
-        admission, begun, gaps = Admission(), 0, []
+        admission, begun, gaps = Admission(Watch()), 0, list[int]()
 
         async def join() -> None:
             nonlocal begun
@@ -84,7 +84,31 @@ def test_between_two_turns_everybody_else_has_theirs() -> None:
 
     gaps = asyncio.run(scenario())
     assert sum(gaps) == AT_ONCE_LIMIT
-    assert max(gaps) <= TURN_JOINS
+    assert max(gaps) == TURN_JOINS[0]
+
+
+def test_joins_get_as_much_of_the_loops_time_as_all_else_but_never_too_many_at_once() -> None:
+    async def scenario(elsewhere_s: float) -> int:
+        watch = Watch()
+        admission, begun = Admission(watch), 0
+
+        async def join() -> None:
+            nonlocal begun
+            begun += 1
+
+        joins = [asyncio.ensure_future(admission.admit(join)) for _ in range(AT_ONCE_LIMIT)]
+        before = most = 0
+        while not all(task.done() for task in joins):
+            watch.at += elsewhere_s + (begun - before) * JOIN_S
+            before = begun
+            await asyncio.sleep(0)
+            most = max(most, begun - before)
+        return most
+
+    fewest, most = TURN_JOINS
+    assert asyncio.run(scenario(0.0)) == fewest
+    assert abs(asyncio.run(scenario(30 * JOIN_S)) - 30) <= 1
+    assert asyncio.run(scenario(1.0)) == most
 
 
 @pytest.mark.parametrize(("times", "mean_s"), [(2, 10), (3, 15), (1000, 60)])
