@@ -14,8 +14,9 @@ from gateway.announcement import Announcement
 from gateway.problems import CORS, PREFLIGHT
 from gateway.reasons import Reason, retry_after_s
 
-JITTER: Final = 0.1
-"""Announced intervals differ by at most this part of the event's: players that began together drift apart."""
+JITTER: Final = 10
+"""Announced intervals differ from the event's by at most one part in so many, but by a second at least: players that
+began together drift apart."""
 
 
 def _lines(headers: dict[str, str]) -> bytes:
@@ -26,9 +27,9 @@ _CORS: Final = _lines(CORS)
 
 
 def announced(interval_s: int) -> range:
-    """Return the intervals that are announced in turn: whole seconds within ± 10 % of the event's."""
-    least, most = -int(-interval_s * (1 - JITTER) // 1), int(interval_s * (1 + JITTER))
-    return range(min(least, interval_s), max(most, interval_s) + 1)
+    """Return the intervals that are announced in turn: whole seconds within ± 10 % of the event's, or ± 1 s."""
+    reach = max(1, interval_s // JITTER)
+    return range(interval_s - reach, interval_s + reach + 1)
 
 
 @cache
