@@ -12,6 +12,7 @@ client on its one core was the slower of the two, and a join's cost holds more w
 
 import json
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -232,20 +233,21 @@ def measure(scratch: Path, rounds: int, joins: int, compared: int) -> tuple[list
         beside = {running.pid, *processes.descendants(running.pid)} - set(running.workers)
         worker = servers.Server("Turnout", Address.of(running.gateway), running.workers, tuple(sorted(beside)))
         worker.pin()
-        redis_pid, redis_name = _redis(worker.beside)
+        redis_pid = _redis(worker.beside)
         bench = Bench(worker, redis_pid, Tickets(scratch / "development-issuer", now.timestamp()))
         with _on_the_clients_core():
             for _ in range(rounds):
                 bench.round(joins, compared)
-        return bench.turns, {redis_name: programs.version(f"/proc/{redis_pid}/exe", "--version")}
+        program = f"/proc/{redis_pid}/exe"
+        product = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[0]
+        return bench.turns, {product: programs.version(program, "--version")}
 
 
-def _redis(pids: Sequence[int]) -> tuple[int, str]:
-    """Return which of these processes is a Redis, and its name. Raises RuntimeError if none is."""
+def _redis(pids: Sequence[int]) -> int:
+    """Return which of these processes is a Redis. Raises RuntimeError if none is."""
     for pid in pids:
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        if name in REDIS:
-            return pid, name
+        if Path(f"/proc/{pid}/comm").read_text().strip() in REDIS:
+            return pid
     raise RuntimeError(f"none of Turnout's processes is called {' or '.join(REDIS)}")
 
 
@@ -260,17 +262,31 @@ def _on_the_clients_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def _put_first_on_the_path(redis: Path, folder: Path) -> None:
+    """Let `turnout up` find this server program before any other."""
+    folder.mkdir()
+    (folder / "redis-server").symlink_to(redis)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 @click.command(name="joins")
 @click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
 @click.option(
     "--joins", type=click.IntRange(2, 60_000), default=20_000, show_default=True, help="Of a kind in a round."
 )
+@click.option(
+    "--redis",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="Another Redis or Valkey program than the one on the PATH.",
+)
 @click.option("--save", metavar="NAME", help="Also write load_tests/bench/results/joins-NAME.json.")
-def command(rounds: int, joins: int, save: str | None) -> None:
+def command(rounds: int, joins: int, redis: Path | None, save: str | None) -> None:
     """Measure the CPU of one join: by ticket and by viewing token, newcomers and known people."""
     compared = max(joins // 4, 1)
     with report.or_nothing(), tempfile.TemporaryDirectory(prefix="turnout-bench-") as scratch:
-        turns, redis = measure(Path(scratch), rounds, joins, compared)
+        if redis is not None:
+            _put_first_on_the_path(redis, Path(scratch) / "bin")
+        turns, server = measure(Path(scratch), rounds, joins, compared)
     summaries = summarise(turns)
     measured: dict[str, Any] = {
         "connections": CONNECTIONS,
@@ -278,7 +294,7 @@ def command(rounds: int, joins: int, save: str | None) -> None:
         "rounds": [asdict(turn) for turn in turns],
     }
     notes = [f"{CONNECTIONS} connections; {rounds} rounds of {joins:,} joins, {compared:,} for comparison"]
-    report.show("joins", markdown(summaries), measured, versions=redis, notes=notes, save=save)
+    report.show("joins", markdown(summaries), measured, versions=server, notes=notes, save=save)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,26 @@ def test_a_server_that_was_replaced_between_two_pipelines_is_connected_to_again(
     with_link(server.url, test)
 
 
+def test_password_and_database_are_those_of_the_url(start_redis: StartRedis) -> None:
+    server = start_redis(Role.REGISTRY)
+    path = server.url.removeprefix("unix://")
+
+    async def protect(link: RedisLink) -> None:
+        await link.send([("SELECT", 3), ("SET", "where", "3"), ("CONFIG", "SET", "requirepass", "s3cret/@")])
+
+    async def read(link: RedisLink) -> None:
+        assert await link.run([("GET", "where")]) == [b"3"]
+
+    async def shut_out(link: RedisLink) -> None:
+        with pytest.raises(AwayError, match=r"Authentication|password"):
+            await link.send([PING])
+
+    with_link(server.url, protect)
+    with_link(f"unix://:s3cret%2F%40@{path}?db=3", read)
+    with_link(f"unix://:wrong@{path}", shut_out)
+    with_link(server.url, shut_out)
+
+
 def test_a_pipeline_given_up_leaves_no_reply_to_the_next(start_redis: StartRedis) -> None:
     server = start_redis(Role.REGISTRY)
 
