@@ -6,6 +6,7 @@ gone, and the worker drains and stops as on SIGTERM.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import sys
@@ -174,6 +175,9 @@ class Worker:
                 await asyncio.wait_for(self.lease.leased.wait(), SEATS_PATIENCE_S)
             listener = socket.socket(fileno=self.config.listen_fd)
             server = await loop.create_server(doors, sock=listener, backlog=LISTEN_BACKLOG)
+            # What is here now stays to the end: a full collection would stop the loop for tens of milliseconds over it.
+            gc.collect()
+            gc.freeze()
             (self.folder / READY).touch()
             await self._until_stopped(tasks)
             # Drain: first no new connections, then the requests under way, then the last window.
