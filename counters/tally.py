@@ -18,10 +18,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from counters.cells import Cells
 from counters.clock import Clock
 from counters.open_window import OpenWindow
-from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, SpoolIdentity
+from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, Registers, SpoolIdentity
 from counters.uniques import Uniques
 
 BUCKET_S: Final = 10
@@ -71,6 +74,9 @@ class Tally:
         self._now = clock.now
         self._ticks, self._tick_at = clock.ticks(), clock.tick_at
         self._rows = {number: row for row, number in enumerate(session_numbers)}
+        # The same for arrays of session numbers: −1 = none; the last place is for all numbers that are too high.
+        self._row_of_session = np.full(max(session_numbers) + 2, -1, np.int64)
+        self._row_of_session[list(session_numbers)] = range(len(session_numbers))
         self._cells = cells
         self._day_of = day_of
         self._uniques_day = ""
@@ -122,6 +128,54 @@ class Tally:
         self._stored = stored + 1
         return _YES
 
+    def beat_many(
+        self,
+        places: npt.NDArray[np.uint64],
+        attendees: npt.NDArray[np.uint32],
+        views: npt.NDArray[np.uint32],
+        background: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.uint8]:
+        """Record playing heartbeats in their order, each with the outcome that `beat` would have.
+
+        Args:
+            places: seat | session number << 32 of each; shape (n,), as all here.
+            attendees: the attendees' sketch positions.
+            views: the views' sketch positions.
+            background: which of the players said that they play in the background.
+
+        Returns:
+            An `Accepted` for each, shape (n,); what is YES survives `kill -9`.
+        """
+        rows = self._row_of_session.take(places >> np.uint64(32), mode="clip")
+        accepted = np.where(rows < 0, Accepted.NO_SUCH_SESSION, Accepted.YES).astype(np.uint8)
+        left = np.flatnonzero(rows >= 0)
+        bases = rows * (SKETCHES * REGISTERS)
+        attendees_at = bases + (attendees & 0x3FFF)
+        views_at = bases + (REGISTERS + (views & 0x3FFF))
+        if len(places):
+            self._keep_time()
+        while len(left):
+            if self._stored == self._capacity and not self._next_chunk():
+                accepted[left] = Accepted.DISK_FULL
+                break
+            stored = self._stored
+            now, left = np.split(left, [self._capacity - stored])  # as many as the chunk has room for
+            registers = np.frombuffer(self._registers, np.uint8)[self._bucket_at :]
+            _raise(registers, attendees_at[now], attendees[now])
+            _raise(registers, views_at[now], views[now])
+            # A crash before this line leaves registers raised for heartbeats that nobody was told are recorded.
+            tails = np.where(background[now], self._tail_background, self._tail).astype(np.uint64)
+            records = np.frombuffer(self._records, np.uint64)
+            # An operation whose results go straight into the map stores whole records; a copy may stop within one.
+            np.bitwise_or(places[now], tails, out=records[stored : stored + len(now)])
+            self._stored = stored + len(now)
+            self._keep_time()
+        return accepted
+
+    def _keep_time(self) -> None:
+        if self._ticks() >= self._bucket_ends:
+            self._advance(self._now())
+
     @property
     def accepting(self) -> bool:
         """Whether there is room for what comes."""
@@ -171,6 +225,7 @@ class Tally:
         self._bucket_ends = self._tick_at(window + (bucket + 1) * BUCKET_S)
         rows = len(self._rows)
         self._bases = {number: (bucket * rows + row) * SKETCHES * REGISTERS for number, row in self._rows.items()}
+        self._bucket_at = bucket * rows * SKETCHES * REGISTERS
         self._tail = bucket << 56
         self._tail_background = self._tail | BACKGROUND << 48
 
@@ -278,3 +333,11 @@ class Tally:
                 self.sync()
                 synced_at = time.monotonic()
             self._wanted.wait(max(synced_at + SYNC_EVERY_S - time.monotonic(), 0.0))
+
+
+def _raise(registers: Registers, at: npt.NDArray[np.int64], positions: npt.NDArray[np.uint32]) -> None:
+    """Raise registers at given places to the ranks of given sketch positions, where they are lower."""
+    ranks = (positions >> 24).astype(np.uint8)
+    higher = np.flatnonzero(registers[at] < ranks)
+    # In a sketch that has met many, few rise; and one register may be named more than once.
+    np.maximum.at(registers, at[higher], ranks[higher])

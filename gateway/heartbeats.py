@@ -29,9 +29,10 @@ REFUSALS: Final = (
     Reason.SESSION_UNKNOWN,
     Reason.DISK_FULL,
     Reason.BODY_MALFORMED,
+    Reason.BODY_TOO_LARGE,
     Reason.REQUEST_TIMEOUT,
 )
-"""Every way in which a heartbeat is refused."""
+"""Every way in which a heartbeat is refused, or a batch of them (gateway.relay_batches)."""
 CELLS: Final = (
     *(f"beat.{state}" for state in STATES.values()),
     *(f"refused.beat.{reason.label}" for reason in REFUSALS),
@@ -70,7 +71,8 @@ class Heartbeats:
 
     def tick(self) -> None:
         """Read the clock for expiries: a few times a second is exact enough for a 12-hour token."""
-        self._now_s = int(self._clock.now())
+        self.now_s = int(self._clock.now())
+        """Tokens that expired before this are refused."""
 
     def refuse(self, reason: Reason) -> Reason:
         """Count a refusal."""
@@ -97,7 +99,7 @@ class Heartbeats:
         mac.update(raw[:SIGNED_BYTES])
         if not compare_digest(mac.digest(), raw[SIGNED_BYTES:]):
             return self.refuse(Reason.TOKEN_FORGED)
-        if expires_at < self._now_s:
+        if expires_at < self.now_s:
             return self.refuse(Reason.TOKEN_EXPIRED)
         if self.revoked and (place & 0xFFFFFFFF in self.revoked or view_id in self.revoked):
             return self.refuse(Reason.TOKEN_REVOKED)

@@ -4,7 +4,9 @@ from typing import Any, Final
 
 from counters.event_keys import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
 from counters.software import VERSION
+from gateway.heartbeats import REFUSALS
 from gateway.reasons import Reason
+from gateway.relay_batches import BATCH_BYTES, LINES
 
 _JSON: Final = "application/json"
 
@@ -64,6 +66,13 @@ _IN_FORCE: Final = _object(
     revoked=_REVOKED,
     revoked_limit={"type": "integer"},
 )
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_REFUSED_LINES: Final = {
+    "type": "array",
+    "items": _object(
+        line=_COUNT | {"description": "counted from 0"}, reason={"enum": sorted(reason.label for reason in REFUSALS)}
+    ),
+}
 _NUMBERS: Final = _object(
     event=_TEXT,
     as_of={"type": ["string", "null"]},
@@ -97,6 +106,18 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "summary": "Still playing (or, with a state letter, b in the background, a paused, e ended).",
                 "requestBody": _body("text/plain", _TEXT | {"pattern": "^[A-Za-z0-9_-]{64}( [pbae])?$"}),
                 "responses": {"204": _answer("Recorded."), "default": _PROBLEM},
+            }
+        },
+        "/v1/beats": {
+            "post": {
+                "summary": "Heartbeats that a relay has collected, one a line, each as /v1/beat takes it.",
+                "requestBody": _body(
+                    "text/plain", _TEXT | {"description": f"at most {LINES} lines", "maxLength": BATCH_BYTES}
+                ),
+                "responses": {
+                    "200": _answer("What became of each line.", _object(accepted=_COUNT, refused=_REFUSED_LINES)),
+                    "default": _PROBLEM,
+                },
             }
         },
         "/v1/leave": {

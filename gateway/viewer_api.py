@@ -6,6 +6,7 @@ What belongs to the ledger (the log, attendance, certificates) is passed on to i
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -22,8 +23,9 @@ from gateway.join import Player
 from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.openapi import DOCUMENT
 from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json, reading
-from gateway.reasons import Reason
+from gateway.reasons import Reason, retry_after_s
 from gateway.relay import LedgerRelay
+from gateway.relay_batches import BATCH_BYTES, RelayBatches
 
 BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """A full batch of 500 scans with 8 KiB tickets, and room."""
@@ -45,6 +47,7 @@ class ViewerApi:
     event: Event
     secrets: Secrets
     heartbeats: Heartbeats
+    batches: RelayBatches
     desk: JoinDesk
     checkins: CheckIns
     cells: Cells
@@ -63,6 +66,7 @@ class ViewerApi:
                 web.post(event + "/checkins", self.check_in),
                 web.get(event + "/live", self.live),
                 web.post("/v1/beat", self.beat),
+                web.post("/v1/beats", self.beats),
                 web.post("/v1/leave", self.leave),
                 web.get("/v1/openapi.json", self.openapi),
                 web.get("/healthz", self.healthz),
@@ -123,6 +127,16 @@ class ViewerApi:
         self.cells.add("handed_over.heartbeats")
         return await self._take(request, self.heartbeats.beat)
 
+    async def beats(self, request: web.Request) -> web.Response:
+        """Take a relay's batch of heartbeats."""
+        try:
+            status, answer = self.batches.take(await _body(request, BATCH_BYTES))
+        except Refused as refused:
+            status, answer = self.batches.refuse(refused.reason)
+        headers = CORS | ({"Retry-After": str(retry_after_s())} if status == HTTPStatus.SERVICE_UNAVAILABLE else {})
+        content_type = "application/json" if status == HTTPStatus.OK else "application/problem+json"
+        return self._announce(web.Response(body=answer, status=status, content_type=content_type, headers=headers))
+
     async def leave(self, request: web.Request) -> web.Response:
         """Take a leave that did not come through the door."""
         return await self._take(request, self.heartbeats.leave)
@@ -146,20 +160,23 @@ class ViewerApi:
 
     async def _take(self, request: web.Request, take: Callable[[bytes], Reason | None]) -> web.Response:
         try:
-            reason = take(await self._small_body(request))
+            reason = take(await _body(request, BODY_BYTES[1]))
         except Refused as refused:
             reason = self.heartbeats.refuse(refused.reason)
-        answer = web.Response(status=204, headers=CORS) if reason is None else problem_response(reason)
+        return self._announce(web.Response(status=204, headers=CORS) if reason is None else problem_response(reason))
+
+    def _announce(self, answer: web.Response) -> web.Response:
         answer.headers["Turnout-Interval"] = str(self.announcement.interval_s)
         return answer
 
-    async def _small_body(self, request: web.Request) -> bytes:
-        """Return the body, or as much of it as shows that it is too long."""
-        body = b""
-        async with reading(PARTIAL_S):
-            while len(body) <= BODY_BYTES[1] and (part := await request.content.read(BODY_BYTES[1] + 1)):
-                body += part
-        return body
+
+async def _body(request: web.Request, limit_bytes: int) -> bytes:
+    """Return the body, or as much of it as shows that it is longer than `limit_bytes`."""
+    body = bytearray()
+    async with reading(PARTIAL_S):
+        while len(body) <= limit_bytes and (part := await request.content.read(limit_bytes + 1 - len(body))):
+            body += part
+    return bytes(body)
 
 
 async def _send_back_to_the_door(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001

@@ -42,6 +42,7 @@ from gateway.join_desk import JoinDesk
 from gateway.ledger_client import LedgerClient, WorkerName
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
+from gateway.relay_batches import RelayBatches
 from gateway.seats import SeatLease, Seats
 from gateway.steering import SteeringFollower
 from gateway.viewer_api import ViewerApi
@@ -115,6 +116,7 @@ class Worker:
         keys = TokenKeys.derive(secrets, event.id)
         self.announcement = Announcement(event.interval_s)
         self.heartbeats = Heartbeats(keys, self.tally, self.cells, self.clock)
+        self.batches = RelayBatches(keys, self.tally, self.cells, self.heartbeats)
         self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
         self.registry = SeatRegistry(config.registry_url, event.id)
         seats = Seats(self.registry, self.lease, self.cells.add)
@@ -127,6 +129,7 @@ class Worker:
             event=event,
             secrets=secrets,
             heartbeats=self.heartbeats,
+            batches=self.batches,
             desk=self.desk,
             checkins=CheckIns(event, secrets, self.joins, seats, self.registry, self.tally, self.clock),
             cells=self.cells,

@@ -25,6 +25,7 @@ from tests.counters.worker_at_hand import (
     NINE,
     SESSIONS,
     Beat,
+    Disk,
     HandClock,
     WorkerAtHand,
     a_join,
@@ -54,23 +55,6 @@ def clock() -> HandClock:
 def worker(tmp_path: Path, clock: HandClock) -> Iterator[WorkerAtHand]:
     with WorkerAtHand(tmp_path / "spool", clock) as worker:
         yield worker
-
-
-class Disk:
-    """A disk on which nothing can be allocated while it is full."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch, self._real = monkeypatch, os.posix_fallocate
-
-    def fill(self) -> None:
-        self._monkeypatch.setattr(os, "posix_fallocate", self._refuse)
-
-    def free(self) -> None:
-        self._monkeypatch.setattr(os, "posix_fallocate", self._real)
-
-    @staticmethod
-    def _refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
@@ -130,6 +114,69 @@ def test_every_window_holds_exactly_what_a_plain_list_holds(
             assert np.array_equal(read.registers, registers_of(expected[window]))
             assert window * 1000 <= read.opened_ms <= read.closed_ms
             assert len(read.paths) - 2 == max(-(-(len(read.records) - FIRST) // MORE), 0)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 30_000),  # ms until they come
+            st.lists(
+                st.tuples(st.integers(1, 9), st.sampled_from((*SESSIONS, 0, 4, 70_000)), st.booleans()), min_size=1
+            ),
+            st.sampled_from(("", "advance", "prepare", "sync", "fill", "free")),
+        ),
+        max_size=12,
+    )
+)
+def test_many_at_once_are_what_as_many_one_by_one_are(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[tuple[int, list[tuple[int, int, bool]], str]],
+) -> None:
+    clock, folder = HandClock(NINE + 31.5), tmp_path_factory.mktemp("many")
+    with (
+        monkeypatch.context() as patch,
+        WorkerAtHand(folder / "many", clock) as many,
+        WorkerAtHand(folder / "single", clock) as single,
+    ):
+        disk = Disk(patch)
+        for after_ms, beats, chore in steps:
+            clock.at += after_ms / 1000
+            for worker in (many, single):
+                if chore:
+                    getattr(disk if chore in {"fill", "free"} else worker.tally, chore)()
+            assert many.beat_many(beats) == [single.beat(seat, at, background=hidden) for seat, at, hidden in beats]
+        disk.free()
+        many.stop()
+        single.stop()
+        windows, expected = read_back(many.folder), read_back(single.folder)
+        assert windows.keys() == expected.keys()
+        for window, read in windows.items():
+            assert read.records.tolist() == expected[window].records.tolist()
+            assert np.array_equal(read.registers, expected[window].registers)
+            assert (read.opened_ms, read.closed_ms) == (expected[window].opened_ms, expected[window].closed_ms)
+
+
+def test_all_that_a_worker_killed_among_batches_had_acknowledged_is_read_back(tmp_path: Path) -> None:
+    SimulatedClock.create(tmp_path / "clock", NINE + 25, 0.0)
+    program = [sys.executable, "-m", "tests.counters.worker_at_hand", str(tmp_path / "spool"), str(tmp_path / "clock")]
+    many = 700
+    with subprocess.Popen([*program, str(many)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        said = b""
+        while said.count(b"\n") < 40:
+            said += os.read(process.stdout.fileno(), 65_536)
+        process.send_signal(signal.SIGKILL)
+        said += process.stdout.read()
+        process.wait()
+    acknowledged = said.count(b"\n") * many
+    (folder,) = (tmp_path / "spool").iterdir()
+    (read,) = read_back(folder).values()
+    assert acknowledged <= len(read.records) <= acknowledged + many
+    beats = [(2, seat, SESSIONS[seat % 3], seat % 2 == 0) for seat in range(1, len(read.records) + 1)]
+    assert read.records.tolist() == records_of(beats)
+    assert np.all(registers_of(beats) <= read.registers)
 
 
 def test_all_that_a_killed_worker_had_acknowledged_is_read_back(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A worker's spool and tally with a clock that is set by hand, and the plain reference of what it has accepted.
 
-Also a program: `python -m tests.counters.worker_at_hand FOLDER COMMAND` is a worker of its own process that says on
-standard output what it has acknowledged, so that a test may kill it at any moment.
+Also a program: `python -m tests.counters.worker_at_hand FOLDER CLOCK [MANY]` is a worker of its own process that says
+on standard output what it has acknowledged, so that a test may kill it at any moment.
 """
 
+import errno
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 
 from counters import hyperloglog, spool
 from counters.cells import Cells
@@ -58,6 +60,23 @@ class HandClock:
 def day_of(now: float) -> str:
     """The date in Shanghai."""
     return datetime.fromtimestamp(now, ZoneInfo("Asia/Shanghai")).date().isoformat()
+
+
+class Disk:
+    """A disk on which nothing can be allocated while it is full."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch, self._real = monkeypatch, os.posix_fallocate
+
+    def fill(self) -> None:
+        self._monkeypatch.setattr(os, "posix_fallocate", self._refuse)
+
+    def free(self) -> None:
+        self._monkeypatch.setattr(os, "posix_fallocate", self._real)
+
+    @staticmethod
+    def _refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def attendee(seat: int) -> int:
@@ -105,6 +124,16 @@ class WorkerAtHand:
     def beat(self, seat: int, session: int = 1, *, background: bool = False) -> Accepted:
         place = seat | session << 32
         return self.tally.beat(place, attendee(seat), view(seat, session), background=background)
+
+    def beat_many(self, beats: Sequence[tuple[int, int, bool]]) -> list[Accepted]:
+        """Record (seat, session, background) heartbeats at once."""
+        accepted = self.tally.beat_many(
+            np.array([seat | session << 32 for seat, session, _ in beats], np.uint64),
+            np.array([attendee(seat) for seat, _, _ in beats], np.uint32),
+            np.array([view(seat, session) for seat, session, _ in beats], np.uint32),
+            np.array([background for _, _, background in beats], np.bool_),
+        )
+        return [Accepted(value) for value in accepted.tolist()]
 
     def stop(self) -> None:
         self.tally.close(int(self.clock.now() * 1000))
@@ -160,10 +189,15 @@ def read_back(folder: Path) -> dict[int, WindowSpool]:
 
 
 def main() -> None:
-    """Join and beat until killed, in small chunks; print after each acknowledgement how many there were."""
+    """Join and beat, or beat MANY at once, until killed, in small chunks; print a line after each acknowledgement."""
     spool.FIRST_CHUNK_RECORDS, spool.CHUNK_RECORDS = 300, 500  # type: ignore[misc] # chunks that are full soon
     worker = WorkerAtHand(Path(sys.argv[1]), SimulatedClock(Path(sys.argv[2])))
     seat = 0
+    while len(sys.argv) > 3:
+        seats = range(seat + 1, seat + int(sys.argv[3]) + 1)
+        assert not any(worker.beat_many([(seat, SESSIONS[seat % 3], seat % 2 == 0) for seat in seats]))
+        seat = seats[-1]
+        os.write(1, b"%d\n" % seat)
     while True:
         seat += 1
         assert worker.tally.write_journal(encode(a_join(seat))) is Accepted.YES
