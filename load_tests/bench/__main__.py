@@ -1,5 +1,7 @@
 """Runs an experiment and prints its table: `python -m load_tests.bench --help`. Without a name: `heartbeats`."""
 
+import signal
+import sys
 from typing import Any, Final
 
 import click
@@ -43,4 +45,6 @@ main = click.Group(
 
 
 if __name__ == "__main__":
+    # What was started is stopped by context managers: they have to see the end coming.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     main()

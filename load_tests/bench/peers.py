@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,7 @@ FILES: Final = Path(__file__).parent.parent / "peers"
 LISTEN_S: Final = 15.0
 """A Node that starts on a busy core takes a few seconds."""
 NPM_S: Final = 180.0
+SAID_CHARACTERS: Final = 1000  # of what a server said before it failed
 
 
 class MissingError(Exception):
@@ -45,9 +47,8 @@ class Peer:
 @contextmanager
 def child(name: str, command: Sequence[str], port: int, *, cwd: Path | None = None) -> Iterator[Server]:
     """Run a server and wait until it listens. Raises RuntimeError, with what it said, if it does not."""
-    started = subprocess.Popen(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would fill and stop the server
+    started = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
     try:
         deadline = time.monotonic() + LISTEN_S
         while True:
@@ -56,8 +57,9 @@ def child(name: str, command: Sequence[str], port: int, *, cwd: Path | None = No
                 break
             except OSError:
                 if started.poll() is not None or time.monotonic() > deadline:
-                    said = started.stderr.read().decode(errors="replace") if started.stderr and started.poll() else ""
-                    raise RuntimeError(f"{name} does not listen. {said}") from None
+                    said.seek(0)
+                    words = said.read().decode(errors="replace")[-SAID_CHARACTERS:]
+                    raise RuntimeError(f"{name} does not listen. {words}") from None
                 time.sleep(0.05)
         server = Server(name, Address("127.0.0.1", port), (started.pid,))
         server.pin()
@@ -69,8 +71,7 @@ def child(name: str, command: Sequence[str], port: int, *, cwd: Path | None = No
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
-        if started.stderr:
-            started.stderr.close()
+        said.close()
 
 
 def _program(name: str) -> str:

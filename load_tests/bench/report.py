@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def or_nothing() -> Iterator[None]:
     """End the command with exit code 1 and the reason if a measurement fails; half a table would mislead."""
     try:
         yield
-    except (RuntimeError, ServerFailedError, UnexpectedAnswerError, OSError) as failure:
+    except (RuntimeError, ServerFailedError, UnexpectedAnswerError, OSError, subprocess.SubprocessError) as failure:
         raise click.ClickException(f"Nothing was measured: {failure}") from failure
 
 

@@ -1,6 +1,11 @@
 """What Turnout is measured beside: every peer runs for real, answers 204, and counts what it says it counts."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -8,7 +13,7 @@ from typing import NoReturn
 import pytest
 from click.testing import CliRunner
 
-from load_tests.bench import contenders, peer_redis, peers, wrk
+from load_tests.bench import contenders, peer_redis, peers, processes, wrk
 from load_tests.bench.__main__ import main
 from load_tests.http_client import Address
 
@@ -105,6 +110,39 @@ def test_a_peer_without_its_program_says_which(tmp_path: Path, monkeypatch: pyte
     for peer, program in ((peers.PEERS[0], "nginx"), (peers.PEERS[1], "nginx"), (peers.PEERS[2], "node")):
         with pytest.raises(peers.MissingError, match=f"{program} is not on the PATH"), peer.start(tmp_path, tmp_path):
             pass
+
+
+def test_a_server_that_does_not_start_says_why() -> None:
+    broken = [sys.executable, "-c", "import sys; sys.stderr.write('port is taken\\n' * 20_000); sys.exit(3)"]
+    with (
+        pytest.raises(RuntimeError, match=r"(?s)broken does not listen\. .*port is taken"),
+        peers.child("broken", broken, 1),
+    ):
+        pass
+
+
+def test_a_bench_that_is_terminated_takes_its_servers_along(needed: Needed, tmp_path: Path) -> None:
+    needed("wrk")
+    needed("nginx")
+    command = [sys.executable, "-m", "load_tests.bench", "--only", peers.NGINX_204, "--rounds", "9", "--seconds", "9"]
+    bench = subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("*/plain.lua")):  # written when all servers are up
+            assert bench.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        started = processes.descendants(bench.pid)
+        bench.terminate()
+        assert bench.wait(60) == 128 + signal.SIGTERM
+    finally:
+        bench.kill()
+        bench.wait()
+    assert len(started) > 3
+    assert [pid for pid in started if (Path("/proc") / str(pid)).exists()] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

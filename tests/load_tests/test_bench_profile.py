@@ -1,10 +1,13 @@
 """The profile: which part a sample counts for, and what the table makes of it."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
 
-from load_tests.bench import profile
+from load_tests.bench import peers, profile
+from load_tests.bench.__main__ import main
 from load_tests.bench.profile import Cost, Samples
 
 KERNEL = "[kernel.kallsyms]"
@@ -23,6 +26,19 @@ SCRIPT = """
 
 \t           1a2b3 [unknown] (/usr/lib/libsomething.so.1)
 """
+
+
+@pytest.mark.slow
+def test_the_profile_takes_turnout_and_nginx_apart(needed: Callable[[str], str]) -> None:
+    needed("wrk")
+    needed("nginx")
+    done = CliRunner().invoke(main, ["profile", "--seconds", "1"])
+    assert done.exit_code == 0, done.output
+    assert "| Turnout, one worker | " in done.output
+    assert f"| {peers.NGINX_204} | " in done.output
+    if "only user and kernel time" not in done.output:  # perf is here and may look
+        assert "| kernel: send the answer, TCP over loopback | " in done.output
+        assert "| Python: interpreter and objects | " in done.output
 
 
 @pytest.mark.parametrize(
