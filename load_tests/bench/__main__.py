@@ -12,8 +12,10 @@ from load_tests.bench import (
     heartbeats,
     joins,
     latency,
+    mix,
     profile,
     rush,
+    tls,
 )
 
 EXPERIMENTS: Final = (
@@ -24,6 +26,8 @@ EXPERIMENTS: Final = (
     connections,
     profile,
     rush,
+    mix,
+    tls,
 )
 """One module each, in the order of `--help`."""
 

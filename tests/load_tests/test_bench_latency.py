@@ -122,4 +122,4 @@ def test_connections_are_measured_for_real(tmp_path: Path, monkeypatch: pytest.M
     saved = json.loads((tmp_path / "connections-small.json").read_text())
     assert len(saved["turns"]) == 6
     assert all(turn["requests"] > 0 for turn in saved["turns"])
-    assert [growth["count"] for growth in saved["growths"]] == [300, 300, 50]
+    assert [growth["count"] for growth in saved["growths"]] == [300, 300, 300, 50]
