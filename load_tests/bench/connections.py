@@ -194,6 +194,13 @@ def markdown(costs: Sequence[Cost], growths: Sequence[Growth]) -> str:
     return f"{cpu}\n\n{memory}"
 
 
+def verdict(growth: Growth) -> str:
+    """Return whether the target for a silent connection is reached, as a sentence."""
+    each = growth.memory.resident / growth.count
+    reached = "reached" if each <= IDLE_LIMIT_BYTES else "NOT REACHED"
+    return f"{growth.cause}: at most {IDLE_LIMIT_BYTES:,} bytes of RSS, {each:,.0f} found, {reached}"
+
+
 @click.command(name="connections")
 @click.option("--open", "count", type=click.IntRange(ACTIVE, 60_000), default=OPEN, show_default=True)
 @click.option("--viewers", "joining", type=click.IntRange(1, 1_000_000), default=VIEWERS, show_default=True)
@@ -220,10 +227,8 @@ def command(count: int, joining: int, rounds: int, seconds: int, save: str | Non
             growths.insert(1, silent_each_with_its_own_head(fresh.turnout.server, requests, count))
     turns = [turn for one in servers_measured for turn in one.turns]
     costs = summarise(turns)
-    worst = max(one.memory.resident for one in growths[:2])
-    reached = "reached" if worst <= IDLE_LIMIT_BYTES * count else "NOT REACHED"
     notes = [
-        f"at most {IDLE_LIMIT_BYTES:,} bytes of RSS for a silent connection: {reached}",
+        *(verdict(one) for one in growths[:2]),
         *([] if processes.pinnable() else ["not pinned to cores: that needs taskset and two cores"]),
         *skipped,
     ]

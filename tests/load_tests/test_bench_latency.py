@@ -72,6 +72,8 @@ def test_costs_stand_beside_nginx_in_the_same_situation() -> None:
     text = connections.markdown(connections.summarise(turns), growths)
     assert "| few | Turnout, one worker | 11.00 µs (10.00 to 12.00) | 1.38 × | 10 |" in text
     assert "| many | Turnout, one worker | 30.00 µs (30.00 to 30.00) | 1.50 × | 5 |" in text
+    assert connections.verdict(growths[0]).endswith("2,000 found, reached")
+    assert connections.verdict(Growth("one", 10, Memory(20_490, 0, 0))).endswith("2,049 found, NOT REACHED")
     assert "| silent connection | 10 | 1,500 bytes | 2,000 bytes | 1,000 bytes |" in text
 
 
