@@ -10,7 +10,6 @@ A load test may read the private JWK itself and sign as any issuer would.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
+from counters.durable_file import write_durably
 from counters.event import Event, Issuer, MissingDevelopmentKeys, MissingKeys, load_event
 from counters.issuer_keys import IssuerKeyError, algorithm_of, read_jwks, thumbprint
 
@@ -64,7 +64,7 @@ class DevelopmentIssuer:
         try:
             if not path.exists():
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write(path, json.dumps(_generated(algorithm), indent=1), mode=0o600)
+                write_durably(path, json.dumps(_generated(algorithm), indent=1).encode() + b"\n", mode=0o600)
             development_issuer = cls.load(directory, issuer_id)
             development_issuer.publish(jwks)
         except OSError as error:
@@ -142,7 +142,7 @@ class DevelopmentIssuer:
         except IssuerKeyError as error:
             raise DevelopmentIssuerError(f"{jwks}: {error}") from error
         if self.public_jwk not in keys:
-            _write(jwks, json.dumps({"keys": [*keys, self.public_jwk]}, indent=1), mode=0o644)
+            write_durably(jwks, json.dumps({"keys": [*keys, self.public_jwk]}, indent=1).encode() + b"\n")
 
 
 def create_missing(directory: Path, missing: Iterable[MissingKeys]) -> None:
@@ -183,14 +183,3 @@ def _generated(algorithm: str) -> dict[str, Any]:
         case _:
             raise DevelopmentIssuerError(f"A development issuer cannot sign with {algorithm}.")
     return {**key.as_dict(private=True), "kid": key.thumbprint(), "alg": algorithm, "use": "sig"}
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    """Write a file whole or not at all: a crash before the rename leaves only the temporary name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
