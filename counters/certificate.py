@@ -8,7 +8,7 @@ with the tlog-proof of that entry. Members:
     notice               null, or in plain words that everything was SIMULATED; simulated: the same as true or false
     event, event_sha256  what was certified; the digest is that of the event in entry 0, where it has been locked
     identity             who vouches for attendees, and what that is worth
-    settings, rules      how was counted: intervals, silence, pause; each rule's definition
+    settings, rules      how was counted: intervals and how they were steered, silence, pause; each rule's definition
     numbers              counters.numbers
     suppression          which numbers are withheld, and why
     cross_check          counters.cross_check

@@ -57,6 +57,10 @@ class SealedLog:
     leaves: tuple[WindowLeaf | LateLeaf, ...]  # in the order of the log
     steering: tuple[SteeringLeaf, ...] = ()  # in the order of the log
 
+    def announced_before(self, index: int) -> set[int]:
+        """Return the heartbeat intervals (s) that entries before this one announce."""
+        return {self.event.interval_s} | {change.interval_s for change in self.steering if change.index < index}
+
     @property
     def windows(self) -> dict[int, WindowLeaf]:
         """The window leaves by the start of their window."""

@@ -36,10 +36,15 @@ def read_evidence_of(log: SealedLog, read: ReadEvidence) -> Iterator[LeafEvidenc
     """Yield the evidence of each leaf in the order of the log.
 
     Raises:
-        EvidenceError: a file is absent, has another digest than its name, is malformed or contradicts its manifest.
+        EvidenceError: a file is absent, has another digest than its name, is malformed or contradicts its manifest, or
+            is of a heartbeat interval that no entry announces.
     """
     for leaf in log.leaves:
-        yield _read_leaf(log.event, leaf, read)
+        evidence_of = _read_leaf(log.event, leaf, read)
+        if evidence_of.manifest.interval_s not in log.announced_before(leaf.index):
+            # Of a window the log tells it as well; of late evidence, which counts too, only the manifest does.
+            raise EvidenceError(f"entry {leaf.index}: no entry before it announces its interval")
+        yield evidence_of
 
 
 def _checked(read: ReadEvidence, digest: str) -> bytes:

@@ -106,13 +106,13 @@ class Supervisor:
             self._courier = Courier(
                 self._folders, self._event, self._config.gateway, self._clock, self._flusher, ledger
             )
-            steering = SteeringKeeper(Path(self._config.spool), self._event, self._clock, ledger, self._announced)
+            self._steering = SteeringKeeper(Path(self._config.spool), self._event, self._clock, ledger, self._announced)
             operations = await self._serve_operations()
             pause_s = SIMULATED_CARRY_EVERY_S if self._config.clock_file else CARRY_EVERY_S
             carrying = [
                 asyncio.create_task(self._courier.keep_carrying(pause_s)),
                 asyncio.create_task(self._keep_live()),
-                asyncio.create_task(steering.keep()),
+                asyncio.create_task(self._steering.keep()),
             ]
             keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
             failed = await self._until_stopped([*carrying, *keeping])
@@ -295,6 +295,8 @@ class Supervisor:
             heads_read=totals.get("heads.read", 0),
             live_attendees={titles[row.session]: row.attendees for row in live.rows},
             live_views={titles[row.session]: row.views for row in live.rows},
+            interval_s=self._steering.told.steering.interval_s,
+            revoked=len(self._steering.told.steering.revoked),
             live_span_s=live.seen_within_s,
             live_age_s=live.age_s(now),
             live_stale=live.stale(now),

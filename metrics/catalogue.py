@@ -162,6 +162,19 @@ LIVE_SPAN: Final = Metric(
     _GATEWAY,
     unit="seconds",
 )
+HEARTBEAT_INTERVAL: Final = Metric(
+    "turnout_heartbeat_interval_seconds",
+    Kind.GAUGE,
+    "Heartbeat interval that players are asked for; steering changes it.",
+    _GATEWAY,
+    unit="seconds",
+)
+REVOKED: Final = Metric(
+    "turnout_revoked",
+    Kind.GAUGE,
+    "Seats and views that are revoked.",
+    _GATEWAY,
+)
 LIVE_AGE: Final = Metric(
     "turnout_live_age_seconds",
     Kind.GAUGE,
@@ -277,6 +290,8 @@ CATALOGUE: Final = (
     LIVE_VIEWS,
     LIVE_EVENT_ATTENDEES,
     LIVE_EVENT_VIEWS,
+    HEARTBEAT_INTERVAL,
+    REVOKED,
     LIVE_SPAN,
     LIVE_AGE,
     LIVE_STALE,

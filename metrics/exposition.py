@@ -88,6 +88,8 @@ class GatewaySnapshot:
     heads_read: int
     live_attendees: Mapping[str, int]
     live_views: Mapping[str, int]
+    interval_s: int
+    revoked: int
     live_span_s: float
     live_age_s: float | None
     live_stale: bool
@@ -196,6 +198,8 @@ def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.LIVE_VIEWS, _sessions(snapshot.live_views)
     yield catalogue.LIVE_EVENT_ATTENDEES, snapshot.live_attendees.get(WHOLE_EVENT)
     yield catalogue.LIVE_EVENT_VIEWS, snapshot.live_views.get(WHOLE_EVENT)
+    yield catalogue.HEARTBEAT_INTERVAL, snapshot.interval_s
+    yield catalogue.REVOKED, snapshot.revoked
     yield catalogue.LIVE_SPAN, snapshot.live_span_s
     yield catalogue.LIVE_AGE, snapshot.live_age_s
     yield catalogue.LIVE_STALE, int(snapshot.live_stale)

@@ -14,6 +14,7 @@ from counters import canonical_json, evidence
 from counters.evidence import PresenceSegment, SegmentHead
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.log_entries import LogEntryError, read_log
+from counters.sealed_evidence import read_evidence_of
 from counters.sealing import EvidenceRefusedError
 from counters.steering import (
     FIRST_VIEW_ID,
@@ -227,6 +228,19 @@ def test_evidence_of_an_interval_that_never_was_is_refused(ledger: LedgerAtHand)
         ledger.accept(bundle(NINE, (with_interval(NINE, 45),)))
     ledger.sealer.steer(Change(45), ledger.now)
     assert ledger.accept(bundle(NINE, (with_interval(NINE, 45),))) == "new"
+
+
+def test_late_evidence_of_an_interval_that_never_was_is_refused_by_who_reads_evidence(ledger: LedgerAtHand) -> None:
+    ledger.now = NINE + 61
+    ledger.settle()
+    ledger.sealer.steer(Change(45), ledger.now)
+    assert ledger.accept(bundle(NINE, (with_interval(NINE, 45),))) == "late"
+    ledger.settle()
+    log = ledger.checked()
+    assert [leaf.index for leaf in log.late] == [3]
+    store = EvidenceStore(ledger.data / "evidence")
+    with pytest.raises(EvidenceError, match="no entry before it announces its interval"):
+        list(read_evidence_of(replace(log, steering=()), store.get))
 
 
 # What a reader of the log accepts.

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,9 @@ def test_the_command_steers_what_turnout_up_runs(tmp_path: Path, redis_program: 
         ), changed.stderr
         beat = ("POST", "/v1/beat", token.encode(), {"Content-Type": "text/plain"})
         until(lambda: ask(port_of(up["gateway"]), *beat).status == 410, "the token is refused")
+        for url in (up["gateway"], up["ledger"]):
+            live = partial(ask, port_of(url), "GET", "/v1/events/expo/live")
+            until(lambda live=live: live().json["seen_within_s"] == 60, "live numbers look back as far as 45 s need")  # type: ignore[misc]
         restored = turnout(
             "steer", event_file, "--restore", "view:0123456789abcdef", "--revoke", f"seat:{BARRED}",
             "--ledger", up["gateway"], "--secrets", data / "secrets.json", cwd=tmp_path,
