@@ -32,6 +32,11 @@ def announced(interval_s: int) -> range:
     return range(interval_s - reach, interval_s + reach + 1)
 
 
+def _answer(status: int, lines: bytes, content_type: bytes, body: bytes) -> bytes:
+    head = b"HTTP/1.1 %d %b\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, HTTPStatus(status).phrase.encode(), lines, content_type, len(body)) + body
+
+
 @cache
 def _problem_body(reason: Reason) -> bytes:
     return orjson.dumps(reason.problem())
@@ -80,24 +85,20 @@ class Answers:
         """Return the refusal of a join; `retry_s` is said where trying again helps."""
         return self._problem(reason, _CORS + self._date, retry_s, detail)
 
+    def batch(self, status: int, body: bytes) -> bytes:
+        """Return the answer to a relay's batch, whose status and body gateway.relay_batches gives."""
+        lines = self._heartbeat_lines(self._announcement.interval_s)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            lines += b"Retry-After: %d\r\n" % retry_after_s()
+        content_type = b"application/json" if status == HTTPStatus.OK else b"application/problem+json"
+        return _answer(status, lines, content_type, body)
+
     def created(self, document: dict[str, Any]) -> bytes:
         """Return the answer that grants a view."""
-        body = orjson.dumps(document)
-        return (b"HTTP/1.1 201 Created\r\n%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b") % (
-            _CORS,
-            self._date,
-            len(body),
-            body,
-        )
+        return _answer(HTTPStatus.CREATED, _CORS + self._date, b"application/json", orjson.dumps(document))
 
     @staticmethod
     def _problem(reason: Reason, lines: bytes, retry_s: int = 0, detail: str = "") -> bytes:
         body = orjson.dumps(reason.problem(detail)) if detail else _problem_body(reason)
         retry = b"Retry-After: %d\r\n" % retry_s if reason.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
-        return (
-            b"HTTP/1.1 %d %b\r\n" % (reason.status, HTTPStatus(reason.status).phrase.encode())
-            + lines
-            + retry
-            + b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % len(body)
-            + body
-        )
+        return _answer(reason.status, lines + retry, b"application/problem+json", body)

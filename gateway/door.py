@@ -1,10 +1,11 @@
 """The door: an `asyncio.Protocol` that answers what players send all day, and hands everything else to aiohttp.
 
 Ten million players send the same few hundred bytes again and again; a general HTTP stack spends thirty microseconds on
-each. The door answers the requests that gateway.request_head describes: heartbeats, leaves, joins, and browsers'
-preflights of them. It keeps nothing per viewer, and per connection only the head that was read on it last: a player
-repeats its own to the byte, so that one comparison recognises all of it. Heads are also remembered across connections
-(bounded), for load balancers that mix players on one connection. A request in parts is gathered until it is whole.
+each. The door answers the requests that gateway.request_head describes: heartbeats, one by one or a relay's batch of
+them, leaves, joins, and browsers' preflights of these. It keeps nothing per viewer, and per connection only the head
+that was read on it last: a player repeats its own to the byte, so that one comparison recognises all of it. Heads are
+also remembered across connections (bounded), for load balancers that mix players on one connection. A request in parts
+is gathered until it is whole.
 
 Whatever is not recognised goes, with every byte read so far, to aiohttp's own handler, which owns the connection from
 then on; aiohttp's answers there say `Connection: close`, so that a player comes back through the door. The same request
@@ -23,6 +24,7 @@ from gateway.join import Player
 from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.problems import Refused
 from gateway.reasons import Reason, retry_after_s
+from gateway.relay_batches import RelayBatches
 from gateway.request_head import EMPTY_LINE, JoinHead, Kind, RequestHead, may_become_ours, read_head
 
 HEADS_LIMIT: Final = 4096
@@ -46,12 +48,14 @@ class DoorKeeper:
     def __init__(
         self,
         heartbeats: Heartbeats,
+        batches: RelayBatches,
         desk: JoinDesk,
         answers: Answers,
         cells: Cells,
         http_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
         """Answer heartbeats by `heartbeats`, joins by `desk`; give the rest to what `http_protocol` makes."""
+        self._batches = batches
         self.heartbeats = heartbeats
         self.beat = heartbeats.beat
         self.desk = desk
@@ -83,6 +87,8 @@ class DoorKeeper:
         """Take a request that needs no waiting, and return its answer."""
         if head.kind is Kind.PREFLIGHT:
             return self.answers.preflight
+        if head.kind is Kind.BATCH:
+            return self.answers.batch(*self._batches.take(body))
         reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
         return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
 

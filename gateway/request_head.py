@@ -2,7 +2,7 @@
 
 A head is understood if it has this shape to the byte, and then says what aiohttp would make of it (a test feeds both):
 
-    POST /v1/beat or /v1/leave                                  a heartbeat, a leave; Content-Length
+    POST /v1/beat, /v1/leave or /v1/beats                       a heartbeat, a leave, a relay's batch; Content-Length
     POST /v1/events/EVENT/sessions/SESSION/join[?outlet=NAME]   a join; Authorization; no body
     OPTIONS of any of these                                     a browser's CORS preflight; no body
 
@@ -11,21 +11,22 @@ text/plain, none of Transfer-Encoding, Expect, Upgrade, Content-Encoding, and no
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from gateway.heartbeats import BODY_BYTES
+from gateway.relay_batches import BATCH_BYTES
 
 HEAD_LIMIT_BYTES: Final = 8192
 """aiohttp's own limit for a header line; a browser's whole head is about 700 bytes, 2 KB with a ticket."""
 EMPTY_LINE: Final = b"\r\n\r\n"
 _LINE: Final = re.compile(
-    rb"(POST|OPTIONS) (?:/v1/(beat|leave)"
+    rb"(POST|OPTIONS) (?:/v1/(beat|leave|beats)"
     rb"|/v1/events/([a-z0-9-]+)/sessions/([a-z0-9-]+)/join(?:\?outlet=([A-Za-z0-9._~-]*))?) HTTP/1\.1\r\n"
 )
-_BEGINNINGS: Final = (b"POST /v1/beat ", b"POST /v1/leave ", b"POST /v1/events/", b"OPTIONS /v1/")
+_BEGINNINGS: Final = (b"POST /v1/beat ", b"POST /v1/beats ", b"POST /v1/leave ", b"POST /v1/events/", b"OPTIONS /v1/")
 _LONGEST_BEGINNING: Final = max(map(len, _BEGINNINGS))
 # One pass over all headers for their characters, one for the few that the door cares about: a third of the time that
 # taking every line apart costs.
@@ -43,6 +44,7 @@ class Kind(Enum):
 
     BEAT = auto()
     LEAVE = auto()
+    BATCH = auto()
     JOIN = auto()
     PREFLIGHT = auto()
 
@@ -112,7 +114,9 @@ def _body(text: bytes, call: bytes, known: dict[bytes, bytes]) -> RequestHead | 
     kind, lengths = _CALLS[call]
     length = known.get(b"content-length", b"")
     content_type = known.get(b"content-type", b"text/plain").lower().partition(b";")[0].strip()
-    if length not in lengths or content_type != b"text/plain":
+    if len(length) > _LENGTH_DIGITS or not length.isdigit() or length != b"%d" % int(length):
+        return None
+    if int(length) not in lengths or content_type != b"text/plain":
         return None
     return RequestHead(text, kind, len(text) + int(length))
 
@@ -133,12 +137,10 @@ def _join(text: bytes, event: bytes, session: bytes, outlet: bytes, known: dict[
     return RequestHead(text, Kind.JOIN, len(text), join)
 
 
-def _spelled(lengths: Iterable[int]) -> frozenset[bytes]:
-    return frozenset(b"%d" % length for length in lengths)
-
-
-_CALLS: Final = {
-    b"beat": (Kind.BEAT, _spelled(BODY_BYTES)),
-    b"leave": (Kind.LEAVE, _spelled(BODY_BYTES[:1])),
+_LENGTH_DIGITS: Final = len(str(BATCH_BYTES))
+_CALLS: Final[dict[bytes, tuple[Kind, Container[int]]]] = {
+    b"beat": (Kind.BEAT, BODY_BYTES),
+    b"leave": (Kind.LEAVE, BODY_BYTES[:1]),
+    b"beats": (Kind.BATCH, range(1, BATCH_BYTES + 1)),
 }
 """By the last part of the path: what it is, and the lengths of body that the door takes."""

@@ -167,7 +167,7 @@ class Worker:
         runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S)
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
-        doors = DoorKeeper(self.heartbeats, self.desk, self.answers, self.cells, runner.server)
+        doors = DoorKeeper(self.heartbeats, self.batches, self.desk, self.answers, self.cells, runner.server)
         halt = threading.Event()
         keeper = threading.Thread(target=self.tally.keep, args=(halt,), daemon=True)
         keeper.start()

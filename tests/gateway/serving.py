@@ -210,7 +210,12 @@ class Serving:
         await self._runner.setup()
         assert self._runner.server is not None
         self.doors = DoorKeeper(
-            self.worker.heartbeats, self.worker.desk, self.worker.answers, self.worker.cells, self._runner.server
+            self.worker.heartbeats,
+            self.worker.batches,
+            self.worker.desk,
+            self.worker.answers,
+            self.worker.cells,
+            self._runner.server,
         )
         made = self.doors if with_door else self._runner.server
         self._server = await self.loop.create_server(made, "127.0.0.1", 0)

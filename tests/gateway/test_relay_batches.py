@@ -252,7 +252,7 @@ def test_a_relay_is_told_what_became_of_each_line(served: Serving) -> None:
     answer = served.ask("POST", "/v1/beats", b"\n".join(lines), {"Content-Type": "text/plain"})
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/json")
-    assert answer.headers["turnout-interval"] == "30"
+    assert int(answer.headers["turnout-interval"]) == 30
     assert answer.headers["access-control-allow-origin"] == "*"
     refused = [{"line": 7, "reason": "token_expired"}, {"line": 8, "reason": "token_malformed"}]
     assert answer.json == {"accepted": 48, "refused": refused}
@@ -290,13 +290,37 @@ def test_the_longest_batch_comes_in_many_parts_and_is_taken_whole(served: Servin
     assert [record & 0xFFFFFFFF for record in served.records()[records:]] == list(range(1, LINES + 1))
 
 
+def test_a_relay_keeps_its_connection_and_the_door_has_the_outcome_of_aiohttp(served: Serving) -> None:
+    body = b"".join(served.token(seat).encode() + b"\n" for seat in range(1, 2001)) + b"nonsense"
+    ways, records = served.ways(), len(served.records())
+    connection = Connection(served.port)
+    answers = []
+    for sent in (request_bytes("POST", "/v1/beats", body), request_bytes("POST", "/v1/beats", b"\n" * (LINES + 1))):
+        connection.send(sent[:700])
+        connection.send(sent[700:])
+        answers += connection.read_answers(1)
+    connection.send(request_bytes("POST", "/v1/beats", body, {"Content-Type": "application/json"}))  # aiohttp's
+    (by_aiohttp,) = connection.read_answers(1)
+    connection.close()
+    assert [answer.status for answer in answers] == [200, 413]
+    assert (
+        answers[0].json
+        == by_aiohttp.json
+        == {"accepted": 2000, "refused": [{"line": 2000, "reason": "token_malformed"}]}
+    )
+    assert answers[0].headers["content-type"] == by_aiohttp.headers["content-type"]
+    assert len(served.records()) - records == 4000
+    assert served.ways()[0] == ways[0] + 1
+
+
 def test_a_batch_that_does_not_become_whole_is_answered_408_and_nothing_of_it_is_taken(
     served: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.viewer_api.PARTIAL_S", 0.05)
     before = served.counts()
     connection = Connection(served.port)
-    connection.send(request_bytes("POST", "/v1/beats", served.token().encode() + b"\n", {"Content-Length": "130"}))
+    lines = {"Content-Length": "130", "Content-Type": "application/json"}  # aiohttp takes it; the door has its own time
+    connection.send(request_bytes("POST", "/v1/beats", served.token().encode() + b"\n", lines))
     (answer,) = connection.read_answers(1)
     connection.close()
     assert (answer.status, answer.reason) == (408, "request_timeout")
