@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from load_tests.bench import (
+    batches,
     connections,
     heads,
     heartbeats,
@@ -22,6 +23,7 @@ EXPERIMENTS: Final = (
     heartbeats,
     heads,
     joins,
+    batches,
     latency,
     connections,
     profile,

@@ -1,8 +1,9 @@
-"""The client of the joins bench: given requests, each sent once, on so many keep-alive connections at a time.
+"""The client of the benches of joins and of batches: given requests, each sent once, on so many connections at a time.
 
 Blocking sockets under one epoll, because a client that costs less than the server keeps the server busy. It counts
-nothing that it has not read to the end: an answer that is no 201, a connection that breaks off or falls silent ends the
-run with an error. Where an answer says `Connection: close`, the next request goes out on a new connection.
+nothing that it has not read to the end: an answer with another status than the wanted one, a connection that breaks off
+or falls silent ends the run with an error. Connections are kept; where an answer says `Connection: close`, the next
+request goes out on a new one.
 """
 
 import select
@@ -10,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from load_tests.http_client import Address, Answer, UnexpectedAnswerError, parse_answer
@@ -55,8 +57,10 @@ class _Line:
         return answer
 
 
-def deliver(address: Address, requests: Sequence[bytes], connections: int = CONNECTIONS) -> Delivery:
-    """Send every request once and wait until each is answered 201.
+def deliver(
+    address: Address, requests: Sequence[bytes], connections: int = CONNECTIONS, *, status: int = HTTPStatus.CREATED
+) -> Delivery:
+    """Send every request once and wait until each is answered with `status`.
 
     Raises:
         UnexpectedAnswerError: another status.
@@ -80,7 +84,7 @@ def deliver(address: Address, requests: Sequence[bytes], connections: int = CONN
                     answer = line.answer()
                     if answer is None:
                         continue
-                    if answer.status != 201:
+                    if answer.status != status:
                         raise UnexpectedAnswerError(requests[line.number], answer.status, answer.body)
                     answers[line.number] = answer
                     if answer.headers.get("connection", "").lower() == "close":
