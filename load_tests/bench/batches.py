@@ -8,9 +8,9 @@ sizes take turns. CPU time is the worker's, from /proc/PID/stat; heartbeats a se
 that cost. Where the worker is not busy, the client was the slower of the two.
 
 What it does not say: what the relay itself costs, and what a batch costs those who wait. An edge worker that collects
-heartbeats also loses something for its viewers: the gateway does not see their addresses (it looks at them only at the
-join, which does not go through a relay's batches); a heartbeat counts when it arrives, so the delay is the relay's; and
-a relay can hold heartbeats back, though it cannot invent any.
+heartbeats also loses something: the gateway does not see the addresses they come from (it uses them at the join only,
+which is in no batch); a heartbeat counts when it arrives, so the relay's delay is everybody's; and a relay can withhold
+heartbeats, or go on with a token that it has seen, though it cannot invent a viewer (docs/relays.md).
 """
 
 import json
