@@ -104,8 +104,8 @@ class Field:
 
 
 @contextmanager
-def field(only: Collection[str] | None = None) -> Iterator[Field]:
-    """Run Turnout and all peers (or those named in `only`) that can run here.
+def field(only: Collection[str] | None = None, *, unix: bool = False) -> Iterator[Field]:
+    """Run Turnout and all peers (or those named in `only`) that can run here; `unix`: with their Redis on a socket.
 
     Raises RuntimeError or ServerFailedError if one does not start although its programs are here.
     """
@@ -114,7 +114,7 @@ def field(only: Collection[str] | None = None) -> Iterator[Field]:
         wanted = [peer for peer in PEERS if only is None or peer.name in only]
         redis = None
         if any(peer.pfadd for peer in wanted) and (program := peer_redis.program()):
-            redis = stack.enter_context(peer_redis.running(program, _folder(scratch, "redis")))
+            redis = stack.enter_context(peer_redis.running(program, _folder(scratch, "redis"), unix=unix))
         ours = stack.enter_context(turnout(_folder(scratch, "turnout")))
         contenders = [Contender(ours.server, InTurnout(ours.running.metrics), None)]
         skipped = []
@@ -122,9 +122,10 @@ def field(only: Collection[str] | None = None) -> Iterator[Field]:
             if peer.pfadd and redis is None:
                 skipped.append(f"{peer.name} is not measured: there is no {' or '.join(peer_redis.PROGRAMS)}")
                 continue
-            socket = redis.socket if redis else scratch
             try:
-                server = stack.enter_context(peer.start(_folder(scratch, f"peer-{number}"), socket))
+                server = stack.enter_context(
+                    peer.start(_folder(scratch, f"peer-{number}"), redis.address if redis else "")
+                )
             except MissingError as missing:
                 skipped.append(f"{peer.name} is not measured: {missing}")
                 continue

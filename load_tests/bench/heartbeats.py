@@ -92,12 +92,17 @@ def idle_servers(summaries: Sequence[Summary]) -> list[str]:
 @click.option("--seconds", type=click.IntRange(1, 60), default=4, show_default=True, help="Of each server's turn.")
 @click.option("--only", multiple=True, metavar="NAME", type=click.Choice([peer.name for peer in peers.PEERS]),
               help="Only this peer; may be repeated. Otherwise all.")  # fmt: skip
+@click.option("--unix-socket", "unix", is_flag=True, help="Peers reach their Redis over a unix socket, not over TCP.")
 @click.option("--plot", "svg", metavar="PATH", type=click.Path(dir_okay=False, path_type=Path),
               help="Also draw the CPU per heartbeat as an SVG.")  # fmt: skip
 @click.option("--save", metavar="NAME", help="Also write load_tests/bench/results/heartbeats-NAME.json.")
-def command(rounds: int, seconds: int, only: tuple[str, ...], svg: Path | None, save: str | None) -> None:
+def command(rounds: int, seconds: int, only: tuple[str, ...], unix: bool, svg: Path | None, save: str | None) -> None:
     """Measure one heartbeat: Turnout beside nginx, nginx+Lua, Node, aiohttp and FastAPI."""
-    with report.or_nothing(), contenders.field(only or None) as field, tempfile.TemporaryDirectory() as scratch:
+    with (
+        report.or_nothing(),
+        contenders.field(only or None, unix=unix) as field,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         tokens = field.turnout.tokens
         # The Host header is the same for all, so that the bytes are.
         requests = [wrk.browser_request("beat.example", token) for token in tokens]
@@ -106,6 +111,7 @@ def command(rounds: int, seconds: int, only: tuple[str, ...], svg: Path | None, 
         notes = [
             f"{wrk.CONNECTIONS} connections, {len(requests[0])} bytes a request, {len(tokens)} tokens in turn",
             *([] if processes.pinnable() else ["not pinned to cores: that needs taskset and two cores"]),
+            f"peers reach their Redis over {'a unix socket' if unix else 'TCP on loopback'}",
             *field.skipped,
         ]
         versions = {"wrk": programs.version("wrk", "-v"), **peers.versions()}

@@ -1,4 +1,6 @@
-"""The Redis that peers count in: one server on a unix socket, without persistence, on the client's core.
+"""The Redis that peers count in: one server without persistence, on the client's core.
+
+It listens on loopback, as a Redis that several web servers share is reached over TCP, and on a unix socket.
 
 It also says how often it was asked to count, so that no peer can be fast by forgetting to.
 """
@@ -16,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from load_tests.bench import processes
+from load_tests.bench.servers import free_port
 
 START_S: Final = 10.0
 PROGRAMS: Final = ("redis-server", "valkey-server")
@@ -25,7 +28,7 @@ PROGRAMS: Final = ("redis-server", "valkey-server")
 class PeerRedis:
     """A Redis that is up."""
 
-    socket: Path
+    address: str  # a URL: redis://… or unix://…
     pid: int
     version: str
     client: Redis
@@ -49,10 +52,14 @@ def program() -> str | None:
 
 
 @contextmanager
-def running(server: str, scratch: Path) -> Iterator[PeerRedis]:
-    """Run it. Raises RuntimeError if it does not start."""
-    socket = scratch / "peers.sock"
-    options = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no", "dir": str(scratch)}
+def running(server: str, scratch: Path, *, unix: bool = False) -> Iterator[PeerRedis]:
+    """Run it; its address is the unix socket's if `unix`. Raises RuntimeError if it does not start."""
+    socket, port = scratch / "peers.sock", free_port()
+    address = f"unix://{socket}" if unix else f"redis://127.0.0.1:{port}"
+    options = {
+        "bind": "127.0.0.1", "port": str(port), "unixsocket": str(socket), "save": "", "appendonly": "no",
+        "dir": str(scratch),
+    }  # fmt: skip
     command = [server, *(text for name, value in options.items() for text in (f"--{name}", value))]
     child = subprocess.Popen(
         processes.on_core(processes.CLIENT_CORE, command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -68,7 +75,7 @@ def running(server: str, scratch: Path) -> Iterator[PeerRedis]:
                     if child.poll() is not None or time.monotonic() > deadline:
                         raise RuntimeError(f"{server} does not answer on its socket.") from None
                     time.sleep(0.05)
-            yield PeerRedis(socket, child.pid, version, client)
+            yield PeerRedis(address, child.pid, version, client)
     finally:
         child.terminate()
         child.wait()

@@ -1,7 +1,7 @@
 """What Turnout is measured beside: servers of `load_tests/peers/`, each as an honest team would write it.
 
 Each answers 204 to the same bytes; those with "PFADD" read the token from the body and add it to a HyperLogLog in a
-real Redis before they answer. One process each, over one unix socket to Redis where there is one.
+real real Redis before they answer. One process each.
 """
 
 import importlib.util
@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from load_tests.bench import programs
 from load_tests.bench.servers import Server, free_port
@@ -33,13 +34,16 @@ class MissingError(Exception):
     """A program that a peer needs is not here; the text says which."""
 
 
+Start = Callable[[Path, str], AbstractContextManager[Server]]
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """How to run one: `start` takes a scratch directory of its own and the Redis socket."""
+    """How to run one: `start` takes a scratch directory of its own and the URL of a Redis."""
 
     name: str
     pfadd: bool  # whether it counts in Redis
-    start: Callable[[Path, Path], AbstractContextManager[Server]]
+    start: Start
     throughput_wanted: float | None = None  # Turnout is to answer so many times as many requests a second
     cpu_wanted: float | None = None  # and to need at most so many times its CPU
 
@@ -97,30 +101,32 @@ def nginx(conf: Path, name: str, scratch: Path, **values: str) -> Iterator[Serve
         yield server
 
 
-def _nginx_204(scratch: Path, _: Path) -> AbstractContextManager[Server]:
+def _nginx_204(scratch: Path, _: str) -> AbstractContextManager[Server]:
     return nginx(FILES / "nginx_204.conf", NGINX_204, scratch)
 
 
 @contextmanager
-def _nginx_lua(scratch: Path, redis_socket: Path) -> Iterator[Server]:
+def _nginx_lua(scratch: Path, redis: str) -> Iterator[Server]:
     said = subprocess.run([_program("nginx"), "-V"], capture_output=True, text=True, check=False).stderr
-    where = re.search(r"--modules-path=(\S+)", said)
-    modules = Path(where[1]) if where else Path("/usr/lib/nginx/modules")
+    found = re.search(r"--modules-path=(\S+)", said)
+    modules = Path(found[1]) if found else Path("/usr/lib/nginx/modules")
     if not (modules / "ngx_http_lua_module.so").exists():
         raise MissingError("nginx has no Lua module (Debian: libnginx-mod-http-lua)")
+    where = urlsplit(redis)
+    connect = f'"{where.hostname}", {where.port}' if where.port else f'"unix:{where.path}"'
     conf = FILES / "nginx_lua_pfadd.conf"
-    with nginx(conf, NGINX_LUA, scratch, modules=str(modules), socket=str(redis_socket)) as server:
+    with nginx(conf, NGINX_LUA, scratch, modules=str(modules), redis=connect) as server:
         yield server
 
 
-def _python(name: str, module: str, *packages: str) -> Callable[[Path, Path], AbstractContextManager[Server]]:
+def _python(name: str, module: str, *packages: str) -> Start:
     @contextmanager
-    def start(_: Path, redis_socket: Path) -> Iterator[Server]:
+    def start(_: Path, redis: str) -> Iterator[Server]:
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise MissingError(f"the Python package {package} is not installed")
         port = free_port()
-        command = [sys.executable, "-m", f"load_tests.peers.{module}", str(port), str(redis_socket)]
+        command = [sys.executable, "-m", f"load_tests.peers.{module}", str(port), redis]
         with child(name, command, port) as server:
             yield server
 
@@ -128,7 +134,7 @@ def _python(name: str, module: str, *packages: str) -> Callable[[Path, Path], Ab
 
 
 @contextmanager
-def _fastify(scratch: Path, redis_socket: Path) -> Iterator[Server]:
+def _fastify(scratch: Path, redis: str) -> Iterator[Server]:
     node, npm, port = _program("node"), _program("npm"), free_port()
     for path in (FILES / "fastify_pfadd").iterdir():
         if path.is_file():
@@ -139,7 +145,7 @@ def _fastify(scratch: Path, redis_socket: Path) -> Iterator[Server]:
     )  # fmt: skip
     if done.returncode:
         raise MissingError(f"npm cannot install fastify and ioredis: {(done.stderr or done.stdout).strip()[:300]}")
-    with child(FASTIFY, [node, "server.js", str(port), str(redis_socket)], port, cwd=scratch) as server:
+    with child(FASTIFY, [node, "server.js", str(port), redis.removeprefix("unix://")], port, cwd=scratch) as server:
         yield server
 
 

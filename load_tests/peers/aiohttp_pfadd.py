@@ -1,6 +1,6 @@
 """A peer: the heartbeat as an aiohttp handler on uvloop, one PFADD of the token into its ten-second bucket.
 
-Run it with `python -m load_tests.peers.aiohttp_pfadd PORT REDIS_SOCKET`.
+Run it with `python -m load_tests.peers.aiohttp_pfadd PORT REDIS_URL`.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ def application(redis: Redis) -> web.Application:
     return app
 
 
-async def serve(port: int, redis_socket: str) -> None:
+async def serve(port: int, redis_url: str) -> None:
     """Listen until cancelled."""
-    async with Redis(unix_socket_path=redis_socket) as redis:
+    async with Redis.from_url(redis_url) as redis:
         runner = web.AppRunner(application(redis), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()

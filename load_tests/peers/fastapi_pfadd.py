@@ -1,7 +1,7 @@
 """A peer: the heartbeat with FastAPI on uvicorn, one PFADD of the token into its ten-second bucket.
 
 uvicorn runs one process with uvloop and httptools, its fastest, and no access log.
-Run it with `python -m load_tests.peers.fastapi_pfadd PORT REDIS_SOCKET`.
+Run it with `python -m load_tests.peers.fastapi_pfadd PORT REDIS_URL`.
 """
 
 import sys
@@ -27,6 +27,6 @@ def application(redis: Redis) -> FastAPI:
 
 if __name__ == "__main__":
     uvicorn.run(
-        application(Redis(unix_socket_path=sys.argv[2])),
+        application(Redis.from_url(sys.argv[2])),
         host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="warning", access_log=False,
     )  # fmt: skip

@@ -61,13 +61,33 @@ def redis(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterat
         yield server
 
 
+@pytest.fixture(scope="module")
+def redis_on_a_socket(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[peer_redis.PeerRedis]:
+    with peer_redis.running(redis_server, tmp_path_factory.mktemp("redis"), unix=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("peer", [peer for peer in peers.PEERS if peer.pfadd], ids=lambda peer: peer.name)
+def test_a_peer_reaches_its_redis_over_a_unix_socket_too(
+    tmp_path: Path, redis_on_a_socket: peer_redis.PeerRedis, absent: Absent, peer: peers.Peer
+) -> None:
+    redis_on_a_socket.forget()
+    try:
+        with peer.start(tmp_path, redis_on_a_socket.address) as server:
+            assert answers(server.address, TOKENS) == [b"HTTP/1.1 204 No Content"] * 3
+    except peers.MissingError as missing:
+        absent(str(missing))
+    assert redis_on_a_socket.counted() == (3, 2)
+    assert redis_on_a_socket.address.startswith("unix:///")
+
+
 @pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.name)
 def test_a_peer_answers_204_and_counts_what_it_says_it_counts(
     tmp_path: Path, redis: peer_redis.PeerRedis, absent: Absent, peer: peers.Peer
 ) -> None:
     redis.forget()
     try:
-        with peer.start(tmp_path, redis.socket) as server:
+        with peer.start(tmp_path, redis.address) as server:
             assert server.name == peer.name
             said = answers(server.address, TOKENS)
             assert server.cpu_s() >= 0
@@ -84,7 +104,7 @@ def test_a_peer_that_cannot_count_does_not_answer_204(
     with peer_redis.running(redis_server, tmp_path_factory.mktemp("redis")) as own:
         own.client.config_set("maxmemory", "1")
         try:
-            with peer.start(tmp_path, own.socket) as server:
+            with peer.start(tmp_path, own.address) as server:
                 (said,) = answers(server.address, ["token"])
         except peers.MissingError as missing:
             absent(str(missing))
@@ -108,7 +128,10 @@ def test_a_peer_that_counts_too_little_is_found(redis: peer_redis.PeerRedis) -> 
 def test_a_peer_without_its_program_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     for peer, program in ((peers.PEERS[0], "nginx"), (peers.PEERS[1], "nginx"), (peers.PEERS[2], "node")):
-        with pytest.raises(peers.MissingError, match=f"{program} is not on the PATH"), peer.start(tmp_path, tmp_path):
+        with (
+            pytest.raises(peers.MissingError, match=f"{program} is not on the PATH"),
+            peer.start(tmp_path, "redis://127.0.0.1:1"),
+        ):
             pass
 
 
