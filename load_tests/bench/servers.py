@@ -23,7 +23,7 @@ TOKENS: Final = 256
 """Different viewing tokens in turn, four a connection: no server may live off seeing one token again and again."""
 SESSION: Final = "stream"
 
-_EVENT: Final = """# Written by load_tests.bench: one session that is on now, in real time.
+_EVENT: Final = """# Written by load_tests.bench: sessions that are on now, in real time.
 [event]
 id = "bench"
 name = "Bench"
@@ -31,14 +31,7 @@ organiser = "Turnout bench"
 time_zone = "Etc/UTC"
 late_until = {late}
 
-[[session]]
-number = 1
-id = "stream"
-title = "Stream"
-starts_at = {starts}
-ends_at = {ends}
-gates = ["door"]
-
+{sessions}
 [[issuer]]
 id = "tickets"
 issuer = "https://tickets.bench.example"
@@ -53,6 +46,14 @@ development = true
 
 [counting]
 rules = ["unique-attendees"]
+"""
+_SESSION: Final = """[[session]]
+number = {number}
+id = "{id}"
+title = "Stream {number}"
+starts_at = {starts}
+ends_at = {ends}
+gates = ["door-{number}"]
 """
 
 
@@ -90,7 +91,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Turnout:
-    """A Turnout that is up, with one session that is on now: its id is `SESSION`."""
+    """A Turnout that is up; the tokens are for its first session, whose id is `SESSION`."""
 
     server: Server
     tokens: list[str]  # valid viewing tokens, of different attendees
@@ -107,23 +108,32 @@ def free_port() -> int:
         return port
 
 
-def event_file(scratch: Path, now: datetime) -> Path:
-    """Write an event file with a session that is on now; returns its path."""
+def session_id(number: int) -> str:
+    """Return the id of the event file's session of this number, from 1."""
+    return SESSION if number == 1 else f"{SESSION}-{number}"
+
+
+def event_file(scratch: Path, now: datetime, sessions: int = 1) -> Path:
+    """Write an event file with sessions that are on now; returns its path."""
     path = scratch / "event.toml"
     starts, ends, late = (
         (now + timedelta(hours=hours)).replace(microsecond=0, second=0).isoformat() for hours in (-1, 6, 24)
     )
-    path.write_text(_EVENT.format(starts=starts, ends=ends, late=late))
+    on_now = "\n".join(
+        _SESSION.format(number=number, id=session_id(number), starts=starts, ends=ends)
+        for number in range(1, sessions + 1)
+    )
+    path.write_text(_EVENT.format(sessions=on_now, late=late))
     return path
 
 
 @contextmanager
-def turnout(scratch: Path, workers: int = 1, tokens: int = TOKENS) -> Iterator[Turnout]:
+def turnout(scratch: Path, workers: int = 1, tokens: int = TOKENS, sessions: int = 1) -> Iterator[Turnout]:
     """Run `turnout up` in a scratch directory; yields it, workers pinned, with viewing tokens.
 
     Raises ServerFailedError if it does not start or stop, UnexpectedAnswerError if a join is refused.
     """
-    event = event_file(scratch, datetime.now(ZoneInfo("Etc/UTC")))
+    event = event_file(scratch, datetime.now(ZoneInfo("Etc/UTC")), sessions)
     with ServerProcess(event, scratch, workers=workers) as process:
         running = process.start()
         address = Address.of(running.gateway)
