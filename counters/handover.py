@@ -12,6 +12,7 @@ Hand-worked, a promise for one worker, on one line: `{"event_sha256":"…","gate
 "window":60,"workers":[{"ended":false,"through":120,"worker":"00…01"}]}` and a newline.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -23,11 +24,14 @@ from pyroaring import BitMap
 from counters import canonical_json, journal
 from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, encode, journal_segments
 from counters.segment import WINDOW_S, is_count, is_digest
-from counters.spool import BACKGROUND, WindowSpool
+from counters.spool import BACKGROUND, Records, WindowSpool
 
 VERSION: Final = 1
 REFUSED: Final = "refused."
 """Cells of this prefix count refusals: refused.<path>.<label of the reason>."""
+_PLACE: Final = np.uint64(0xFFFF_FFFF_FFFF)
+_BEHIND: Final = np.uint64(BACKGROUND << 48)
+"""Parts of a spool's record (counters.spool)."""
 
 
 class HandOverError(ValueError):
@@ -112,21 +116,35 @@ def window_segments(
         session_numbers: the event's sessions, ascending: the rows of the registers.
     """
     records = np.concatenate([spool.records for spool in spools]) if spools else np.empty(0, np.uint64)
-    seats = (records & 0xFFFFFFFF).astype(np.uint32)
-    sessions = ((records >> np.uint64(32)) & np.uint64(0xFFFF)).astype(np.uint16)
-    behind = ((records >> np.uint64(48)) & np.uint64(BACKGROUND)).astype(bool)
+    behind = (records & _BEHIND).astype(np.bool_)
+    places = _sorted_places(records)
+    some_behind = bool(behind.any())
+    in_front = _sorted_places(records[~behind]) if some_behind else places
     presences: list[SessionPresence] = []
     for row, number in enumerate(session_numbers):
-        here = sessions == number
-        if not here.any():
+        playing = _seats_of(number, places)
+        if not playing:
             continue
-        playing = BitMap(np.unique(seats[here]))
-        foreground = BitMap(np.unique(seats[here & ~behind]))
+        foreground = _seats_of(number, in_front) if some_behind else playing
         sketches = np.maximum.reduce([spool.registers[:, row].max(axis=0) for spool in spools])
         presences.append(SessionPresence(number, playing, playing - foreground, sketches[0], sketches[1]))
     presence = encode(PresenceSegment.of(head, _refusals(spools), presences))
     written = [record for spool in spools for record in journal.decode(spool.journal)]
     return (presence, *(encode(segment) for segment in journal_segments(head, written)))
+
+
+def _sorted_places(records: Records) -> Records:
+    """Return session number << 32 | seat of records, ascending: sorted once, and not once a session."""
+    places: Records = records & _PLACE
+    places.sort()
+    return places
+
+
+def _seats_of(session: int, places: Records) -> BitMap:
+    """Return the seats of a session out of sorted places."""
+    start, end = np.searchsorted(places, np.array([session << 32, (session + 1) << 32], np.uint64)).tolist()
+    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
+    return BitMap(array("I", places[start:end].astype(np.uint32).tobytes()))
 
 
 def _refusals(spools: Sequence[WindowSpool]) -> Mapping[str, int]:
