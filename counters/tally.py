@@ -318,10 +318,12 @@ class Tally:
         while self._opened:
             self._syncing.append(self._opened.popleft())
         # A window that is closed by now is synced once more, and then left to the courier.
-        growing = [window for window in self._syncing if not window.closed]
+        closed = [window for window in self._syncing if window.closed]
         for window in self._syncing:
             window.sync(now_ms)
-        self._syncing = growing
+        self._syncing = [window for window in self._syncing if window not in closed]
+        for window in closed:
+            window.let_go()
 
     def keep(self, stop: threading.Event) -> None:
         """Prepare and sync until told to stop: the body of the worker's one background thread."""

@@ -9,6 +9,8 @@ import click
 from load_tests.bench import (
     batches,
     connections,
+    flush,
+    freshness,
     heads,
     heartbeats,
     joins,
@@ -16,6 +18,7 @@ from load_tests.bench import (
     mix,
     profile,
     rush,
+    sealing,
     tls,
 )
 
@@ -30,6 +33,9 @@ EXPERIMENTS: Final = (
     rush,
     mix,
     tls,
+    flush,
+    freshness,
+    sealing,
 )
 """One module each, in the order of `--help`."""
 

@@ -8,7 +8,7 @@ send, but not more than a gateway of many workers has to seal. `write` makes the
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,6 +43,12 @@ class _Clock:
 
     def now(self) -> float:
         return self.at
+
+    def ticks(self) -> Callable[[], float]:
+        return self.now
+
+    def tick_at(self, at: float) -> float:
+        return at
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -503,6 +504,30 @@ def test_windows_may_roll_while_the_thread_keeps_preparing_and_syncing(worker: W
     windows = read_back(worker.folder)
     assert [len(read.records) for read in windows.values()] == [FIRST + 2] * 60
     assert sorted(windows) == [NINE + 60 * number for number in range(60)]
+
+
+def test_a_closed_window_is_let_go_of_chunk_by_chunk(
+    worker: WorkerAtHand, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unmapping holds up heartbeats: never several chunks at once."""
+
+    def mapped() -> set[str]:
+        return {line.rpartition("/")[2] for line in Path("/proc/self/maps").read_text().splitlines()
+                if str(worker.folder) in line}  # fmt: skip
+
+    for seat in range(1, FIRST + 2 * MORE):
+        assert worker.beat(seat) is Accepted.YES
+    worker.tally.sync()
+    clock.at += 60
+    worker.tally.advance()
+    first, following = f"w{NINE}", f"w{NINE + 60}-000"
+    assert {name for name in mapped() if name.startswith(first)} == {f"{first}-{number:03d}" for number in range(3)}
+    left: list[int] = []
+    monkeypatch.setattr(time, "sleep", lambda _: left.append(sum(n.startswith(first) for n in mapped())))
+    worker.tally.sync()
+    assert left == [2, 1, 0]
+    assert following in mapped()
+    assert len(read_back(worker.folder)[NINE].records) == FIRST + 2 * MORE - 1
 
 
 # Uniques.
