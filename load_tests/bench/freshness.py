@@ -114,7 +114,7 @@ async def _leaves(ledger: Address, programme: Programme, windows: int) -> list[f
     for window in (int(first) + WINDOW_S * number for number in range(windows)):
         ends = window + WINDOW_S
         await asyncio.sleep(max(ends - time.time(), 0))
-        while await published_log.window_leaf(ledger, programme.iso(window)) is None:
+        while not await published_log.leaves_of(ledger, programme.iso(window)):
             if time.time() > ends + PATIENCE_S:
                 raise RuntimeError(f"the window {programme.iso(window)} has no leaf after {PATIENCE_S:.0f} s")
             await asyncio.sleep(ASK_LOG_S)

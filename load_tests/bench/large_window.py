@@ -116,8 +116,8 @@ def _blocks(clock: _Clock, numbers: Sequence[int], window: int, records: int) ->
     attendees, views = _positions(random, viewers), _positions(random, viewers)
     for number in range(BEATS_A_VIEWER):
         for start in range(0, viewers, BLOCK):
-            passed_s = (number + start / viewers) * WINDOW_S / BEATS_A_VIEWER
-            clock.at = window + int(passed_s) // BUCKET_S * BUCKET_S
+            passed_s = (number * viewers + start) * WINDOW_S // (BEATS_A_VIEWER * viewers)
+            clock.at = window + passed_s // BUCKET_S * BUCKET_S
             part = slice(start, start + BLOCK)
             yield list(zip(places[part].tolist(), attendees[part].tolist(), views[part].tolist(), strict=True))
 

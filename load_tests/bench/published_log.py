@@ -9,8 +9,8 @@ BUNDLE: Final = 256
 """Entries in a full bundle (C2SP tlog-tiles): with one for each minute, four hours."""
 
 
-async def window_leaf(ledger: Address, window: str) -> dict[str, Any] | None:
-    """Return the leaf of a window (its start in ISO 8601) if the published checkpoint covers it.
+async def leaves_of(ledger: Address, window: str) -> list[dict[str, Any]]:
+    """Return the leaves of a window (its start in ISO 8601) that the published checkpoint covers: its own, late ones.
 
     Raises UnexpectedAnswerError, or RuntimeError for a log of more than one bundle.
     """
@@ -18,13 +18,12 @@ async def window_leaf(ledger: Address, window: str) -> dict[str, Any] | None:
     if size >= BUNDLE:
         raise RuntimeError(f"the log has {size} entries: this measurement reads {BUNDLE - 1} at most")
     bundle = await _get(ledger, f"/log/tile/entries/000.p/{size}")
+    entries = []
     while bundle:
         length = int.from_bytes(bundle[:2])
-        entry: dict[str, Any] = json.loads(bundle[2 : 2 + length])
-        if entry["type"] == "window" and entry["window"] == window:
-            return entry
+        entries.append(json.loads(bundle[2 : 2 + length]))
         bundle = bundle[2 + length :]
-    return None
+    return [entry for entry in entries if entry["type"] in ("window", "late") and entry["window"] == window]
 
 
 async def _get(address: Address, path: str) -> bytes:
