@@ -225,7 +225,9 @@ def certify(event_file: Path, data: Path, output: Path) -> None:
               help="The ledger, or a gateway, http://… Default: what --data says.")  # fmt: skip
 @click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
-@click.option("--interval", "interval_s", type=int, help="Seconds between two heartbeats of a player from now on.")
+@click.option(
+    "--interval", "interval_s", type=int, help="Seconds between two heartbeats of a player from now on, 5 to 54."
+)
 @click.option("--revoke", multiple=True, metavar="WHO",
               help="Turn a viewer away: a viewing token, view:HEX, or seat:N. May be given again.")  # fmt: skip
 @click.option("--restore", multiple=True, metavar="WHO", help="Take a revocation back; as --revoke.")

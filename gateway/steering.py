@@ -122,7 +122,12 @@ class SteeringKeeper:
         steering = await self._ledger.steering(self._event.digest, self.told.steering.number)
         if steering is None or steering == self.told.steering:
             return
-        announcements = self.told.announcements.announce(steering.interval_s, self._clock.now())
+        announcements = self.told.announcements
+        if steering.number < self.told.steering.number:
+            # Changes only ever become more: this is another log, which refuses evidence of intervals that it never had.
+            _log.warning("the ledger has another log than before: what players were told begins anew")
+            announcements = Announcements.of(self._event.interval_s)
+        announcements = announcements.announce(steering.interval_s, self._clock.now())
         await self._put(Told(steering, announcements))
         self._changed_at = time.monotonic()
         _log.info(

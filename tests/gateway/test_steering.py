@@ -265,6 +265,16 @@ def test_a_gateway_started_anew_knows_what_players_of_an_old_window_were_told(
     assert by_window == [30, 54, 54, 54, 54, 54, 54, 54, 54, 54, 20], "until 400, and for 108 s more"
 
 
+def test_another_log_is_never_handed_an_interval_that_it_did_not_have(gateway: Gateway) -> None:
+    gateway.ledger.says = Steering(2, 54, frozenset({7}))
+    gateway.ask()
+    gateway.ledger.says = Steering(0, 30, frozenset())
+    gateway.ask()
+    assert gateway.interval_of(NOW) == 30
+    gateway.begin()
+    assert (gateway.interval_of(NOW), gateway.keeper.told.steering.revoked) == (30, frozenset())
+
+
 def test_the_earlier_interval_counts_as_announced_until_every_worker_has_surely_looked(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
