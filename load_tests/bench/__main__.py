@@ -5,6 +5,7 @@ import sys
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from load_tests.bench import (
     batches,
@@ -44,6 +45,12 @@ EXPERIMENTS: Final = (
 def _heartbeats_unless_another(context: click.Context, /, **options: Any) -> None:
     if context.invoked_subcommand is None:
         context.invoke(heartbeats.command, **options)
+        return
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{option.opts[0]} stands before {context.invoked_subcommand}; its own options come after it."
+            )
 
 
 main = click.Group(

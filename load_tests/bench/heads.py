@@ -7,8 +7,8 @@ one write, and requests in two and in eight parts, each part a millisecond after
 own that leaves the server idle in between: compare those with the whole requests of the same client.
 
 With several heads they change from request to request on each connection, as behind a proxy; a player with a connection
-of its own always sends the same. What it does not say: requests a second, and a request split at every byte, which is
-a test of the door.
+of its own always sends the same, which is a line of the table too. What it does not say: requests a second, and a
+request split at every byte, which is a test of the door.
 """
 
 import random
@@ -90,6 +90,16 @@ def _in_parts(parts: int) -> Callable[[Path, Sequence[str]], Client]:
     return client
 
 
+def _own(scratch: Path, tokens: Sequence[str]) -> Client:
+    """Send one head on each connection, always the same there: a player with a connection of its own."""
+    own = request_heads.different(wrk.CONNECTIONS)
+    requests = [
+        wrk.browser_request("beat.example", token, own[number % wrk.CONNECTIONS])
+        for number, token in enumerate(tokens[: len(tokens) // wrk.CONNECTIONS * wrk.CONNECTIONS])
+    ]
+    return segments.Client(scratch, [[request] for request in requests])
+
+
 VARIANTS: Final = (
     Variant("one head", _mixed(1)),
     Variant(f"{FEW} heads", _mixed(FEW, 4 * FEW)),
@@ -98,6 +108,7 @@ VARIANTS: Final = (
     Variant(f"one head, {DEPTH} requests pipelined", _pipelined(1)),
     Variant(f"{FEW} heads, {DEPTH} requests pipelined", _pipelined(FEW)),
     Variant("whole, from the pausing client", _in_parts(1)),
+    Variant("a head of its own on each connection, from the pausing client", _own),
     Variant("in 2 parts, from the pausing client", _in_parts(2)),
     Variant("in 8 parts, from the pausing client", _in_parts(8)),
 )

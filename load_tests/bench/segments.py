@@ -34,7 +34,10 @@ class Client:
     """Runs the program on the client's core. Owns the file with the parts."""
 
     def __init__(self, scratch: Path, requests: Sequence[Sequence[bytes]]) -> None:
-        """Send these requests in turn; all have the same number of parts."""
+        """Send these requests in turn; all have the same number of parts.
+
+        A connection gets each CONNECTIONS-th request.
+        """
         self._file = scratch / "parts.json"
         self._file.write_text(json.dumps([[part.decode("ascii") for part in parts] for parts in requests]))
 

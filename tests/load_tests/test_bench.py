@@ -80,6 +80,13 @@ def test_every_experiment_is_a_command_and_none_is_the_heartbeats() -> None:
     assert main.params == heartbeats.command.params
 
 
+def test_an_option_before_an_experiment_is_not_silently_dropped() -> None:
+    for option, value in (("--rounds", "2"), ("--plot", "x.svg")):
+        done = CliRunner().invoke(main, [option, value, "heads", "--help"])
+        assert done.exit_code == 2
+        assert f"{option} stands before heads" in done.output
+
+
 def test_what_was_found_is_printed_and_saved_with_machine_and_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

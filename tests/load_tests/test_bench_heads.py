@@ -1,6 +1,7 @@
 """Mixed, pipelined and split heartbeats: what is sent is what the table says, and the door answers all of it."""
 
 import itertools
+import json
 import random
 import socket
 import threading
@@ -153,6 +154,19 @@ def test_turnout_answers_and_counts_every_variant(
 
 def requests_in(written: Sequence[bytes]) -> int:
     return sum(request.count(b"POST /v1/beat") for request in written)
+
+
+def test_a_player_with_a_connection_of_its_own_always_sends_the_same_head(tmp_path: Path) -> None:
+    (variant,) = [one for one in heads.VARIANTS if one.name.startswith("a head of its own")]
+    variant.client(tmp_path, [f"{number:064}" for number in range(200)])
+    requests = [parts[0] for parts in json.loads((tmp_path / "parts.json").read_text())]
+    assert len(requests) == 3 * wrk.CONNECTIONS
+    by_connection = [
+        {request.partition("\r\n\r\n")[0] for request in requests[number :: wrk.CONNECTIONS]}
+        for number in range(wrk.CONNECTIONS)
+    ]
+    assert [len(of_one) for of_one in by_connection] == [1] * wrk.CONNECTIONS
+    assert len(set.union(*by_connection)) == wrk.CONNECTIONS
 
 
 def test_pipelined_requests_are_eight_in_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
