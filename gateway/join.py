@@ -90,7 +90,11 @@ class Joins:
         self._tally = tally
         self._clock = clock
         self.revoked: frozenset[int] = frozenset()
-        """Seats and view ids that open nothing here (gateway.heartbeats)."""
+        """Seats and view ids that open nothing here.
+
+        A seat stands for its attendee, except for one who got another seat while the registry was away: that one is
+        let in by it until it is revoked as well.
+        """
 
     async def join(self, session: Session, credential: str, player: Player) -> View:
         """Open a view of a session, or renew the one that a viewing token of the same session names.
