@@ -36,10 +36,20 @@ CHANNELS: Final = ("online", "onsite")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The true value of one rule in one scope."""
+    """The true value of one rule in one scope; the least it can be, where even the truth is not certain (`Bounds`)."""
 
     value: int | float
     at: str = ""  # window of a peak, ISO; empty for every other rule
+    highest: int | float | None = None  # the most it can be; None: it is `value`
+
+    def admits(self, value: float | None) -> bool:
+        """Return whether a value can be the true one."""
+        if value is None or self.highest is None:
+            return value == self.value
+        return self.value <= value <= self.highest
+
+    def __str__(self) -> str:
+        return f"{self.value}" if self.highest is None else f"{self.value} to {self.highest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,12 +291,24 @@ class Recount:
         return Truth(int(np.count_nonzero(rows)))
 
     def _peak(self, _rule: str, scope: Scope) -> Truth:
-        minutes = self._minutes(scope) & ((1 << PERSON_SHIFT) - 1)
-        if not len(minutes):
+        counts = self.by_minute(scope)
+        if not counts:
             return Truth(0)
-        counts = np.bincount(minutes - minutes.min())
-        highest = int(np.argmax(counts))  # the first of several
-        return Truth(int(counts[highest]), self._programme.iso((int(minutes.min()) + highest) * MINUTE_S))
+        highest = max(counts, key=lambda at: counts[at])  # the first of several
+        return Truth(counts[highest], self.iso(highest))
+
+    def iso(self, at: int) -> str:
+        """Return a time (unix s) as a certificate prints it."""
+        return self._programme.iso(at)
+
+    def by_minute(self, scope: Scope) -> dict[int, int]:
+        """Return how many people of a scope were present in each minute (unix s) in which anybody was, ascending."""
+        minutes, counts = np.unique(self._minutes(scope) & ((1 << PERSON_SHIFT) - 1), return_counts=True)
+        return dict(zip((minutes * MINUTE_S).tolist(), counts.tolist(), strict=True))
+
+    def can_peak(self, scope: Scope, value: float, at: str) -> bool:
+        """Return whether the peak of a scope can be `value`, and first in the minute `at` (ISO)."""
+        return Bounds(self, self).can_peak(scope, value, at)
 
     def _person_time(self, rule: str, scope: Scope) -> Truth:
         minutes = np.array(sorted(self._scheduled(scope)), np.int64)
@@ -304,3 +326,32 @@ class Recount:
         if "day" in scope:
             minutes = {minute for minute in minutes if self._programme.day(minute * MINUTE_S) == scope["day"]}
         return minutes
+
+
+class Bounds:
+    """The truth where it is not certain: recounted once from what surely happened, and once from all that can have.
+
+    Every rule only grows with presence and views, so each number lies between the two recounts. It answers as a
+    `Recount` does.
+    """
+
+    def __init__(self, surely: Recount, possibly: Recount) -> None:
+        self._surely = surely
+        self._possibly = possibly
+
+    def value(self, rule: str, scope: Scope) -> Truth:
+        """Return the bounds of a rule in a scope. Raises KeyError for a rule or a session that is not known."""
+        least, most = self._surely.value(rule, scope), self._possibly.value(rule, scope)
+        return least if least == most else Truth(least.value, most.at or least.at, most.value)
+
+    def countries(self) -> list[str]:
+        """Return the countries of everybody who was surely present."""
+        return self._surely.countries()
+
+    def can_peak(self, scope: Scope, value: float, at: str) -> bool:
+        """Return whether the peak of a scope can be `value`, and first in the minute `at` (ISO)."""
+        least, most = self._surely.by_minute(scope), self._possibly.by_minute(scope)
+        minute = next((each for each in most if self._surely.iso(each) == at), None)
+        if minute is None or not least.get(minute, 0) <= value <= most[minute]:
+            return False
+        return all(count < value if each < minute else count <= value for each, count in least.items())

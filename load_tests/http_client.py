@@ -18,6 +18,8 @@ CONNECTIONS: Final = 16
 """Enough for the kernel to give several workers their share, few enough for bursts to be worth it."""
 ANSWER_S: Final = 60.0
 """Nobody answers a heartbeat this late; a server that hangs must not hang the replay."""
+CERTIFY_S: Final = 180.0
+"""A certificate waits for windows that have ended, and is computed over everything that is sealed."""
 NO_CONTENT: Final = b"HTTP/1.1 204"
 HEAD_END: Final = b"\r\n\r\n"
 
@@ -350,12 +352,20 @@ class Ledger:
 
     async def certify(self) -> dict[str, Any]:
         """Issue a certificate; returns what the ledger says of it. Raises UnexpectedAnswerError unless 201."""
-        answer = await self._post(f"/v1/events/{self.event}/certificates", b"", 201)
+        answer = await self._post(f"/v1/events/{self.event}/certificates", b"", 201, timeout_s=CERTIFY_S)
         issued: dict[str, Any] = answer.json()
         return issued
 
-    async def _post(self, path: str, body: bytes, expected: int) -> Answer:
-        answer = await call(self.address, "POST", path, bearer=self.organiser_key, body=body)
+    async def certificate(self, name: str) -> bytes:
+        """Return a certificate (`<id>`) or its proof (`<id>.tlog-proof`). Raises UnexpectedAnswerError unless 200."""
+        path = f"/v1/events/{self.event}/certificates/{name}"
+        answer = await call(self.address, "GET", path, bearer=self.organiser_key)
+        if answer.status != 200:
+            raise UnexpectedAnswerError(f"GET {path}".encode(), answer.status, answer.body)
+        return answer.body
+
+    async def _post(self, path: str, body: bytes, expected: int, *, timeout_s: float = ANSWER_S) -> Answer:
+        answer = await call(self.address, "POST", path, bearer=self.organiser_key, body=body, timeout_s=timeout_s)
         if answer.status != expected:
             raise UnexpectedAnswerError(f"POST {path}".encode(), answer.status, answer.body)
         return answer

@@ -172,7 +172,7 @@ def _programme_item(raw: Mapping[str, Any], zone: ZoneInfo) -> ProgrammeItem:
         title=raw["title"],
         starts_at=int(raw["starts_at"].timestamp()),
         ends_at=int(raw["ends_at"].timestamp()),
-        gates=tuple(raw["gates"]),
+        gates=tuple(raw.get("gates", ())),
         day=raw["starts_at"].astimezone(zone).date().isoformat(),
     )
 

@@ -94,6 +94,10 @@ class ServerProcess:
             scanner_key=secrets["scanner_key"],
         )
 
+    def workers(self) -> tuple[int, ...]:
+        """Return the process ids of the gateway's workers as they are now: they come and go."""
+        return self._read(self.data / "up.json").workers
+
     def tail(self) -> str:
         """Return the last lines of the server's log."""
         if not self.log.exists():
