@@ -92,7 +92,7 @@ def _sums(outcome: Outcome) -> list[str]:
         f"Numbers: {len(outcome.compared):,} compared, {equal:,} equal, {bounded:,} within bounds, {wrong:,} wrong.",
         f"Heartbeats answered after a minute's edge: {uncertain.ambiguous:,}.",
         f"Without an answer: {uncertain.unanswered:,} heartbeats, {uncertain.unanswered_joins:,} joins.",
-        f"Certificate: {held} checks hold, {len(checks.failed)} fail, {len(checks.unchecked)} need more than was given.",
+        f"Certificate: {held} checks hold, {len(checks.failed)} fail, {len(checks.unchecked)} need more.",
     ]
 
 

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -281,11 +281,6 @@ def _check_fit(scenario: CrowdScenario, programme: Programme) -> None:
         cannot_kill()
     if len(scenario.sessions) > len(programme.sessions):
         raise ValueError(f"it needs {len(scenario.sessions)} sessions, and the event has {len(programme.sessions)}")
-
-
-def arguments(command: Sequence[str]) -> None:
-    """Run the command line with these arguments: for tests."""
-    main.main(list(command))
 
 
 if __name__ == "__main__":
