@@ -125,6 +125,21 @@ def test_a_refused_token_is_replaced_with_the_ticket(run: RunLoop, stub: Stub) -
     run(scenario)
 
 
+def test_a_token_that_no_longer_opens_a_session_is_replaced_with_the_ticket(run: RunLoop, stub: Stub) -> None:
+    def answer(request: bytes) -> bytes:
+        return GONE if b"Bearer TOKEN" in request else accepting(request)
+
+    async def scenario() -> None:
+        async with stub(answer) as (address, _):
+            shared = a_run(address, lasts_s=6.0)
+            await play(shared, stretch(0.1), stretch(0.1, joins_at=0.2, with_ticket=False))
+            assert shared.tally["tokens refused"] == 1
+            assert shared.tally["joins with a ticket"] == 2
+            assert views(shared) == [(0, 7), (0, 7)]
+
+    run(scenario)
+
+
 def test_coming_back_with_the_token_is_the_same_view_and_going_on_to_another_session_is_not(
     run: RunLoop, stub: Stub
 ) -> None:
