@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
-from hdrh.log import HistogramLogWriter  # type: ignore[import-untyped]
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogWriter
 
 LOWEST_US: Final = 1
 HIGHEST_US: Final = 60_000_000

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
-from hdrh.log import HistogramLogReader  # type: ignore[import-untyped]
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 
 from load_tests.latencies import DIGITS, HIGHEST_US, LOWEST_US, Latency
 

@@ -62,7 +62,7 @@ def test_every_number_of_the_certificate_is_what_the_players_know(outcome: Outco
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("tampered", ["a person less", "a view more", "another minute"])
+@pytest.mark.parametrize("tampered", ["a person less", "a view more", "everything a minute later"])
 def test_a_truth_that_is_not_the_certificates_is_found(outcome: Outcome, folder: Path, tampered: str) -> None:
     scenario, known = outcome.scenario, outcome.run.acknowledged
     certificate: dict[str, Any] = json.loads((folder / "certificate.json").read_text())
@@ -76,7 +76,7 @@ def test_a_truth_that_is_not_the_certificates_is_found(outcome: Outcome, folder:
         elif tampered == "a view more":
             known._views.append(known._views[-1])
         else:
-            known._certain |= {(visitor[0], visitor[1], visitor[2] + 1)}
+            known._certain = {(person, session, minute + 1) for person, session, minute in certain}
         truth = known.truth(draw(scenario), programme)
         assert [line for line in compare(certificate, truth, programme) if line.problem]
     finally:
