@@ -257,6 +257,7 @@ def main(
 
     SCENARIO is steady, keynote_rush, reconnect_storm, restart_herd, or a TOML file like those in load_tests/scenarios.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stops in order, as Ctrl-C does
     try:
         crowd = read_crowd_scenario(_scenario_path(scenario)).scaled(scale)

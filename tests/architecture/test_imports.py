@@ -18,6 +18,9 @@ PEERS_OF_THE_BENCH = (  # they speak to a Redis of their own, which has nothing 
     "load_tests/peers/fastapi_pfadd.py",
 )
 
+MEASURES_THE_SKETCH = ("load_tests/accuracy.py", "load_tests/sketching.py")
+"""What they measure is the sketch itself, ten million attendees at a time: not over HTTP, and not another's sketch."""
+
 
 def imported(source: str, module: str) -> Iterator[str]:
     """Yield the dotted names that a module's source imports, wherever in the module and however spelled.
@@ -79,8 +82,15 @@ RULES = (
     ),
     Rule(
         "load_tests is an outsider: of ours it uses the verifier, everything else over HTTP",
-        lambda module: module.startswith("load_tests/") and module not in MADE_FROM_WITHIN,
+        lambda module: (
+            module.startswith("load_tests/") and module not in (*MADE_FROM_WITHIN, *MEASURES_THE_SKETCH)
+        ),
         lambda name: ours(name) and not within(name, "load_tests", "counters.verify"),
+    ),
+    Rule(
+        "the measurement of accuracy knows the sketch and nothing else that counts",
+        lambda module: module in MEASURES_THE_SKETCH,
+        lambda name: ours(name) and not within(name, "load_tests", "counters.hyperloglog"),
     ),
     Rule(
         "the gateway does not know the load tests, but for the demo command",
@@ -139,6 +149,7 @@ def test_every_module_keeps_to(rule: Rule) -> None:
         ("load_tests is", "load_tests/demo.py", "from counters import *"),
         ("load_tests is", "load_tests/demo.py", "from gateway.viewing_token import open_token"),
         ("load_tests is", "load_tests/demo.py", "import counters.verify_more"),
+        ("the measurement of accuracy", "load_tests/sketching.py", "from counters.attendee import attendee_selector"),
         ("the gateway does", "gateway/app.py", "from load_tests.demo import replay"),
         ("the command line", "gateway/cli.py", "from load_tests.players import Player"),
         ("nothing imports", "gateway/app.py", "import pytest"),
