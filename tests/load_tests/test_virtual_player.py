@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
+import pytest
+
 from load_tests.acknowledgements import Acknowledgements
 from load_tests.audience import Ending
 from load_tests.http_client import Address
@@ -21,6 +23,18 @@ CREATED = b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: %d\r\n\
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 SLACK_S = 0.05
+
+
+@pytest.fixture(autouse=True)
+def no_minute_is_near_its_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a heartbeat waits for the next minute would depend on when the tests run."""
+    monkeypatch.setattr("load_tests.virtual_player.guarded", lambda at, _: at)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 def accepting(request: bytes) -> bytes:
@@ -64,12 +78,12 @@ def test_it_joins_with_its_ticket_beats_and_says_goodbye(run: RunLoop, stub: Stu
     async def scenario() -> None:
         async with stub(accepting) as (address, asked):
             shared = a_run(address)
-            await play(shared, stretch(0.5))
+            await play(shared, stretch(1.5))
             assert asked[0].startswith(b"POST /v1/events/e/sessions/opening/join HTTP/1.1\r\n")
             assert b"\r\nAuthorization: Bearer JWT\r\n" in asked[0]
             assert all(request.endswith(b"\r\n\r\nTOKEN") for request in asked[1:])
             assert asked[-1].startswith(b"POST /v1/leave ")
-            assert shared.tally["heartbeats"] == len(asked) - 2 >= 3
+            assert shared.tally["heartbeats"] == len(asked) - 2 >= 2
             assert shared.heartbeats.count == shared.tally["heartbeats"]
             assert shared.tally["goodbyes"] == 1
             assert views(shared) == [(0, 7)]
@@ -170,10 +184,9 @@ def test_a_player_that_was_cut_off_beats_again_soon_instead_of_waiting_for_its_i
             shared = a_run(address)
             player = VirtualPlayer(Itinerary(0, 0, (stretch(19.0),)), shared, seed=1)
             playing = asyncio.create_task(player.play())
-            await asyncio.sleep(2 * GUARD_S + 0.5)  # whatever the minute's edge did, the first heartbeat is out
+            await until(lambda: shared.tally["heartbeats"] == 1)
             player.cut()
-            await asyncio.sleep(2 * GUARD_S + 0.5)
-            assert shared.tally["heartbeats"] == 2
+            await until(lambda: shared.tally["heartbeats"] == 2)  # and not after a minute
             assert shared.tally["connections lost"] == 1
             assert sum(b"/v1/beat " in request for request in asked) == 2
             playing.cancel()
