@@ -82,9 +82,7 @@ RULES = (
     ),
     Rule(
         "load_tests is an outsider: of ours it uses the verifier, everything else over HTTP",
-        lambda module: (
-            module.startswith("load_tests/") and module not in (*MADE_FROM_WITHIN, *MEASURES_THE_SKETCH)
-        ),
+        lambda module: module.startswith("load_tests/") and module not in (*MADE_FROM_WITHIN, *MEASURES_THE_SKETCH),
         lambda name: ours(name) and not within(name, "load_tests", "counters.verify"),
     ),
     Rule(

@@ -33,7 +33,7 @@ def no_minute_is_near_its_edge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is a count
             await asyncio.sleep(0.02)
 
 
