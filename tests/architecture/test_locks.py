@@ -1,5 +1,6 @@
-"""requirements/*.txt are in step with pyproject.toml: every dependency pinned within its range, with hashes."""
+"""requirements/*.txt are in step with pyproject.toml, package-lock.json with package.json: all pinned, with hashes."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -94,3 +95,15 @@ def test_an_unpinned_or_unhashed_line_is_found(line: str) -> None:
 def test_an_entry_with_a_marker_is_read() -> None:
     text = "numpy==2.4.6 ; python_full_version < '3.12' \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n"
     assert (pinned(text), faults(text)) == ({"numpy": {"2.4.6"}}, [])
+
+
+def test_the_node_peer_of_the_bench_is_locked_by_version_and_hash_and_by_no_address() -> None:
+    folder = ROOT / "load_tests" / "peers" / "fastify_pfadd"
+    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    text = (folder / "package-lock.json").read_text(encoding="utf-8")
+    packages = json.loads(text)["packages"]
+    for name, version in wanted["dependencies"].items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    assert packages.pop("")["dependencies"] == wanted["dependencies"]
+    assert [name for name, package in packages.items() if not package.get("integrity", "").startswith("sha512-")] == []
+    assert not re.search(r"https?:|file:|resolved", text)
