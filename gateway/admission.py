@@ -23,14 +23,44 @@ TURN_JOINS: Final = (8, 32)
 one to two milliseconds on a quiet worker and six in a rush."""
 JOIN_S: Final = 0.0002
 """About what a join by ticket costs a worker."""
-RETRY_MEAN_S: Final = (5.0, 60.0)
-"""Least and longest mean of `Retry-After`: nobody waits long for a hiccup, nobody longer than a minute in a rush."""
-RETRY_SPREAD: Final = 0.6
-"""`Retry-After` is spread evenly over this part of its mean, to both sides."""
+SPREAD_S: Final = (8, 300)
+"""Least and longest time over which those who were refused are told to come back, from 1 s on: a hiccup is over in
+seconds, and nobody is sent away for more than five minutes."""
+HEADROOM: Final = 1.2
+"""Asked to come back are a fifth more than can be taken: capacity is not left idle when some do not."""
 ACCOUNT_S: Final = 1.0
-"""How often the mean is set anew."""
+"""How often the spread is set anew."""
+QUIET_S: Final = 60.0
+"""Longer silences are accounted for as this long."""
 
 T = TypeVar("T")
+
+
+class ComeBack:
+    """Says when to try again: evenly over the time in which as many come back as can be taken, and a fifth more.
+
+    How many are out there is counted: those refused, less those who have come back since. Of N players who come back
+    evenly over the next U seconds, N/U ask in each; so U = N / (1.2 · taken a second) keeps the worker busy without
+    asking it for much more than it can do. `python -m load_tests.herd` plays rushes of many sizes against this rule.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody out there."""
+        self._out = 0.0
+        self._capacity = 1.0
+        self.spread_s = SPREAD_S[0]
+
+    def account(self, taken: int, refused: int) -> None:
+        """Look back on a second."""
+        self._out += refused - self._out * min(1.0, 2 / self.spread_s)
+        # Less than before was taken: a sign of a slower worker only if there were more to take.
+        self._capacity = max(taken, (0.9 if refused else 1.0) * self._capacity, 1.0)
+        least, longest = SPREAD_S
+        self.spread_s = round(min(max(self._out / (HEADROOM * self._capacity), least), longest))
+
+    def retry_after_s(self) -> int:
+        """Return the seconds that one answer names."""
+        return random.randint(1, self.spread_s)  # noqa: S311 - jitter
 
 
 class Admission:
@@ -42,9 +72,9 @@ class Admission:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._present = 0
         self._let_in_at = 0.0
-        self._asked = self._refused = 0
+        self._taken = self._refused = 0
         self._account_at = monotonic() + ACCOUNT_S
-        self._retry_mean_s = RETRY_MEAN_S[0]
+        self._come_back = ComeBack()
 
     async def admit(self, join: Callable[[], Awaitable[T]]) -> T:
         """Run a join when its turn has come.
@@ -53,8 +83,8 @@ class Admission:
             Refused: too many are waiting; or what `join` raises.
         """
         self.refuse_if_full()
-        self._asked += 1
         self._present += 1
+        self._taken += 1
         try:
             await self._turn()
             return await join()
@@ -69,9 +99,8 @@ class Admission:
         """
         self._account()
         if self._present >= AT_ONCE_LIMIT:
-            self._asked += 1
             self._refused += 1
-            raise Refused(Reason.TOO_MANY_JOINS, retry_after_s=self._retry_after_s())
+            raise Refused(Reason.TOO_MANY_JOINS, retry_after_s=self._come_back.retry_after_s())
 
     async def _turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -96,20 +125,9 @@ class Admission:
             asyncio.get_running_loop().call_soon(self._let_in)
 
     def _account(self) -> None:
-        """Once a second, set the mean of `Retry-After` so that what comes back is about what can be taken.
-
-        Of N players who try again every R seconds, N/R ask each second. If that was `asked` and `taken` could be let
-        in, then R · asked/taken is the R at which as many ask as can be let in.
-        """
         now = self._monotonic()
-        if now < self._account_at:
-            return
-        self._account_at = now + ACCOUNT_S
-        change = self._asked / max(1, self._asked - self._refused) if self._refused else 0.5
-        least, most = RETRY_MEAN_S
-        self._retry_mean_s = min(max(self._retry_mean_s * change, least), most)
-        self._asked = self._refused = 0
-
-    def _retry_after_s(self) -> int:
-        reach_s = RETRY_SPREAD * self._retry_mean_s
-        return round(random.uniform(self._retry_mean_s - reach_s, self._retry_mean_s + reach_s))  # noqa: S311 - jitter
+        while now >= self._account_at:
+            self._come_back.account(self._taken, self._refused)
+            self._taken = self._refused = 0
+            # After a minute in which nobody came nothing is left to account for.
+            self._account_at = max(self._account_at + ACCOUNT_S, now - QUIET_S)

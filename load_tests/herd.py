@@ -135,7 +135,7 @@ class SpreadRetry:
     def account(self, taken: int, refused: int) -> None:
         """Look back on a second, and set the range for the next."""
         self._out += refused - self._out * min(1.0, 2 / self.most_s)
-        self._capacity = max(taken, 0.9 * self._capacity, 1.0)
+        self._capacity = max(taken, (0.9 if refused else 1.0) * self._capacity, 1.0)
         self.most_s = round(min(max(self._out / (1.2 * self._capacity), RETRY_S[1]), self.longest_s))
 
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.admission import ACCOUNT_S, AT_ONCE_LIMIT, JOIN_S, RETRY_MEAN_S, RETRY_SPREAD, TURN_JOINS, Admission
+from gateway.admission import ACCOUNT_S, AT_ONCE_LIMIT, JOIN_S, SPREAD_S, TURN_JOINS, Admission, ComeBack
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from load_tests.herd import SpreadRetry
 
 
 class Watch:
@@ -40,10 +42,7 @@ def test_a_rush_is_let_in_up_to_the_limit_and_the_rest_is_told_when_to_come_back
     assert len(refused) == 2 * AT_ONCE_LIMIT
     assert {refusal.reason for refusal in refused} == {Reason.TOO_MANY_JOINS}
     told = {refusal.retry_after_s for refusal in refused}
-    mean_s = RETRY_MEAN_S[0]
-    assert min(told) >= mean_s * (1 - RETRY_SPREAD)
-    assert max(told) <= mean_s * (1 + RETRY_SPREAD)
-    assert len(told) > 3, "the herd would come back as one"
+    assert told == set(range(1, SPREAD_S[0] + 1)), "the herd would come back as one"
 
 
 def test_after_a_rush_there_is_room_again_also_when_joins_failed_or_players_left() -> None:
@@ -111,31 +110,29 @@ def test_joins_get_as_much_of_the_loops_time_as_all_else_but_never_too_many_at_o
     assert asyncio.run(scenario(1.0)) == most
 
 
-@pytest.mark.parametrize(("times", "mean_s"), [(2, 10), (3, 15), (1000, 60)])
-def test_who_is_refused_comes_back_at_the_rate_at_which_players_can_be_let_in(times: int, mean_s: float) -> None:
-    async def scenario() -> set[int]:
-        watch = Watch()
-        admission = Admission(watch)
-        await rush(admission, times * AT_ONCE_LIMIT, at_once)
-        watch.at += ACCOUNT_S
-        _, refused = await rush(admission, 2 * AT_ONCE_LIMIT, at_once)
-        return {refusal.retry_after_s for refusal in refused}
-
-    told = asyncio.run(scenario())
-    assert min(told) >= round(mean_s * (1 - RETRY_SPREAD))
-    assert max(told) <= round(mean_s * (1 + RETRY_SPREAD))
-    assert max(told) > mean_s * (1 + RETRY_SPREAD / 2)
-
-
-def test_a_quiet_second_halves_the_wait() -> None:
-    async def scenario() -> int:
-        watch = Watch()
-        admission = Admission(watch)
-        await rush(admission, 20 * AT_ONCE_LIMIT, at_once)
-        for _ in range(6):
-            watch.at += ACCOUNT_S
-            await rush(admission, 1, at_once)
-        _, refused = await rush(admission, 2 * AT_ONCE_LIMIT, at_once)
+def test_the_larger_the_rush_the_longer_those_refused_are_spread_and_then_it_is_over() -> None:
+    async def told(admission: Admission, players: int) -> int:
+        _, refused = await rush(admission, players, at_once)
         return max(refusal.retry_after_s for refusal in refused)
 
-    assert asyncio.run(scenario()) <= round(RETRY_MEAN_S[0] * (1 + RETRY_SPREAD))
+    async def scenario() -> tuple[int, int, int]:
+        watch = Watch()
+        admission = Admission(watch)
+        first = await told(admission, 21 * AT_ONCE_LIMIT)
+        watch.at += ACCOUNT_S
+        second = await told(admission, 11 * AT_ONCE_LIMIT)
+        watch.at += 10 * SPREAD_S[1]
+        return first, second, await told(admission, 2 * AT_ONCE_LIMIT)
+
+    # 20 were refused for 1 who was let in: 20/1.2 = 17 s.
+    assert asyncio.run(scenario()) == (SPREAD_S[0], 17, SPREAD_S[0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 100_000)), max_size=40))
+def test_the_rule_is_the_one_that_the_herds_were_played_against(seconds: list[tuple[int, int]]) -> None:
+    rule, played = ComeBack(), SpreadRetry(SPREAD_S[1])
+    for taken, refused in seconds:
+        rule.account(taken, refused)
+        played.account(taken, refused)
+        assert rule.spread_s == played.most_s
+        assert played.least_s <= rule.retry_after_s() <= played.most_s
