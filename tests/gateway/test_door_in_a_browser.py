@@ -16,7 +16,6 @@ import pytest
 from gateway.answers import announced
 from gateway.door import Door
 from tests.gateway.serving import NOW, Serving, serving, until
-from tests.programs import needed
 
 BEATS: Final = 100
 PATIENCE_S: Final = 60.0
@@ -86,14 +85,14 @@ def page(play: dict[str, Any]) -> Iterator[Page]:
 
 
 @contextmanager
-def chromium(url: str, profile: Path) -> Iterator[None]:
+def chromium(program: str, url: str, profile: Path) -> Iterator[None]:
     """Show a page in a headless browser with a profile of its own; its processes end with the test."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
                f"--user-data-dir={profile}"]  # fmt: skip
     with (profile.parent / "chromium.said").open("wb") as said:
         browser = subprocess.Popen(
-            [needed("chromium"), *options, url], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            [program, *options, url], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
             start_new_session=True, env={**os.environ, "HOME": str(profile.parent)},
         )  # fmt: skip
         try:
@@ -128,12 +127,16 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
 
 
 def test_a_browser_joins_and_beats_on_one_connection_and_all_of_it_takes_the_door(
-    served: Serving, heard: list[tuple[int, str]], mint: Callable[..., str], tmp_path: Path
+    served: Serving,
+    heard: list[tuple[int, str]],
+    mint: Callable[..., str],
+    tmp_path: Path,
+    needed: Callable[[str], str],
 ) -> None:
-    needed("chromium")
+    program = needed("chromium")
     join = "/v1/events/expo/sessions/opening/join"
     play = {"join": f"http://127.0.0.1:{served.port}{join}", "ticket": mint("browser", now=NOW), "beats": BEATS}
-    with page(play) as player, chromium(f"http://127.0.0.1:{player.server_address[1]}/", tmp_path / "profile"):
+    with page(play) as player, chromium(program, f"http://127.0.0.1:{player.server_address[1]}/", tmp_path / "profile"):
         assert player.told.wait(PATIENCE_S), (tmp_path / "chromium.said").read_text(errors="replace")
         until(lambda: "leave.left" in served.counts() or not player.found.get("left"), "the leave is here")
     found = player.found

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from load_tests.bench.__main__ import main
 from load_tests.bench.connections import Growth, Turn
 from load_tests.bench.open_loop import Outcome
 from load_tests.bench.processes import Memory
-from tests.programs import needed
+
+Needed = Callable[[str], str]
 
 
 def outcome(latency_ms: list[float], *, late_ms: float = 0.0, waited: int = 0) -> Outcome:
@@ -86,7 +88,7 @@ def test_memory_is_that_of_the_process() -> None:
     assert before.resident >= before.proportional > 0
 
 
-def test_latency_is_measured_for_real_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latency_is_measured_for_real_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: Needed) -> None:
     for program in ("wrk", "nginx"):
         needed(program)
     monkeypatch.setattr(report, "RESULTS", tmp_path)
@@ -102,10 +104,11 @@ def test_latency_is_measured_for_real_and_kept(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "latency-small.hlog").read_text().count("Tag=") == 2
 
 
-def test_connections_are_measured_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_measured_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: Needed) -> None:
     needed("nginx")
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr(connections, "WARM_JOINS", 10)
+    monkeypatch.setattr(connections, "SETTLE_S", 0.1)
     arguments = [
         "connections",
         "--open",

@@ -1,6 +1,6 @@
 """The door's share, for real: joins and heartbeats mixed through the keep-alive pool of a real nginx."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from load_tests.bench import mix, servers, wrk
 from load_tests.bench.mix import DIRECT, NGINX, Mix, Turn
 from load_tests.bench.raw_connections import Connections
 from load_tests.bench.servers import Turnout
-from tests.programs import needed
 
 JOINS = 0.05
 """More than in a real mix: so few requests must bring joins on every connection of the pool."""
@@ -22,7 +21,7 @@ def turnout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turnout]:
 
 
 def test_of_joins_and_heartbeats_through_one_pool_of_nginx_every_heartbeat_takes_the_door(
-    turnout: Turnout, tmp_path: Path
+    turnout: Turnout, tmp_path: Path, needed: Callable[[str], str]
 ) -> None:
     needed("nginx")
     with mix.front(turnout.server.address, tmp_path) as nginx:

@@ -1,6 +1,6 @@
 """TLS: a real nginx with a certificate of the bench's own, with and without a server behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +9,18 @@ import pytest
 
 from load_tests.bench import peers, tls, wrk
 from load_tests.bench.tls import Bench, Front, Kind, Turn
-from tests.programs import needed
 
 REQUESTS = [wrk.browser_request(tls.NAME, token) for token in ("one", "two")]
+
+
+@pytest.fixture(autouse=True)
+def _with_nginx(needed: Callable[[str], str]) -> None:
+    needed("nginx")
 
 
 @contextmanager
 def fronts(scratch: Path) -> Iterator[tuple[tuple[Front, Front], Path]]:
     """Run nginx with TLS in front of another nginx, which stands for the worker."""
-    needed("nginx")
     for name in ("worker", "tls"):
         (scratch / name).mkdir()
     certificate = tls.make_certificate(scratch / "tls")
@@ -28,7 +31,9 @@ def fronts(scratch: Path) -> Iterator[tuple[tuple[Front, Front], Path]]:
         yield both, certificate
 
 
-def test_every_kind_of_connection_is_what_it_says_and_every_heartbeat_is_answered(tmp_path: Path) -> None:
+def test_every_kind_of_connection_is_what_it_says_and_every_heartbeat_is_answered(
+    tmp_path: Path, needed: Callable[[str], str]
+) -> None:
     needed("wrk")
     with fronts(tmp_path) as (both, certificate):
         for front in both:
