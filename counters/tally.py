@@ -159,7 +159,8 @@ class Tally:
                 accepted[left] = Accepted.DISK_FULL
                 break
             stored = self._stored
-            now, left = np.split(left, [self._capacity - stored])  # as many as the chunk has room for
+            room = self._capacity - stored
+            now, left = left[:room], left[room:]
             registers = np.frombuffer(self._registers, np.uint8)[self._bucket_at :]
             _raise(registers, attendees_at[now], attendees[now])
             _raise(registers, views_at[now], views[now])

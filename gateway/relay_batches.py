@@ -50,6 +50,7 @@ _NOT_ACCEPTED[Accepted.NO_SUCH_SESSION] = _CODES[Reason.SESSION_UNKNOWN]
 _NOT_ACCEPTED[Accepted.DISK_FULL] = _CODES[Reason.DISK_FULL]
 _NEWLINE, _SPACE = b"\n "
 _PLAYING, _BACKGROUND = b"pb"
+_IS_NO_STATE: Final = np.array([chr(letter) not in STATES for letter in range(256)])
 _STRANGE: Final = bytes(chr(character) not in ascii_letters + digits + "-_" for character in range(256))
 """Translates what is not base64url to 1, and the rest to 0."""
 
@@ -79,7 +80,8 @@ class _Batch:
 
     def refuse_where(self, bad: Mask, reason: Reason) -> None:
         """Refuse some of the lines so far, all for one reason."""
-        self.refuse(bad * np.uint8(_CODES[reason]))
+        if bad.any():
+            self.refuse(bad * np.uint8(_CODES[reason]))
 
 
 class RelayBatches:
@@ -147,10 +149,7 @@ class RelayBatches:
         batch.refuse_where(batch.tokens["expires_at"] < self._heartbeats.now_s, Reason.TOKEN_EXPIRED)
         if self._heartbeats.revoked:
             batch.refuse_where(self._are_revoked(batch.tokens), Reason.TOKEN_REVOKED)
-        unknown = np.ones(len(batch.states), np.bool_)
-        for letter in self._cell_of_state:
-            unknown &= batch.states != letter
-        batch.refuse_where(unknown, Reason.STATE_UNKNOWN)
+        batch.refuse_where(_IS_NO_STATE[batch.states], Reason.STATE_UNKNOWN)
 
     def _check_prefixes(self, batch: _Batch) -> None:
         prefixes = batch.tokens["prefix"]
@@ -195,11 +194,13 @@ class RelayBatches:
 
     def _count(self, batch: _Batch) -> None:
         """Count what is decided by now: the lines that `Heartbeats.beat` gets are counted there."""
+        of_letter = np.bincount(batch.states, minlength=256)
         for letter, cell in self._cell_of_state.items():
-            self._counts[cell] += int(np.count_nonzero(batch.states == letter))
-        for code, lines in enumerate(np.bincount(batch.codes).tolist()):
-            if code and lines:
-                self._counts[self._cell_of_code[code]] += lines
+            self._counts[cell] += int(of_letter[letter])
+        if len(batch.lines) < len(batch.codes):
+            for code, lines in enumerate(np.bincount(batch.codes).tolist()):
+                if code and lines:
+                    self._counts[self._cell_of_code[code]] += lines
 
 
 def _lines(body: bytes) -> tuple[Places, Places]:
