@@ -200,6 +200,14 @@ def test_a_batch_may_be_as_long_as_the_limit_and_no_longer(gate: Gate) -> None:
     assert gate.cells.values[gate.cells.index("refused.beat.body_too_large")] == 3
 
 
+def test_what_is_revoked_or_restored_is_so_from_the_next_batch_on(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_batches, "FEW", 0)
+    first, second, none = ["token_revoked", ""], ["", "token_revoked"], ["", ""]
+    for revoked, outcome in (({1}, first), ({2}, second), ({2**32 + 1}, first), (set[int](), none)):
+        gate.heartbeats.revoked = frozenset(revoked)
+        assert gate.batch(good(2), ends=False) == outcome
+
+
 def test_a_batch_of_nothing_is_refused_and_an_empty_line_is_a_line(gate: Gate) -> None:
     status, answer = gate.batches.take(b"")
     assert (status, json.loads(answer)["reason"]) == (400, "body_malformed")
@@ -276,6 +284,21 @@ def test_what_is_no_batch_is_refused_and_counted(served: Serving, body: bytes, s
     assert counted(served, before)[f"refused.beat.{reason}"] == 1
 
 
+def test_a_batch_that_does_not_become_whole_is_answered_408_and_nothing_of_it_is_taken(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.viewer_api.PARTIAL_S", 0.05)
+    before = served.counts()
+    connection = Connection(served.port)
+    lines = {"Content-Length": "130", "Content-Type": "application/json"}  # aiohttp takes it; the door has its own time
+    connection.send(request_bytes("POST", "/v1/beats", served.token().encode() + b"\n", lines))
+    (answer,) = connection.read_answers(1)
+    connection.close()
+    assert (answer.status, answer.reason) == (408, "request_timeout")
+    taken: dict[str, Any] = {name: n for name, n in counted(served, before).items() if "beat." in name}
+    assert taken == {"refused.beat.request_timeout": 1}
+
+
 def test_the_longest_batch_comes_in_many_parts_and_is_taken_whole(served: Serving) -> None:
     body = b"".join(served.token(seat).encode() + b" b\n" for seat in range(1, LINES + 1))
     assert len(body) == BATCH_BYTES
@@ -311,21 +334,6 @@ def test_a_relay_keeps_its_connection_and_the_door_has_the_outcome_of_aiohttp(se
     assert answers[0].headers["content-type"] == by_aiohttp.headers["content-type"]
     assert len(served.records()) - records == 4000
     assert served.ways()[0] == ways[0] + 1
-
-
-def test_a_batch_that_does_not_become_whole_is_answered_408_and_nothing_of_it_is_taken(
-    served: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.viewer_api.PARTIAL_S", 0.05)
-    before = served.counts()
-    connection = Connection(served.port)
-    lines = {"Content-Length": "130", "Content-Type": "application/json"}  # aiohttp takes it; the door has its own time
-    connection.send(request_bytes("POST", "/v1/beats", served.token().encode() + b"\n", lines))
-    (answer,) = connection.read_answers(1)
-    connection.close()
-    assert (answer.status, answer.reason) == (408, "request_timeout")
-    taken: dict[str, Any] = {name: n for name, n in counted(served, before).items() if "beat." in name}
-    assert taken == {"refused.beat.request_timeout": 1}
 
 
 def test_a_full_disk_is_answered_503_with_a_time_to_wait(
