@@ -293,6 +293,7 @@ def test_a_batch_that_does_not_become_whole_is_answered_408_and_nothing_of_it_is
     lines = {"Content-Length": "130", "Content-Type": "application/json"}  # aiohttp takes it; the door has its own time
     connection.send(request_bytes("POST", "/v1/beats", served.token().encode() + b"\n", lines))
     (answer,) = connection.read_answers(1)
+    connection.send(b"x" * 65)  # aiohttp would wait for it for ten seconds more
     connection.close()
     assert (answer.status, answer.reason) == (408, "request_timeout")
     taken: dict[str, Any] = {name: n for name, n in counted(served, before).items() if "beat." in name}
