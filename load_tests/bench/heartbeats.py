@@ -70,6 +70,8 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
         if peer.throughput_wanted is not None:
             throughput = ours.requests_a_second.median / other.requests_a_second.median
             reached = "reached" if throughput >= peer.throughput_wanted else "NOT REACHED"
+            if ours.busy.median < BUSY:
+                reached = "not decided, Turnout's core was not its own"
             by_cpu = other.cpu_us.median / ours.cpu_us.median
             found.append(
                 f"Throughput at least {peer.throughput_wanted:g} × that of {peer.name}: {throughput:.2f} ×, {reached}"
