@@ -13,6 +13,7 @@ All of this runs in a thread of its own. The courier may take seconds over a ful
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -25,7 +26,7 @@ import numpy as np
 
 from counters.clock import Clock
 from counters.event import Event
-from counters.hyperloglog import Registers
+from counters.hyperloglog import MAX_RANK, Registers
 from counters.live import (
     BUCKET_TTL_S,
     UNIQUES_TTL_S,
@@ -126,7 +127,9 @@ class Flusher:
             return
         with self._lock:
             for spool in spools:
-                self._fold(window, spool.registers, rows_of(spool.records), self._final)
+                # Estimates do without what a broken disk left: the evidence has gone its way, the files must go too.
+                with contextlib.suppress(SpoolError):
+                    self._fold(window, spool.registers, rows_of(spool.records), self._final)
 
     def take_last_uniques(self, folder: WorkerFolder) -> None:
         """Keep what a dead worker's uniques hold and is not sent yet, for the next flush."""
@@ -169,7 +172,7 @@ class Flusher:
                 continue
             bucket = window + place * BUCKET_S
             for sketch, of_sketch in zip(SKETCHES, registers[place, row], strict=True):
-                for number in (0, session):
+                for number in (0, session) if _sound(of_sketch) else ():
                     _raise(merged, bucket_key(self._event.id, number, bucket, sketch), of_sketch)
 
     def _uniques(self, folders: Sequence[WorkerFolder]) -> Batch:
@@ -208,8 +211,15 @@ class Flusher:
         sessions = len(self._numbers)
         number, part = (self._numbers[row], within) if row < sessions else (0, place - SESSION_SHARDS * sessions)
         for tail in tails:
-            _raise(merged, uniques_key(self._event.id, number, part, day), tail.take(place))
+            registers = tail.take(place)
+            if _sound(registers):
+                _raise(merged, uniques_key(self._event.id, number, part, day), registers)
         self._uniques_sent[shard] = self._flushes
+
+
+def _sound(registers: Registers) -> bool:
+    """Whether these can be registers; a broken disk may have left others, and estimates do without them."""
+    return bool(registers.max() <= MAX_RANK)
 
 
 def _raise(merged: Batch, key: str, registers: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from gateway.courier import ASIDE, Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
 from gateway.worker_folders import WorkerFolders
-from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, RunningLedger, Serving, ledger, serving, until
+from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, PATIENCE_S, RunningLedger, Serving, ledger, serving, until
 
 Mint = Callable[..., str]
 WINDOW = int(NOW)
@@ -351,6 +352,25 @@ def test_the_last_registers_of_a_window_reach_redis_though_its_files_are_gone(
         client: Any = redis_client.Redis.from_url(redis.url)
         assert client.exists(bucket_key("expo", 1, WINDOW, "attendees"))
         client.close()
+
+
+def test_live_numbers_do_not_wait_for_a_window_that_the_courier_is_busy_with(
+    event_file: Path, redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with serving(event_file, tmp_path) as served:
+        beat(served, *range(1, 6))
+
+        async def flush(courier: Courier) -> None:
+            done = threading.Event()
+            busy = asyncio.create_task(courier.on_disk(done.wait, PATIENCE_S))
+            try:
+                await asyncio.wait_for(courier._flusher.flush(), PATIENCE_S / 2)
+                assert not busy.done()
+            finally:
+                done.set()
+                assert await busy
+
+        with_courier(served, None, flush, redis.url)
 
 
 def test_sketches_are_sent_again_to_a_redis_that_lost_them(

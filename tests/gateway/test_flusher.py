@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from counters import hyperloglog
 from counters.event import Counting, Event, Session
 from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
-from counters.spool import read_window, window_chunks
+from counters.spool import REGISTERS, SKETCHES, read_window, window_chunks
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import flusher as flusher_module
 from gateway.flusher import Flusher
@@ -269,6 +269,27 @@ def test_the_last_joins_of_a_dead_worker_are_sent_though_its_folder_is_gone(tmp_
         folder.path.rmdir()
         await host.flush()
         assert host.client.exists(uniques_key(EVENT.id, 3, 7 % 4, DAY))
+
+    with_host(tmp_path, url, test)
+
+
+def test_what_a_broken_disk_left_ends_no_flush_and_keeps_no_file(tmp_path: Path, url: str) -> None:
+    async def test(host: Host) -> None:
+        worker = host.workers[0]
+        for session in SESSIONS:
+            worker.beat(7, session)
+            worker.tally.count_unique(session, attendee_of(6))
+        worker.tally._registers[SKETCHES * REGISTERS] = 99  # of the second session's attendees
+        worker.tally._uniques._map[-1] = 99  # of the event's last shard
+        worker.tally._uniques._rises[-1] += 1
+        await host.flush()
+        assert [host.sketch(session).any() for session in SESSIONS] == [True, False, True]
+        assert not host.client.exists(uniques_key(EVENT.id, 0, 15, DAY))
+        worker.tally._records[0] |= 6 << 56  # no bucket
+        host.clock.at += 60
+        worker.tally.advance()
+        host.flusher.take_final(NINE, [read_window(window_chunks(worker.folder)[NINE])])
+        await host.flush()
 
     with_host(tmp_path, url, test)
 
