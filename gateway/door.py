@@ -163,7 +163,7 @@ class Door(asyncio.Protocol):
         self._keeper = keeper
         self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered
         self._needed = 0  # bytes without which looking at what is gathered is in vain
-        self.gathered = b""
+        self.gathered: bytes | bytearray = b""
         self.joining = False  # a join is under way: what comes behind it waits
         self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
@@ -212,8 +212,11 @@ class Door(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         """Answer every whole request in `data`, all in one write; keep the rest, or hand the connection over."""
-        data = self.gathered + data
-        self.gathered, self._head = b"", _NO_HEAD
+        if len(self.gathered) + len(data) < self._needed:
+            self.gathered += data
+            return
+        data = b"".join((self.gathered, data))
+        self.gathered, self._needed, self._head = b"", 0, _NO_HEAD
         keeper = self._keeper
         answers: list[bytes] = []
         start = 0
@@ -226,6 +229,7 @@ class Door(asyncio.Protocol):
             head = keeper.head(data[start:head_end])
             if head is None or len(data) < start + head.whole:
                 ours = head is not None
+                self._needed = 0 if head is None else head.whole
                 break
             start += head.whole
             if head.join is not None:
@@ -239,7 +243,7 @@ class Door(asyncio.Protocol):
         if not ours:
             self._hand_over(data[start:])
         elif start < len(data):
-            self.gathered, self._head = data[start:], _NO_HEAD
+            self.gathered, self._head = bytearray(data[start:]), _NO_HEAD  # grows in place: a batch has many parts
 
     def _join(self, head: JoinHead) -> list[bytes]:
         """Take a join: return its answer, or nothing yet if it has to wait."""

@@ -72,8 +72,8 @@ class RequestHead:
 
     @property
     def lasting(self) -> bool:
-        """Whether a player sends the same head again and again."""
-        return self.join is None
+        """Whether the same head comes again and again; those of batches differ in their length."""
+        return self.kind not in {Kind.JOIN, Kind.BATCH}
 
 
 def may_become_ours(part: bytes) -> bool:

@@ -26,7 +26,7 @@ from gateway.reasons import Reason
 from gateway.relay_batches import BATCH_BYTES, FEW, LINES, RelayBatches
 from gateway.viewing_token import TokenKeys, ViewingToken
 from tests.counters.worker_at_hand import NINE, SESSIONS, Disk, HandClock, attendee, identity, read_back, view
-from tests.gateway.serving import NOW, Connection, Serving, request_bytes, serving
+from tests.gateway.serving import NOW, Connection, Serving, request_bytes, serving, until
 
 EVENT = "expo"
 (PREFIX,) = TokenKeys.derive(Secrets(bytes(32), bytes(32)), EVENT).by_prefix
@@ -335,6 +335,25 @@ def test_a_relay_keeps_its_connection_and_the_door_has_the_outcome_of_aiohttp(se
     assert answers[0].headers["content-type"] == by_aiohttp.headers["content-type"]
     assert len(served.records()) - records == 4000
     assert served.ways()[0] == ways[0] + 1
+
+
+def test_a_batch_in_very_many_parts_is_looked_at_when_it_is_whole_and_its_head_is_not_remembered(
+    served: Serving,
+) -> None:
+    lines = b"".join(served.token(seat).encode() + b"\n" for seat in range(1, 301))
+    sent = request_bytes("POST", "/v1/beats", lines)
+    connection = Connection(served.port)
+    until(lambda: len(served.doors.doors) == 1, "the connection is open")
+    (door,) = served.doors.doors
+    before, ways = served.counts(), served.ways()
+    for start in range(0, len(sent), 100):
+        served.call(lambda part=sent[start : start + 100]: door.data_received(part))  # type: ignore[misc]
+    (answer,) = connection.read_answers(1)
+    connection.close()
+    assert answer.json == {"accepted": 300, "refused": []}
+    assert counted(served, before) == {"beat.playing": 300}
+    assert served.ways() == (ways[0], ways[1], ways[2] + 2)  # read when it came, and when all was there
+    assert not any(b"/v1/beats" in head for head in served.doors.heads)
 
 
 def test_a_full_disk_is_answered_503_with_a_time_to_wait(
