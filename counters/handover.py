@@ -30,8 +30,7 @@ VERSION: Final = 1
 REFUSED: Final = "refused."
 """Cells of this prefix count refusals: refused.<path>.<label of the reason>."""
 _PLACE: Final = np.uint64(0xFFFF_FFFF_FFFF)
-_BEHIND: Final = np.uint64(BACKGROUND << 48)
-"""Parts of a spool's record (counters.spool)."""
+"""Session number << 32 | seat, out of a spool's record (counters.spool)."""
 
 
 class HandOverError(ValueError):
@@ -115,11 +114,13 @@ def window_segments(
         spools: the window of each worker.
         session_numbers: the event's sessions, ascending: the rows of the registers.
     """
-    records = np.concatenate([spool.records for spool in spools]) if spools else np.empty(0, np.uint64)
-    behind = (records & _BEHIND).astype(np.bool_)
-    places = _sorted_places(records)
-    some_behind = bool(behind.any())
-    in_front = _sorted_places(records[~behind]) if some_behind else places
+    # A record's seventh byte is its flags (counters.spool).
+    behind = [(spool.records.view(np.uint8)[6::8] & BACKGROUND).astype(np.bool_) for spool in spools]
+    some_behind = any(map(np.any, behind))
+    places = _sorted_places([spool.records for spool in spools])
+    in_front = _sorted_places(
+        [spool.records[~of] for spool, of in zip(spools, behind, strict=True)] if some_behind else []
+    )
     presences: list[SessionPresence] = []
     for row, number in enumerate(session_numbers):
         playing = _seats_of(number, places)
@@ -133,9 +134,14 @@ def window_segments(
     return (presence, *(encode(segment) for segment in journal_segments(head, written)))
 
 
-def _sorted_places(records: Records) -> Records:
-    """Return session number << 32 | seat of records, ascending: sorted once, and not once a session."""
-    places: Records = records & _PLACE
+def _sorted_places(records: Sequence[Records]) -> Records:
+    """Return session number << 32 | seat of all records, ascending: sorted once, and not once a session."""
+    # Filled part by part: of nine million records each further copy would be 72 MB.
+    places = np.empty(sum(map(len, records)), np.uint64)
+    filled = 0
+    for part in records:
+        np.bitwise_and(part, _PLACE, out=places[filled : filled + len(part)])
+        filled += len(part)
     places.sort()
     return places
 

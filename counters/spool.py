@@ -321,7 +321,7 @@ def read_window(paths: list[Path]) -> WindowSpool:
 def _read_records(path: Path, header: ChunkHeader) -> Records:
     words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
     stored = int(np.argmin(words != 0)) if not words[-1] else header.capacity
-    return np.array(words[:stored])
+    return np.asarray(words[:stored])  # still the file's pages: who joins the chunks copies them
 
 
 def _read_counters(path: Path, first: ChunkHeader, raw: Registers) -> dict[str, int]:
