@@ -6,10 +6,11 @@ bucket, those of the session and of the event, rise in every single second. That
 flush, with one viewer a second or a hundred thousand: the cost grows with sessions watched and not with viewers. With
 joins, attendees change sessions besides, which raises the shards of the day's uniques: 4 a session, 16 the event.
 
-CPU of redis-server and of the supervisor are their own, from /proc/PID/stat, so are those of INFO commandstats: what
-merging (SET, PFMERGE, EXPIRE), asking (PFCOUNT, once a second and gateway) and noticing a loss (INFO, GET) took. The
-registry is another redis-server. Buckets live for 15 minutes; the memory that a session takes when it has been watched
-that long is worked out from the memory that a key takes. What it does not say: what heartbeats cost a worker.
+CPU of redis-server and of the supervisor are their own, from /proc/PID/stat. What merging (SET, PFMERGE, EXPIRE) and
+asking (PFCOUNT, once a second and gateway) took of it is from INFO commandstats, in time that passed: on a busy machine
+more than the CPU. The registry is another redis-server. Buckets live for 15 minutes; the memory that a session takes
+when it has been watched that long is worked out from the memory that a key takes. What it does not say: what heartbeats
+cost a worker.
 """
 
 import asyncio
