@@ -200,12 +200,18 @@ class Door(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a heartbeat with the head of the one before at once; look at anything else closely."""
+        """Answer a single heartbeat at once, above all one with the head of the one before; else look closely."""
+        keeper = self._keeper
         head = self._head
-        if len(data) != head.whole or not data.startswith(head.text):
+        if not data.startswith(head.text):
+            if self.gathered or self.joining:
+                self._take(data)
+                return
+            head = keeper.heads.get(data[: data.find(EMPTY_LINE) + len(EMPTY_LINE)], _NO_HEAD)
+        if len(data) != head.whole or head.kind is not Kind.BEAT:
             self._take(data)
             return
-        keeper = self._keeper
+        self._head = head
         reason = keeper.beat(data[len(head.text) :])
         self.answered = True
         self._transport.write(next(keeper.answers.accepted) if reason is None else keeper.answers.refused(reason))
