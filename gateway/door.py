@@ -161,7 +161,7 @@ class Door(asyncio.Protocol):
     def __init__(self, keeper: DoorKeeper) -> None:
         """Belong to a worker's keeper."""
         self._keeper = keeper
-        self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered
+        self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered or a join is under way
         self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered: bytes | bytearray = b""
         self.joining = False  # a join is under way: what comes behind it waits
@@ -203,10 +203,7 @@ class Door(asyncio.Protocol):
         """Answer a single heartbeat at once, above all one with the head of the one before; else look closely."""
         keeper = self._keeper
         head = self._head
-        if not data.startswith(head.text):
-            if self.gathered or self.joining:
-                self._take(data)
-                return
+        if not data.startswith(head.text):  # _NO_HEAD's is empty and matches, but not in length
             head = keeper.heads.get(data[: data.find(EMPTY_LINE) + len(EMPTY_LINE)], _NO_HEAD)
         if len(data) != head.whole or head.kind is not Kind.BEAT:
             self._take(data)
@@ -266,7 +263,7 @@ class Door(asyncio.Protocol):
         answer = keeper.take_join(call)
         if answer is not None:
             return [answer]
-        self.joining = True
+        self.joining, self._head = True, _NO_HEAD
         self._transport.pause_reading()
         task = asyncio.get_running_loop().create_task(self._finish_join(call))
         keeper.joining.add(task)

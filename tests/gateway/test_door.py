@@ -188,6 +188,22 @@ def test_what_comes_behind_a_join_waits_for_its_answer(served: Serving, mint: Ca
         connection.close()
 
 
+def test_a_heartbeat_that_is_read_while_a_join_is_under_way_is_answered_after_it(
+    served: Serving, mint: Callable[..., str]
+) -> None:
+    connection = Connection(served.port)
+    until(lambda: len(served.doors.doors) == 1, "the connection is open")
+    (door,) = served.doors.doors
+
+    def all_at_once() -> None:  # reading is paused, but what was read before comes in all the same
+        door.data_received(beat(served) + join_request(mint("door-4", now=NOW)))
+        door.data_received(beat(served))
+
+    served.call(all_at_once)
+    assert [answer.status for answer in connection.read_answers(3)] == [204, 201, 204]
+    connection.close()
+
+
 def test_a_player_that_goes_while_its_join_is_under_way_harms_nobody(served: Serving, mint: Callable[..., str]) -> None:
     for number in range(20):
         connection = Connection(served.port)
