@@ -53,6 +53,7 @@ class Habits:
     switches: float  # go on to another session with the viewing token: another view
     fresh_ticket: float  # share of those who come back or go on with their ticket instead: a view of its own
     leaves: float  # say goodbye; the others fall silent
+    warm_s: float = 0.0  # players connect up to so long before they join, as a page that is open already
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,7 @@ def carry_out(scenario: CrowdScenario, target: Target, folder: Path, batch: str)
         ends_at=started_at + scenario.lasts_s,
         clock_slack_s=target.clock_slack_s,
         acknowledged=Acknowledgements(target.clock_slack_s),
+        warm_s=scenario.habits.warm_s,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_play(target, scenario, schedule, run))

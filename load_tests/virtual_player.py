@@ -7,6 +7,7 @@ answers goes into the run's acknowledgements, latencies and tally.
 """
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Run:
     """How late this load generator itself sent: from the scheduled time to the sending."""
     tally: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
+    warm_s: float = 0.0
+    """A player connects up to so long before its first join."""
     back_within_s: float = 1.0
     """A player whose connection broke beats again within this time."""
     disturbed_until: float = 0.0
@@ -100,6 +103,8 @@ class VirtualPlayer:
         """Do what the itinerary says."""
         run = self._run
         try:
+            if run.warm_s:
+                await self._warm_up(run.started_at + self._itinerary.stretches[0].joins_at)
             for stretch in self._itinerary.stretches:
                 if not await self._watch(stretch):
                     return
@@ -112,6 +117,12 @@ class VirtualPlayer:
         """Lose the connection."""
         if self._line is not None:
             self._line.cut()
+
+    async def _warm_up(self, joins_at: float) -> None:
+        """Connect some time before the join; if it does not work, the join tries again."""
+        await self._sleep_until(joins_at - self._rng.uniform(0.0, self._run.warm_s), hurry=False)
+        with contextlib.suppress(OSError, TimeoutError):
+            await self._connected()
 
     # Watching.
 

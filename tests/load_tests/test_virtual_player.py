@@ -111,6 +111,20 @@ def test_told_to_wait_it_comes_again_until_it_is_in(run: RunLoop, stub: Stub) ->
     run(scenario)
 
 
+def test_a_warm_player_is_connected_before_it_joins(run: RunLoop, stub: Stub) -> None:
+    async def scenario() -> None:
+        async with stub(accepting) as (address, asked):
+            shared = a_run(address)
+            shared.warm_s = 19.0
+            playing = asyncio.create_task(play(shared, stretch(0.1, joins_at=19.0)))
+            await until(lambda: shared.tally["connections"] == 1)
+            assert asked == []
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+
+    run(scenario)
+
+
 def test_never_let_in_is_said(run: RunLoop, stub: Stub) -> None:
     async def scenario() -> None:
         async with stub(lambda _: BUSY) as (address, _):
