@@ -191,6 +191,7 @@ def test_what_comes_behind_a_join_waits_for_its_answer(served: Serving, mint: Ca
 def test_a_heartbeat_that_is_read_while_a_join_is_under_way_is_answered_after_it(
     served: Serving, mint: Callable[..., str]
 ) -> None:
+    until(lambda: not served.doors.doors, "earlier connections are closed")
     connection = Connection(served.port)
     until(lambda: len(served.doors.doors) == 1, "the connection is open")
     (door,) = served.doors.doors
@@ -233,6 +234,7 @@ def test_a_rush_gets_503_and_those_who_are_in_go_on_beating(
     served: Serving, mint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "AT_ONCE_LIMIT", 2)
+    until(lambda: not served.doors.doors, "earlier connections are closed")
     effect = Effect(served)
     tickets = [mint(f"rush-{number}", now=NOW) for number in range(30)]
     connections = [Connection(served.port) for _ in tickets]
