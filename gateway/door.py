@@ -30,7 +30,7 @@ from gateway.request_head import EMPTY_LINE, JoinHead, Kind, RequestHead, may_be
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
 REMEMBERED_HEAD_BYTES: Final = 2048
-"""A longer head is read each time: nobody can fill a worker with more than 8 MB of heads."""
+"""A longer head is read each time: nobody can fill a worker with more than 8 MB of heads, and 2 KB a connection."""
 IDLE_S: Final = 90.0
 """Three heartbeat intervals of silence: the player is gone."""
 PARTIAL_S: Final = 10.0
@@ -239,7 +239,8 @@ class Door(asyncio.Protocol):
                 answers += self._join(head.join)
             else:
                 answers.append(keeper.answer(head, data[head_end:start]))
-                self._head = head if head.kind is Kind.BEAT else _NO_HEAD
+                kept = head.kind is Kind.BEAT and len(head.text) <= REMEMBERED_HEAD_BYTES
+                self._head = head if kept else _NO_HEAD
         if answers:
             self.answered = True
             self._transport.write(b"".join(answers))

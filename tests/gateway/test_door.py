@@ -571,6 +571,13 @@ def test_remembered_heads_are_bounded_in_number_and_size(served: Serving) -> Non
     long = beat(served, X_Long="a" * REMEMBERED_HEAD_BYTES)
     assert served.raw(long)[0].status == 204
     assert not any(len(head) > REMEMBERED_HEAD_BYTES for head in served.doors.heads)
+    connection = Connection(served.port)
+    ways = served.ways()
+    for _ in range(3):
+        connection.send(long)
+        assert connection.read_answers(1)[0].status == 204
+    connection.close()
+    assert served.ways()[2] == ways[2] + 3, "a connection remembers a long head"
 
 
 def test_a_stopping_worker_closes_its_connections(event_file: Path, tmp_path: Path) -> None:
