@@ -5,6 +5,7 @@ Every request carries `Turnout-Mac`: the hex of BLAKE2b-256 over method, path an
 """
 
 import hashlib
+import io
 from dataclasses import dataclass
 from hmac import compare_digest
 from http import HTTPStatus
@@ -129,7 +130,7 @@ class LedgerClient:
     async def _post(self, path: str, body: bytes) -> Any:
         headers = {MAC_HEADER: request_mac(self._secrets, "POST", path, body)}
         try:
-            async with self._session.post(self._url + path, data=body, headers=headers) as answer:
+            async with self._session.post(self._url + path, data=io.BytesIO(body), headers=headers) as answer:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:
                     return orjson.loads(text)

@@ -3,7 +3,8 @@
 `turnout up` with one worker on core 0 and an event of 24 sessions; everything else is on core 1: supervisor (courier
 and flusher), ledger, Redis, the client. Heartbeats come from an open loop (load_tests.bench.open_loop): latency is
 charged from the scheduled send. The supervisor and the ledger run at a low priority, so that the client, which
-shares their core because there are two only, is not held up itself; sealing takes the longer for it.
+shares their core because there are two only, is not held up itself. The client hardly ever sleeps, so
+sealing gets about a tenth of that core and takes ten times as long as it would by itself, and may come late.
 
 Before the load begins, the spool folder of a worker that died in the coming window is made (load_tests.bench.
 large_window): 9 million records of 4.5 million viewers in 24 sessions. In that minute it is moved into the gateway's
