@@ -129,7 +129,11 @@ class DoorKeeper:
             if door.answered or door.joining:
                 door.answered = False
                 door.silent_since, door.partial_since = now, None
-            if not door.gathered:
+            if door.closing:
+                # Closed, and still here: somebody does not read the answers. Waiting for that has an end as well.
+                if now - door.silent_since > IDLE_S:
+                    door.abort()
+            elif not door.gathered:
                 door.partial_since = None
                 if now - door.silent_since > IDLE_S:
                     door.close()
@@ -155,8 +159,8 @@ class DoorKeeper:
 class Door(asyncio.Protocol):
     """One connection, for as long as it brings nothing but requests that the door answers."""
 
-    __slots__ = ("_head", "_keeper", "_needed", "_transport", "answered", "gathered", "joining", "partial_since",
-                 "silent_since")  # fmt: skip
+    __slots__ = ("_head", "_keeper", "_needed", "_transport", "_unread", "answered", "gathered", "joining",
+                 "partial_since", "silent_since")  # fmt: skip
 
     def __init__(self, keeper: DoorKeeper) -> None:
         """Belong to a worker's keeper."""
@@ -165,6 +169,7 @@ class Door(asyncio.Protocol):
         self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered: bytes | bytearray = b""
         self.joining = False  # a join is under way: what comes behind it waits
+        self._unread = False  # the client leaves its answers unread: they would pile up here
         self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
         self.partial_since: float | None = None
@@ -183,6 +188,15 @@ class Door(asyncio.Protocol):
         """Close the connection after what is being sent."""
         self._transport.close()
 
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is closed, or will be when what is being sent has gone."""
+        return self._transport.is_closing()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
     def give_up(self) -> None:
         """Refuse the request that does not become whole."""
         keeper = self._keeper
@@ -191,12 +205,18 @@ class Door(asyncio.Protocol):
         self.close()
 
     def pause_writing(self) -> None:
-        """Read no more from a client that does not read its answers: they would pile up here."""
+        """Read no more from a client that does not read its answers."""
+        self._unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
-        if not self.joining:
+        self._unread = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read, unless there is still something to wait for."""
+        if not self.joining and not self._unread:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -278,7 +298,7 @@ class Door(asyncio.Protocol):
             return
         self.answered = True
         self._transport.write(answer)
-        self._transport.resume_reading()
+        self._read_on()
         if self.gathered:
             self._take(b"")
 
@@ -287,4 +307,8 @@ class Door(asyncio.Protocol):
         protocol = self._keeper.hand_over()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
+        if self._unread:
+            # How much of its answers a client leaves unread is aiohttp's business from here on.
+            protocol.pause_writing()
+            self._transport.resume_reading()
         protocol.data_received(data)

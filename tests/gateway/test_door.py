@@ -4,6 +4,7 @@ import logging
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from counters.journal import Join
 from gateway import admission
 from gateway.answers import announced
-from gateway.door import HEADS_LIMIT, IDLE_S, PARTIAL_S, REMEMBERED_HEAD_BYTES
+from gateway.door import HEADS_LIMIT, IDLE_S, PARTIAL_S, REMEMBERED_HEAD_BYTES, Door
 from gateway.request_head import HEAD_LIMIT_BYTES
 from tests.gateway.serving import NOW, Answer, Connection, Serving, parse_answers, request_bytes, serving, until
 
@@ -555,6 +556,53 @@ def test_a_client_that_never_reads_its_answers_is_not_read_from_without_end(serv
     connection.send(beat(served)[begun:])
     until(lambda: effect()[1]["beat.playing"] == whole + 1, "every heartbeat is recorded")
     connection.close()
+
+
+@contextmanager
+def narrow(served: Serving) -> Iterator[tuple[Connection, Door]]:
+    """A connection on which a few answers that nobody reads are as many as elsewhere megabytes of them."""
+    known = set(served.doors.doors)
+    connection = Connection(served.port)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    until(lambda: bool(served.doors.doors - known), "the connection is open")
+    (door,) = served.doors.doors - known
+    theirs = door._transport.get_extra_info("socket")
+    served.call(lambda: theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096))
+    try:
+        yield connection, door
+    finally:
+        connection.close()
+
+
+def test_a_client_that_never_reads_its_answers_is_let_go_when_its_time_is_over(served: Serving) -> None:
+    with narrow(served) as (_, door):
+        served.call(lambda: door.data_received(beat(served) * 2000))
+        assert served.call(door._transport.get_write_buffer_size) > 0
+        now = served.loop.time()
+        for second in (0.0, IDLE_S + 1, IDLE_S + 6):
+            served.call(lambda second=second: served.doors.sweep(now + second))  # type: ignore[misc]
+        until(lambda: door not in served.doors.doors, "the connection is gone, unread answers and all")
+
+
+def test_joins_are_not_read_on_while_their_answers_are_unread(served: Serving) -> None:
+    effect = Effect(served)
+    with narrow(served) as (connection, door):
+        joins = request_bytes("POST", JOIN, headers={"Authorization": "Bearer no.ticket"}) * 1000
+        served.call(lambda: door.data_received(joins))
+        until(lambda: effect()[1].get("refused.join.ticket_malformed") == 1000, "what was read is answered")
+        assert not served.call(door._transport.is_reading)
+        assert len(parse_answers(connection.finish())) == 1000
+
+
+def test_a_hand_over_behind_unread_answers_is_answered_when_they_are_read(served: Serving) -> None:
+    with narrow(served) as (connection, door):
+        half = b"GET /healthz HTTP/1.1\r\nHost:"
+        served.call(lambda: door.data_received(beat(served) * 2000 + half))
+        assert door not in served.doors.doors
+        connection.send(b" h\r\n\r\n")
+        *beats, last = parse_answers(connection.read_to_end())
+        assert [answer.status for answer in beats] == [204] * 2000
+        assert (last.status, last.body) == (200, b"ok\n")
 
 
 def test_remembered_heads_are_bounded_in_number_and_size(served: Serving) -> None:
