@@ -14,6 +14,8 @@ on aiohttp's routes has the same outcome (a test feeds both).
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -25,7 +27,7 @@ from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.problems import Refused
 from gateway.reasons import Reason, retry_after_s
 from gateway.relay_batches import RelayBatches
-from gateway.request_head import EMPTY_LINE, JoinHead, Kind, RequestHead, may_become_ours, read_head
+from gateway.request_head import EMPTY_LINE, JOINS_BEGIN, JoinHead, Kind, RequestHead, may_become_ours, read_head
 
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
@@ -35,6 +37,9 @@ IDLE_S: Final = 90.0
 """Three heartbeat intervals of silence: the player is gone."""
 PARTIAL_S: Final = 10.0
 """A request that takes longer than this to arrive is not a player's."""
+CROWD_SLICE_S: Final = 0.002
+"""The loop's time in one turn for reading, refusing and letting in joins that have arrived; heartbeats come between."""
+DRAIN_LOOK_S: Final = 0.01
 CELLS: Final = ("handed_over.connections", "handed_over.heartbeats", "heads.read")
 """Counters: what aiohttp had to take, and heads that no memory knew (counters.cells)."""
 _NO_HEAD: Final = RequestHead(b"", Kind.PREFLIGHT, -1)
@@ -64,6 +69,7 @@ class DoorKeeper:
         self.heads: dict[bytes, RequestHead] = {}
         self.doors: set[Door] = set()
         self.joining: set[asyncio.Task[None]] = set()
+        self._crowd: deque[Door] = deque()
         self._counts = cells.values
         self._handed_over, _, self._read = map(cells.index, CELLS)
 
@@ -91,6 +97,21 @@ class DoorKeeper:
             return self.answers.batch(*self._batches.take(body))
         reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
         return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
+
+    def queue(self, door: "Door") -> None:
+        """Let a door with a join wait for its turn: in a rush even saying no to all at once holds heartbeats up."""
+        if not self._crowd:
+            asyncio.get_running_loop().call_soon(self._serve_crowd)
+        self._crowd.append(door)
+
+    def _serve_crowd(self) -> None:
+        until = time.monotonic() + CROWD_SLICE_S
+        while self._crowd:
+            self._crowd.popleft().have_turn()
+            if time.monotonic() >= until:
+                break
+        if self._crowd:
+            asyncio.get_running_loop().call_soon(self._serve_crowd)
 
     def take_join(self, call: JoinCall) -> bytes | None:
         """Take a join by viewing token, and return its answer; None for one that has to wait and may."""
@@ -147,11 +168,13 @@ class DoorKeeper:
 
         Joins under way are finished and answered first, for at most `patience_s`.
         """
+        until = time.monotonic() + patience_s
         for door in tuple(self.doors):
             if not door.joining:
                 door.close()
-        if self.joining:
-            await asyncio.wait(self.joining, timeout=patience_s)
+        # Each of these ends by itself: there is no one event to await.
+        while any(door.joining for door in self.doors) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_LOOK_S)
         for door in tuple(self.doors):
             door.close()
 
@@ -168,7 +191,7 @@ class Door(asyncio.Protocol):
         self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered or a join is under way
         self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered: bytes | bytearray = b""
-        self.joining = False  # a join is under way: what comes behind it waits
+        self.joining = False  # a join waits for its turn or is under way: what comes behind it waits
         self._unread = False  # the client leaves its answers unread: they would pile up here
         self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
@@ -233,12 +256,27 @@ class Door(asyncio.Protocol):
         self.answered = True
         self._transport.write(next(keeper.answers.accepted) if reason is None else keeper.answers.refused(reason))
 
+    def have_turn(self) -> None:
+        """Take the join that has waited for its turn."""
+        self.joining = False
+        if not self._transport.is_closing():
+            self._take_whole(bytes(self.gathered), in_turn=True)
+
     def _take(self, data: bytes) -> None:
-        """Answer every whole request in `data`, all in one write; keep the rest, or hand the connection over."""
-        if len(self.gathered) + len(data) < self._needed:
+        """Take what is here, unless something else has to come first."""
+        if self.joining:
+            self._transport.pause_reading()
             self.gathered += data
-            return
-        data = b"".join((self.gathered, data))
+        elif len(self.gathered) + len(data) < self._needed:
+            self.gathered += data
+        else:
+            self._take_whole(b"".join((self.gathered, data)))
+
+    def _take_whole(self, data: bytes, *, in_turn: bool = False) -> None:
+        """Answer every whole request in `data`, all in one write; keep the rest, or hand the connection over.
+
+        A join waits for its turn, unless this is it.
+        """
         self.gathered, self._needed, self._head = b"", 0, _NO_HEAD
         keeper = self._keeper
         answers: list[bytes] = []
@@ -249,6 +287,11 @@ class Door(asyncio.Protocol):
             if head_end < len(EMPTY_LINE):
                 ours = may_become_ours(data[start:])
                 break
+            if data.startswith(JOINS_BEGIN, start) and not in_turn:
+                self.joining = True
+                keeper.queue(self)
+                break
+            in_turn = False
             head = keeper.head(data[start:head_end])
             if head is None or len(data) < start + head.whole:
                 ours = head is not None
@@ -284,8 +327,7 @@ class Door(asyncio.Protocol):
         answer = keeper.take_join(call)
         if answer is not None:
             return [answer]
-        self.joining, self._head = True, _NO_HEAD
-        self._transport.pause_reading()
+        self.joining = True
         task = asyncio.get_running_loop().create_task(self._finish_join(call))
         keeper.joining.add(task)
         task.add_done_callback(keeper.joining.discard)

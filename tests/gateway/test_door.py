@@ -1,5 +1,6 @@
 """The door: whole heartbeats are answered at once, everything else is aiohttp's; the outcome is the same on both."""
 
+import asyncio
 import logging
 import resource
 import socket
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from counters.journal import Join
 from gateway import admission
+from gateway import door as door_module
 from gateway.answers import announced
 from gateway.door import HEADS_LIMIT, IDLE_S, PARTIAL_S, REMEMBERED_HEAD_BYTES, Door
 from gateway.request_head import HEAD_LIMIT_BYTES
@@ -255,6 +257,41 @@ def test_a_rush_gets_503_and_those_who_are_in_go_on_beating(
     assert effect()[1] == {
         "join.accepted": 2, "registry.away": 2, "refused.join.too_many_joins": 28, "beat.playing": 1
     }  # fmt: skip
+    for connection in connections:
+        connection.close()
+
+
+def test_heartbeats_do_not_wait_for_the_joins_that_came_before_them(
+    served: Serving, mint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_module, "CROWD_SLICE_S", 0.0)  # one join in each turn of the loop
+    until(lambda: not served.doors.doors, "earlier connections are closed")
+    tickets = [*(mint(f"crowd-{number}", now=NOW) for number in range(10)), "junk", served.token()]
+    connections = [Connection(served.port) for _ in [*tickets, "beating"]]
+    until(lambda: len(served.doors.doors) == len(connections), "all are here")
+    cells = served.worker.cells
+
+    def counted(*names: str) -> int:
+        return sum(cells.values[cells.index(name)] for name in names)
+
+    async def in_one_turn() -> tuple[int, int, int]:
+        *joining, beating = served.doors.doors
+        before = counted("beat.playing"), counted("join.accepted", "refused.join.token_malformed")
+        for door, ticket in zip(joining, tickets, strict=True):
+            door.data_received(join_request(ticket))
+        beating.data_received(beat(served))
+        beaten, joined = counted("beat.playing"), counted("join.accepted", "refused.join.token_malformed")
+        turns = 0
+        while any(door.joining for door in joining):
+            turns += 1
+            await asyncio.sleep(0)
+        return beaten - before[0], joined - before[1], turns
+
+    beaten, joined, turns = served.do(in_one_turn())
+    assert (beaten, joined) == (1, 0)
+    assert turns >= len(tickets)
+    statuses = sorted(connection.read_answers(1)[0].status for connection in connections)
+    assert statuses == [201] * 11 + [204, 401]
     for connection in connections:
         connection.close()
 
