@@ -154,7 +154,7 @@ class DoorKeeper:
                 # Closed, and still here: somebody does not read the answers. Waiting for that has an end as well.
                 if now - door.silent_since > IDLE_S:
                     door.abort()
-            elif not door.gathered:
+            elif not door.gathered or door.unread:
                 door.partial_since = None
                 if now - door.silent_since > IDLE_S:
                     door.close()
@@ -182,8 +182,8 @@ class DoorKeeper:
 class Door(asyncio.Protocol):
     """One connection, for as long as it brings nothing but requests that the door answers."""
 
-    __slots__ = ("_head", "_keeper", "_needed", "_transport", "_unread", "answered", "gathered", "joining",
-                 "partial_since", "silent_since")  # fmt: skip
+    __slots__ = ("_head", "_keeper", "_needed", "_resting", "_transport", "answered", "gathered",
+                 "joining", "partial_since", "silent_since", "unread")  # fmt: skip
 
     def __init__(self, keeper: DoorKeeper) -> None:
         """Belong to a worker's keeper."""
@@ -192,7 +192,8 @@ class Door(asyncio.Protocol):
         self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered: bytes | bytearray = b""
         self.joining = False  # a join waits for its turn or is under way: what comes behind it waits
-        self._unread = False  # the client leaves its answers unread: they would pile up here
+        self._resting = False  # a batch was taken, and others have their turn: what comes behind it waits
+        self.unread = False  # the client leaves its answers unread: they would pile up here
         self.answered = True  # since the last sweep; a new connection gets the same time as one that was answered
         self.silent_since = 0.0
         self.partial_since: float | None = None
@@ -229,18 +230,27 @@ class Door(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read its answers."""
-        self._unread = True
+        self.unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
-        self._unread = False
-        self._read_on()
+        self.unread = False
+        self._go_on()
 
-    def _read_on(self) -> None:
-        """Read, unless there is still something to wait for."""
-        if not self.joining and not self._unread:
-            self._transport.resume_reading()
+    def _rest(self) -> None:
+        """Let others have their turn before what comes next: one read may bring a hundred batches of empty lines."""
+        self._resting = True
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take what was read meanwhile and read on, unless there is still something to wait for."""
+        if self.joining or self.unread or self._transport.is_closing():
+            return
+        self._resting = False
+        self._transport.resume_reading()
+        if self.gathered:
+            self._take(b"")
 
     def data_received(self, data: bytes) -> None:
         """Answer a single heartbeat at once, above all one with the head of the one before; else look closely."""
@@ -259,12 +269,13 @@ class Door(asyncio.Protocol):
     def have_turn(self) -> None:
         """Take the join that has waited for its turn."""
         self.joining = False
-        if not self._transport.is_closing():
+        if not self.unread and not self._transport.is_closing():
+            self._transport.resume_reading()
             self._take_whole(bytes(self.gathered), in_turn=True)
 
     def _take(self, data: bytes) -> None:
         """Take what is here, unless something else has to come first."""
-        if self.joining:
+        if self.joining or self._resting:
             self._transport.pause_reading()
             self.gathered += data
         elif len(self.gathered) + len(data) < self._needed:
@@ -282,7 +293,7 @@ class Door(asyncio.Protocol):
         answers: list[bytes] = []
         start = 0
         ours = True
-        while start < len(data) and not self.joining:
+        while start < len(data) and not self.joining and not self._resting:
             head_end = data.find(EMPTY_LINE, start) + len(EMPTY_LINE)
             if head_end < len(EMPTY_LINE):
                 ours = may_become_ours(data[start:])
@@ -304,6 +315,8 @@ class Door(asyncio.Protocol):
                 answers.append(keeper.answer(head, data[head_end:start]))
                 kept = head.kind is Kind.BEAT and len(head.text) <= REMEMBERED_HEAD_BYTES
                 self._head = head if kept else _NO_HEAD
+                if head.kind is Kind.BATCH and start < len(data):
+                    self._rest()
         if answers:
             self.answered = True
             self._transport.write(b"".join(answers))
@@ -340,16 +353,14 @@ class Door(asyncio.Protocol):
             return
         self.answered = True
         self._transport.write(answer)
-        self._read_on()
-        if self.gathered:
-            self._take(b"")
+        self._go_on()
 
     def _hand_over(self, data: bytes) -> None:
         self._keeper.doors.discard(self)
         protocol = self._keeper.hand_over()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
-        if self._unread:
+        if self.unread:
             # How much of its answers a client leaves unread is aiohttp's business from here on.
             protocol.pause_writing()
             self._transport.resume_reading()

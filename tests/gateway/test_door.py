@@ -621,13 +621,55 @@ def test_a_client_that_never_reads_its_answers_is_let_go_when_its_time_is_over(s
         until(lambda: door not in served.doors.doors, "the connection is gone, unread answers and all")
 
 
-def test_joins_are_not_read_on_while_their_answers_are_unread(served: Serving) -> None:
+def test_joins_are_neither_taken_nor_read_on_while_their_answers_are_unread(served: Serving) -> None:
     effect = Effect(served)
     with narrow(served) as (connection, door):
         joins = request_bytes("POST", JOIN, headers={"Authorization": "Bearer no.ticket"}) * 1000
         served.call(lambda: door.data_received(joins))
-        until(lambda: effect()[1].get("refused.join.ticket_malformed") == 1000, "what was read is answered")
+        until(lambda: served.call(lambda: door.unread and not door.joining), "the answers pile up")
         assert not served.call(door._transport.is_reading)
+        assert effect()[1]["refused.join.ticket_malformed"] < 1000
+        assert len(parse_answers(connection.finish())) == 1000
+
+
+@pytest.mark.parametrize("credential", ["viewing token", "ticket"])
+def test_what_comes_while_a_join_waits_for_its_turn_does_not_end_the_reading(
+    served: Serving, mint: Callable[..., str], credential: str
+) -> None:
+    with narrow(served) as (connection, door):
+        shown = served.token() if credential == "viewing token" else mint("door-5", now=NOW)
+
+        def before_its_turn() -> None:
+            door.data_received(join_request(shown))
+            door.data_received(beat(served))
+
+        served.call(before_its_turn)
+        assert [answer.status for answer in connection.read_answers(2)] == [201, 204]
+        connection.send(beat(served))
+        assert connection.read_answers(1)[0].status == 204
+
+
+def test_of_many_batches_in_one_read_each_waits_until_others_had_their_turn(served: Serving) -> None:
+    effect = Effect(served)
+    with narrow(served) as (connection, door):
+        one = request_bytes("POST", "/v1/beats", b"\n" * 100)
+
+        def in_one_read() -> bytes:
+            door.data_received(one * 50)
+            return bytes(door.gathered)
+
+        assert served.call(in_one_read) == one * 49
+        assert [answer.status for answer in parse_answers(connection.finish())] == [200] * 50
+    assert effect()[1] == {"refused.beat.token_malformed": 5000}
+
+
+def test_joins_by_viewing_token_are_not_taken_while_their_answers_are_unread(served: Serving) -> None:
+    effect = Effect(served)
+    with narrow(served) as (connection, door):
+        joins = join_request(served.token()) * 1000
+        served.call(lambda: door.data_received(joins))
+        until(lambda: served.call(lambda: door.unread and not door.joining), "the answers pile up")
+        assert effect()[1]["join.accepted"] < 1000
         assert len(parse_answers(connection.finish())) == 1000
 
 
