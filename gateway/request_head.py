@@ -7,7 +7,8 @@ A head is understood if it has this shape to the byte, and then says what aiohtt
     OPTIONS of any of these                                     a browser's CORS preflight; no body
 
 HTTP/1.1, one Host, headers of visible characters, Connection nothing but keep-alive, a body without a type or
-text/plain, none of Transfer-Encoding, Expect, Upgrade, Content-Encoding, and no header of these twice.
+text/plain, none of Transfer-Encoding, Expect, Upgrade, Content-Encoding and Proxy-Connection (which aiohttp's parser
+takes for Connection), and no header of these twice.
 """
 
 import re
@@ -34,9 +35,9 @@ _LONGEST_BEGINNING: Final = max(map(len, _BEGINNINGS))
 _HEADERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\x20-\x7e\x80-\xff\t]*+\r\n)++")
 _KNOWN: Final = re.compile(
     rb"\n(host|content-length|content-type|connection|authorization|user-agent"
-    rb"|transfer-encoding|expect|upgrade|content-encoding):[ \t]*+([^\r]*+)"
+    rb"|transfer-encoding|expect|upgrade|content-encoding|proxy-connection):[ \t]*+([^\r]*+)"
 )
-_NOT_OURS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
+_NOT_OURS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding", b"proxy-connection"})
 
 
 class Kind(Enum):

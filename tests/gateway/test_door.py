@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from counters.journal import Join
@@ -491,6 +491,12 @@ CREDENTIALS = st.sampled_from(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    line="POST /v1/events/expo/sessions/opening/join HTTP/1.1",
+    credential="Bearer {good}",
+    extra=[("Proxy-Connection", "close")],
+    length=None,
+)
 @given(line=JOIN_LINES, credential=CREDENTIALS, extra=EXTRA, length=st.sampled_from([None, 0, 0, "00", 1]))
 def test_a_join_has_the_same_outcome_at_the_door_and_on_aiohttps_route(
     pair: tuple[Serving, Serving], line: str, credential: str, extra: list[tuple[str, str]], length: int | str | None
