@@ -88,7 +88,9 @@ class ViewerApi:
             user_agent=request.headers.get("User-Agent", ""),
             outlet=outlet_name(request.query.get("outlet", "")),
         )
-        origin = f"{request.scheme}://{request.host}"
+        # The bytes as they came, as at the door: what is not UTF-8 could not be said back.
+        host = request.host.encode(errors="surrogateescape").decode("latin-1")
+        origin = f"{request.scheme}://{host}"
         call = JoinCall(request.match_info["event"], request.match_info["session"], bearer(request), player, origin)
         return json_response(await self.desk.take(call), 201)
 
@@ -130,7 +132,10 @@ class ViewerApi:
     async def beats(self, request: web.Request) -> web.Response:
         """Take a relay's batch of heartbeats."""
         try:
-            status, answer = self.batches.take(await _body(request, BATCH_BYTES))
+            body = await _body(request, BATCH_BYTES)
+            status, answer = self.batches.take(body)
+            if status == HTTPStatus.OK:
+                self.cells.add("handed_over.heartbeats", body.count(b"\n") + (not body.endswith(b"\n")))
         except Refused as refused:
             status, answer = self.batches.refuse(refused.reason)
         headers = CORS | ({"Retry-After": str(retry_after_s())} if status == HTTPStatus.SERVICE_UNAVAILABLE else {})

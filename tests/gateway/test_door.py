@@ -527,6 +527,16 @@ def test_both_raise_the_same_registers(pair: tuple[Serving, Serving]) -> None:
     assert [rank for _, rank in high[0]] == [63, 50]
 
 
+def test_a_host_that_is_no_unicode_is_said_back_as_it_came_on_both(pair: tuple[Serving, Serving]) -> None:
+    for served in pair:
+        connection = Connection(served.port)
+        headers = {"Host": "caf\xe9", "Authorization": f"Bearer {served.token()}"}
+        connection.send(request_bytes("POST", JOIN, headers=headers))
+        (answer,) = connection.read_answers(1)
+        assert (answer.status, answer.json["beat_url"]) == (201, "http://caf\xe9/v1/beat")
+        connection.close()
+
+
 # What takes too long, and what never ends.
 
 
