@@ -1,4 +1,4 @@
-"""Live counts: sketches go to Redis, live estimates come back. The only module that speaks Redis.
+"""Live counts: sketches go to Redis, live estimates come back.
 
 Keys; what stands in braces decides the slot in a Redis Cluster, so every command here stays within one slot:
 

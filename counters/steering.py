@@ -28,7 +28,7 @@ REVOKED_LIMIT: Final = 10_000
 """Seats and views together. Each worker of each gateway holds them all (a megabyte) and fetches them whole after a
 change (200 KB). Who has more to turn away has an issuer that signs too much, and no list mends that."""
 FIRST_VIEW_ID: Final = 1 << 32
-VIEW_IDS_END: Final = 1 << 64
+"""View ids and seats share one list of what is revoked, so no view id may be a seat."""
 _HEX_DIGITS: Final = 16
 _SALT_BYTES: Final = 16
 

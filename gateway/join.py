@@ -16,6 +16,7 @@ from counters.clock import Clock
 from counters.event import Event, Session
 from counters.journal import Assurance, Join, JoinKind, encode
 from counters.secrets import Secrets
+from counters.steering import FIRST_VIEW_ID
 from counters.tally import Accepted, Tally
 from gateway.identity import Identity, IdentityVerifier, TicketRefused
 from gateway.problems import Refused
@@ -25,8 +26,6 @@ from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys
 
 ADDRESS_PREFIX: Final = {socket.AF_INET: 24, socket.AF_INET6: 48}
 """Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
-FIRST_VIEW_ID: Final = 1 << 32
-"""View ids and seats share one list of what is revoked."""
 _AGENTS: Final = (("bot", "bot"), ("tv", "tv"), ("mobile", "mobile"), ("mozilla", "browser"))
 _NOTHING: Final = bytes(32)
 
