@@ -245,6 +245,19 @@ def test_a_worker_that_was_stopped_writes_nothing_into_a_window_that_its_clock_h
     assert list(decode(windows[NINE + 180].journal)) == [a_join(2)]
 
 
+def test_a_clock_that_is_read_while_it_jumps_opens_no_window_of_the_past(
+    worker: WorkerAtHand, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = worker.tally.window
+    clock.at += 3600
+    monkeypatch.setattr(worker.tally, "_now", lambda: before - 600.0)
+    worker.tally.advance()
+    assert worker.tally.window == before
+    monkeypatch.undo()
+    worker.tally.advance()
+    assert worker.tally.window == before + 3600
+
+
 def test_a_quiet_worker_closes_its_window_too(worker: WorkerAtHand, clock: HandClock) -> None:
     clock.at = NINE + 60
     worker.tally.advance()
