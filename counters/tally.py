@@ -98,7 +98,7 @@ class Tally:
 
     # The hot path.
 
-    def beat(self, place: int, attendee: int, view: int, *, background: bool = False) -> Accepted:
+    def beat(self, place: int, attendee: int, view: int, background: bool = False) -> Accepted:
         """Record one playing heartbeat; when this returns YES it survives `kill -9`.
 
         Args:
@@ -109,11 +109,15 @@ class Tally:
         """
         if self._ticks() >= self._bucket_ends:
             self._advance(self._now())
-        base = self._bases.get(place >> 32)
-        if base is None:
+        try:
+            base = self._bases[place >> 32]
+        except KeyError:
             return Accepted.NO_SUCH_SESSION
-        if self._stored == self._capacity and not self._next_chunk():
-            return Accepted.DISK_FULL
+        stored = self._stored
+        if stored == self._capacity:
+            if not self._next_chunk():
+                return Accepted.DISK_FULL
+            stored = self._stored
         registers = self._registers
         at = base + (attendee & 0x3FFF)
         rank = attendee >> 24
@@ -123,7 +127,6 @@ class Tally:
         rank = view >> 24
         if registers[at] < rank:  # noqa: PLR1730
             registers[at] = rank
-        stored = self._stored
         self._records[stored] = place | (self._tail_background if background else self._tail)
         self._stored = stored + 1
         return _YES

@@ -5,6 +5,7 @@ both. No await, no Redis, no JSON, nothing kept per viewer.
 """
 
 import hashlib
+import struct
 from binascii import a2b_base64
 from hmac import compare_digest
 from typing import Final
@@ -13,7 +14,15 @@ from counters.cells import Cells
 from counters.clock import Clock
 from counters.tally import Accepted, Tally
 from gateway.reasons import Reason
-from gateway.viewing_token import FIELDS, MAC_BYTES, SIGNED_BYTES, TEXT_BYTES, TO_STANDARD, TokenKeys, TokenRefused
+from gateway.viewing_token import (
+    FIELDS,
+    MAC_BYTES,
+    SIGNED_BYTES,
+    TEXT_BYTES,
+    TO_STANDARD,
+    TokenKeys,
+    TokenRefused,
+)
 
 STATES: Final = {"p": "playing", "b": "background", "a": "paused", "e": "ended"}
 """State letters as CMCD has them, and `b` for playing in a background tab. No letter means playing."""
@@ -41,11 +50,9 @@ CELLS: Final = (
 """The counters that this module raises (counters.cells)."""
 
 _NOT_ACCEPTED: Final = {Accepted.NO_SUCH_SESSION: Reason.SESSION_UNKNOWN, Accepted.DISK_FULL: Reason.DISK_FULL}
-_PLAYING: Final = ord("p")
-_BACKGROUND: Final = ord("b")
-_PRESENT: Final = frozenset({_PLAYING, _BACKGROUND})
+_BACKGROUND_OF: Final = {"playing": False, "background": True}
 _YES: Final = Accepted.YES
-_fields_of: Final = FIELDS.unpack_from
+_token_of: Final = struct.Struct(f"{FIELDS.format}{MAC_BYTES}s").unpack
 
 
 class Heartbeats:
@@ -62,7 +69,11 @@ class Heartbeats:
         self._clock = clock
         self._cells = cells
         self._counts = cells.values
-        self._cell_of_state = {ord(letter): cells.index(f"beat.{state}") for letter, state in STATES.items()}
+        self._said_by = {
+            ord(letter): (cells.index(f"beat.{state}"), _BACKGROUND_OF.get(state)) for letter, state in STATES.items()
+        }
+        """By state letter: the cell that counts it, and whether it is in the background; None: it is not presence."""
+        self._playing = self._said_by[ord("p")]
         self._cell_of_reason = {reason: cells.index(f"refused.beat.{reason.label}") for reason in REFUSALS}
         self._left = cells.index("leave.left")
         self.revoked: frozenset[int] = frozenset()
@@ -81,33 +92,33 @@ class Heartbeats:
 
     def beat(self, body: bytes) -> Reason | None:  # noqa: C901, PLR0911 - a line a refusal, in order
         """Take one heartbeat; None means that it is recorded (or, paused and ended, noted) and is answered 204."""
-        state = _PLAYING
+        said: tuple[int, bool | None] | None = self._playing
         if len(body) != TEXT_BYTES:
             if len(body) != BODY_BYTES[1] or body[TEXT_BYTES] != 32:
                 return self.refuse(Reason.TOKEN_MALFORMED)
-            state = body[-1]
+            said = self._said_by.get(body[-1])
             body = body[:TEXT_BYTES]
         try:
             raw = a2b_base64(body.translate(TO_STANDARD), strict_mode=True)
         except ValueError:
             return self.refuse(Reason.TOKEN_MALFORMED)
-        prefix, place, attendee, view, view_id, expires_at = _fields_of(raw)
+        prefix, place, attendee, view, view_id, expires_at, shown = _token_of(raw)
         new_mac = self._new_mac_of(prefix)
         if new_mac is None:
             return self.refuse(self._keys.refusal(prefix))
         mac = new_mac()
         mac.update(raw[:SIGNED_BYTES])
-        if not compare_digest(mac.digest(), raw[SIGNED_BYTES:]):
+        if not compare_digest(mac.digest(), shown):
             return self.refuse(Reason.TOKEN_FORGED)
         if expires_at < self.now_s:
             return self.refuse(Reason.TOKEN_EXPIRED)
         if self.revoked and (place & 0xFFFFFFFF in self.revoked or view_id in self.revoked):
             return self.refuse(Reason.TOKEN_REVOKED)
-        cell = self._cell_of_state.get(state)
-        if cell is None:
+        if said is None:
             return self.refuse(Reason.STATE_UNKNOWN)
-        if state in _PRESENT:
-            accepted = self._record(place, attendee, view, background=state == _BACKGROUND)
+        cell, background = said
+        if background is not None:
+            accepted = self._record(place, attendee, view, background)
             if accepted is not _YES:
                 return self.refuse(_NOT_ACCEPTED[accepted])
         self._counts[cell] += 1
