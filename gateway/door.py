@@ -13,7 +13,6 @@ on aiohttp's routes has the same outcome (a test feeds both).
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +36,9 @@ IDLE_S: Final = 90.0
 """Three heartbeat intervals of silence: the player is gone."""
 PARTIAL_S: Final = 10.0
 """A request that takes longer than this to arrive is not a player's."""
+GATHERED_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""What all connections of a worker may have gathered of requests that are not whole: two hundred batches that stop one
+byte short. Who wants more is sent away; it needs no token to make a worker hold bytes."""
 CROWD_SLICE_S: Final = 0.002
 """The loop's time in one turn for reading, refusing and letting in joins that have arrived; heartbeats come between."""
 DRAIN_LOOK_S: Final = 0.01
@@ -44,7 +46,6 @@ CELLS: Final = ("handed_over.connections", "handed_over.heartbeats", "heads.read
 """Counters: what aiohttp had to take, and heads that no memory knew (counters.cells)."""
 _NO_HEAD: Final = RequestHead(b"", Kind.PREFLIGHT, -1)
 """What a connection knows before its first heartbeat: no request is as short as this."""
-_log = logging.getLogger("turnout.door")
 
 
 class DoorKeeper:
@@ -68,6 +69,7 @@ class DoorKeeper:
         self.http_protocol = http_protocol
         self.heads: dict[bytes, RequestHead] = {}
         self.doors: set[Door] = set()
+        self.gathered_bytes = 0
         self.joining: set[asyncio.Task[None]] = set()
         self._crowd: deque[Door] = deque()
         self._counts = cells.values
@@ -129,9 +131,6 @@ class DoorKeeper:
             return self.answers.created(await self.desk.take(call))
         except Refused as refused:
             return self._refusal(refused)
-        except Exception:  # noqa: BLE001 - whatever broke, the player gets an answer and the log the traceback
-            _log.exception("a join failed")
-            return self._refusal(Refused(Reason.INTERNAL))
 
     def _refusal(self, refused: Refused) -> bytes:
         return self.answers.join_refused(refused.reason, refused.detail, refused.retry_after_s or retry_after_s())
@@ -207,6 +206,7 @@ class Door(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's
         """End; nothing is kept per viewer, so nothing is to be done."""
         self._keeper.doors.discard(self)
+        self._let_go()
 
     def close(self) -> None:
         """Close the connection after what is being sent."""
@@ -277,18 +277,31 @@ class Door(asyncio.Protocol):
         """Take what is here, unless something else has to come first."""
         if self.joining or self._resting:
             self._transport.pause_reading()
-            self.gathered += data
+            self._gather(data)
         elif len(self.gathered) + len(data) < self._needed:
-            self.gathered += data
+            self._gather(data)
         else:
             self._take_whole(b"".join((self.gathered, data)))
+
+    def _gather(self, data: bytes) -> None:
+        """Keep bytes of a request that is not whole yet, or whose turn has not come."""
+        self.gathered += data
+        self._keeper.gathered_bytes += len(data)
+        if self._keeper.gathered_bytes > GATHERED_LIMIT_BYTES:
+            self.give_up()
+
+    def _let_go(self) -> None:
+        """Keep nothing of what was gathered."""
+        self._keeper.gathered_bytes -= len(self.gathered)
+        self.gathered = b""
 
     def _take_whole(self, data: bytes, *, in_turn: bool = False) -> None:
         """Answer every whole request in `data`, all in one write; keep the rest, or hand the connection over.
 
         A join waits for its turn, unless this is it.
         """
-        self.gathered, self._needed, self._head = b"", 0, _NO_HEAD
+        self._let_go()
+        self._needed, self._head = 0, _NO_HEAD
         keeper = self._keeper
         answers: list[bytes] = []
         start = 0
@@ -323,7 +336,8 @@ class Door(asyncio.Protocol):
         if not ours:
             self._hand_over(data[start:])
         elif start < len(data):
-            self.gathered, self._head = bytearray(data[start:]), _NO_HEAD  # grows in place: a batch has many parts
+            self.gathered, self._head = bytearray(), _NO_HEAD  # grows in place: a batch has many parts
+            self._gather(data[start:])
 
     def _join(self, head: JoinHead) -> list[bytes]:
         """Take a join: return its answer, or nothing yet if it has to wait."""

@@ -1,5 +1,6 @@
 """The join desk: answers a join, whichever way it came in; the door and aiohttp's route both ask here."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from gateway.join import Joins, Player, View
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.viewing_token import TEXT_BYTES
+
+_log = logging.getLogger("turnout.join")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,8 @@ class JoinDesk:
 
         try:
             return self._granted(call, await self._admission.admit(join))
-        except Refused as refused:
-            self._count(refused)
-            raise
+        except Exception as error:  # noqa: BLE001 - see _refused
+            raise self._refused(error) from None
 
     def refuse_if_full(self) -> None:
         """Say no at once to a join by ticket, as `take` would.
@@ -77,8 +79,7 @@ class JoinDesk:
         try:
             self._admission.refuse_if_full()
         except Refused as refused:
-            self._count(refused)
-            raise
+            raise self._refused(refused) from None
 
     def take_now(self, call: JoinCall) -> dict[str, Any]:
         """Return the document that grants a view to the holder of a viewing token.
@@ -88,9 +89,8 @@ class JoinDesk:
         """
         try:
             view = self._joins.by_viewing_token(self._session(call), call.credential, call.player)
-        except Refused as refused:
-            self._count(refused)
-            raise
+        except Exception as error:  # noqa: BLE001 - see _refused
+            raise self._refused(error) from None
         return self._granted(call, view)
 
     def _session(self, call: JoinCall) -> Session:
@@ -110,8 +110,13 @@ class JoinDesk:
             "expires_at": self._event.iso(view.expires_at),
         }
 
-    def _count(self, refused: Refused) -> None:
-        self._cells.add(f"refused.join.{refused.reason.label}")
+    def _refused(self, error: Exception) -> Refused:
+        """Count a refusal; whatever else broke is one too, and the log has its traceback."""
+        if not isinstance(error, Refused):
+            _log.error("a join failed", exc_info=error)
+            error = Refused(Reason.INTERNAL)
+        self._cells.add(f"refused.join.{error.reason.label}")
+        return error
 
 
 def outlet_name(named: str) -> str:

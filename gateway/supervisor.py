@@ -56,6 +56,8 @@ FAREWELL_S: Final = 4.0
 """How long a stopping gateway tries to hand its last windows over: two restarts of a ledger. The rest goes with the
 next start."""
 BACKLOG: Final = 4096
+UNREAD_MS: Final = 90_000
+"""As long as a silent connection may stay (gateway.door.IDLE_S)."""
 _log = logging.getLogger("turnout.supervisor")
 
 
@@ -326,6 +328,8 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. A client that reads no answer any more is gone in the end, whoever serves it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)

@@ -700,6 +700,23 @@ def test_a_hand_over_behind_unread_answers_is_answered_when_they_are_read(served
         assert (last.status, last.body) == (200, b"ok\n")
 
 
+def test_what_all_connections_gather_together_is_bounded(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(lambda: not served.doors.doors, "earlier connections are closed")
+    assert served.doors.gathered_bytes == 0
+    monkeypatch.setattr(door_module, "GATHERED_LIMIT_BYTES", 300_000)
+    batch = request_bytes("POST", "/v1/beats", served.token().encode() + b"\n" * 200_000)
+    short = [Connection(served.port) for _ in range(2)]
+    short[0].send(batch[:-1])
+    until(lambda: served.doors.gathered_bytes == len(batch) - 1, "the first half batch is here")
+    short[1].send(batch[:-1])
+    (answer,) = parse_answers(short[1].read_to_end())
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert served.raw(beat(served))[0].status == 204
+    for connection in short:
+        connection.close()
+    until(lambda: served.doors.gathered_bytes == 0, "what was gathered is let go")
+
+
 def test_remembered_heads_are_bounded_in_number_and_size(served: Serving) -> None:
     requests = b"".join(beat(served, X_Request=str(i)) for i in range(HEADS_LIMIT + 10))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

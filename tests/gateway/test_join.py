@@ -284,7 +284,22 @@ def test_an_interface_makes_no_other_address_and_what_is_no_address_has_no_diges
         assert address_digest(b"key", text) == bytes(8), text
 
 
-# When something is away.
+# When something is away or breaks.
+
+
+@pytest.mark.parametrize("by_ticket", [True, False])
+def test_a_join_that_breaks_is_answered_500_counted_and_logged(
+    served: Serving, mint: Mint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, by_ticket: bool
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(served.worker.joins, "_open", broken)
+    before = served.counts().get("refused.join.internal", 0)
+    answer = served.join(mint("kim", now=NOW) if by_ticket else served.token(), "forum")
+    assert (answer.status, answer.reason) == (500, "internal")
+    assert served.counts()["refused.join.internal"] == before + 1
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_joins_go_on_while_redis_is_away(event_file: Path, redis: EmbeddedRedis, mint: Mint, tmp_path: Path) -> None:
