@@ -132,7 +132,9 @@ class Rush:
         return joins["accepted"], joins["too_many_joins"]
 
 
-def measure(turnout: servers.Turnout, rush: Rush, rate: float, seconds: int) -> tuple[list[Phase], float]:
+def measure(
+    turnout: servers.Turnout, rush: Rush, rate: float, seconds: int, connections: int = RUSH_CONNECTIONS
+) -> tuple[list[Phase], float]:
     """Return the phases before, in and after the rush, and the capacity in joins a second.
 
     Raises RuntimeError if wrk fails or a join is refused for anything but the rush.
@@ -147,7 +149,7 @@ def measure(turnout: servers.Turnout, rush: Rush, rate: float, seconds: int) -> 
         plan = Plan(turnout.server.address, requests, rate, seconds, BEATING, seed=len(phases))
         counted = rush.counted()
         with (
-            rush.going_on(RUSH_CONNECTIONS, seconds) if rushing else nullcontext(),
+            rush.going_on(connections, seconds) if rushing else nullcontext(),
             open_loop.elsewhere(plan) as beating,
         ):
             outcome = beating.result()
@@ -171,17 +173,22 @@ def verdicts(phases: Sequence[Phase]) -> list[str]:
 @click.option("--seconds", type=click.IntRange(2, 120), default=10, show_default=True, help="Of each phase.")
 @click.option("--rate", type=click.IntRange(10, 20_000), default=2_000, show_default=True, help="Heartbeats a second.")
 @click.option("--newcomers", type=click.IntRange(1_000, 60_000), default=20_000, show_default=True)
+@click.option("--connections", type=click.IntRange(64, 20_000), default=RUSH_CONNECTIONS, show_default=True)
 @click.option("--save", metavar="NAME", help="Also write load_tests/bench/results/rush-NAME.json.")
-def command(seconds: int, rate: int, newcomers: int, save: str | None) -> None:
+def command(seconds: int, rate: int, newcomers: int, connections: int, save: str | None) -> None:
     """Measure heartbeats while far more players join than can be taken in."""
     with (
         report.or_nothing(),
         tempfile.TemporaryDirectory(prefix="turnout-bench-") as scratch,
         servers.turnout(Path(scratch)) as turnout,
     ):
-        phases, capacity = measure(turnout, Rush(turnout, Path(scratch), newcomers), rate, seconds)
+        phases, capacity = measure(turnout, Rush(turnout, Path(scratch), newcomers), rate, seconds, connections)
     measured = {"capacity": capacity, "phases": [asdict(one) for one in phases]}
-    notes = [*verdicts(phases), f"capacity: {capacity:,.0f} joins a second, {CAPACITY_CONNECTIONS} connections"]
+    notes = [
+        *verdicts(phases),
+        f"{connections:,} connections ask without a pause",
+        f"capacity: {capacity:,.0f} joins a second, {CAPACITY_CONNECTIONS} connections",
+    ]
     versions = {"wrk": programs.version("wrk", "-v")}
     report.show("rush", markdown(phases, capacity), measured, versions=versions, notes=notes, save=save)
 
