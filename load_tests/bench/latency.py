@@ -5,7 +5,8 @@ it on a seeded Poisson schedule over many connections: a request is due when the
 a busy connection is the server's. nginx answering an empty 204 gets the same requests at the same rate: what is left
 there is the client's and the kernel's. "client late" says how late the client sent what it could have sent in time,
 "client turn" how long an answer may have lain in the kernel until the client looked. Worker and nginx on core 0; the
-client shares core 1 with Turnout's Redis, ledger and supervisor. What it does not say: what a network adds.
+client shares core 1 with Turnout's Redis, ledger and supervisor, which give way to it. What it does not say: what a
+network adds.
 """
 
 import statistics
@@ -144,6 +145,8 @@ def command(rounds: int, seconds: int, connections: int, schedule: str, save: st
         contenders.field([peers.NGINX_204]) as field,
         tempfile.TemporaryDirectory(prefix="turnout-bench-") as scratch,
     ):
+        for pid in field.turnout.server.beside:
+            processes.make_way(pid)
         tokens = field.turnout.tokens
         requests = tuple(wrk.browser_request("beat.example", token) for token in tokens)
         script = Path(scratch) / "saturating.lua"

@@ -57,7 +57,6 @@ ADOPTED_S: Final = 5.0
 TAIL_S: Final = 45.0
 """Load after the second window's end: sealing takes some seconds of it."""
 LOOK_S: Final = 0.05
-LOW_PRIORITY: Final = 10
 WARM_S: Final = 2.0
 
 Times = npt.NDArray[np.float64]
@@ -135,8 +134,7 @@ class _Watch:
             _process_of(beside, f"gateway.{name}") for name in ("supervisor", "ledger_service")
         )
         for pid in (self.courier, self.ledger):
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(task.name), LOW_PRIORITY)
+            processes.make_way(pid)
 
     def adopt(self) -> tuple[int, int]:
         """Move the folder in; return the resident bytes of courier and ledger just before."""
