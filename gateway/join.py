@@ -22,7 +22,7 @@ from gateway.identity import Identity, IdentityVerifier, TicketRefused
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.seats import Seats
-from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TEXT_BYTES, TokenKeys, TokenRefused, ViewingToken
+from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TokenKeys, TokenRefused, ViewingToken
 
 ADDRESS_PREFIX: Final = {socket.AF_INET: 24, socket.AF_INET6: 48}
 """Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
@@ -95,23 +95,6 @@ class Joins:
         let in by it until it is revoked as well.
         """
 
-    async def join(self, session: Session, credential: str, player: Player) -> View:
-        """Open a view of a session, or renew the one that a viewing token of the same session names.
-
-        Args:
-            session: what is to be watched.
-            credential: a JWT or a viewing token.
-            player: who asks, for the journal.
-
-        Raises:
-            Refused: the credential does not open this event, or nothing can be accepted now.
-        """
-        if not credential:
-            raise Refused(Reason.TICKET_MISSING)
-        if len(credential) == TEXT_BYTES and "." not in credential:
-            return self.by_viewing_token(session, credential, player)
-        return await self._by_ticket(session, credential, player)
-
     def identify(self, ticket: str) -> Identity:
         """Return who a ticket vouches for.
 
@@ -123,7 +106,19 @@ class Joins:
         except TicketRefused as refused:
             raise Refused(refused.reason, refused.detail) from None
 
-    async def _by_ticket(self, session: Session, ticket: str, player: Player) -> View:
+    async def by_ticket(self, session: Session, ticket: str, player: Player) -> View:
+        """Open a view of a session.
+
+        Args:
+            session: what is to be watched.
+            ticket: the issuer's JWT, "" if the player showed none.
+            player: who asks, for the journal.
+
+        Raises:
+            Refused: the ticket does not open this event, or nothing can be accepted now.
+        """
+        if not ticket:
+            raise Refused(Reason.TICKET_MISSING)
         identity = self.identify(ticket)
         name = pseudonym(self._pseudonym_key, identity.namespace, identity.subject)
         seat = await self._seats.seat_of(name)

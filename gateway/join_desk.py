@@ -63,7 +63,7 @@ class JoinDesk:
             return self.take_now(call)
 
         async def join() -> View:
-            return await self._joins.join(self._session(call), call.credential, call.player)
+            return await self._joins.by_ticket(self._session(call), call.credential, call.player)
 
         try:
             return self._granted(call, await self._admission.admit(join))
