@@ -7,20 +7,44 @@ from pathlib import Path
 
 import pytest
 
+import counters.clock as clock_module
 from counters.clock import SimulatedClock, WallClock
 
 NINE = 1_700_355_600.0
 
 
-def test_the_wall_clock_goes_on_with_the_monotonic_clock_whatever_happens_to_the_hosts_time(
+def test_the_wall_clock_goes_on_with_what_elapses_whatever_happens_to_the_hosts_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: NINE)
-    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(clock_module, "elapsed", lambda: 100.0)
     clock = WallClock.start()
     monkeypatch.setattr(time, "time", lambda: NINE - 3600)  # somebody sets the host's clock back
-    monkeypatch.setattr(time, "monotonic", lambda: 107.5)
+    monkeypatch.setattr(clock_module, "elapsed", lambda: 107.5)
     assert clock.now() == NINE + 7.5
+
+
+def test_who_is_given_an_epoch_tells_the_same_time_as_who_gave_it() -> None:
+    clock = WallClock.start()
+    other = WallClock(clock.epoch)
+    before = clock.now()
+    assert before <= other.now() <= clock.now()
+
+
+def test_what_elapses_runs_on_while_the_host_sleeps() -> None:
+    """The kernel's own words: /proc/uptime counts suspensions, as CLOCK_BOOTTIME does and CLOCK_MONOTONIC does not."""
+    before = float(Path("/proc/uptime").read_text().split()[0])
+    now = clock_module.elapsed()
+    after = float(Path("/proc/uptime").read_text().split()[0])
+    assert before <= now < after + 0.01  # hundredths, cut off
+
+
+def test_the_cheap_ticks_say_when_the_clock_does() -> None:
+    clock = WallClock.start()
+    ticks = clock.ticks()
+    before, now, after = ticks(), clock.now(), ticks()
+    rounding = 2_000  # nanoseconds: a float of unix seconds is exact to a quarter of a microsecond
+    assert before - rounding <= clock.tick_at(now) <= after + rounding
 
 
 def test_a_clock_of_speed_zero_stands_still_until_it_is_told_to_jump(tmp_path: Path) -> None:
