@@ -2,7 +2,7 @@
 
 A file of evidence itself: canonical JSON, named by its SHA-256, which the window's leaf (or a late leaf) carries.
 
-    type, version   "manifest", 1
+    type, version   "manifest", 2 (version 1, whose coverage rows end with `records`, is read as well)
     event_sha256    hex digest of the canonical event file
     window          ISO 8601 with the event's offset; window_s, interval_s integers
     evidence        ascending by sha256: {"sha256", "kind": "presence" or "journal", "bytes", "gateway"}
@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from counters import canonical_json
-from counters.segment import WINDOW_S, Coverage, SegmentError, coverage_rows, is_count, is_digest
+from counters.segment import VERSIONS, WINDOW_S, Coverage, SegmentError, coverage_rows, is_count, is_digest
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""The same as the segments' whose coverage rows it holds."""
 MEMBERS: Final = frozenset(
     ("type", "version", "event_sha256", "window", "window_s", "interval_s", "evidence", "coverage", "missing",
      "registers", "software")
@@ -64,19 +65,20 @@ class Manifest:
     missing: tuple[str, ...]
     registers: tuple[SketchDigest, ...]
     software: str
+    version: int = VERSION
 
     def encode(self) -> bytes:
-        """Return the canonical JSON of this manifest."""
+        """Return the canonical JSON of this manifest, in its version."""
         return canonical_json.encode(
             {
                 "type": "manifest",
-                "version": VERSION,
+                "version": self.version,
                 "event_sha256": self.event_sha256,
                 "window": self.window,
                 "window_s": WINDOW_S,
                 "interval_s": self.interval_s,
                 "evidence": [asdict(file) for file in self.evidence],
-                "coverage": [row.as_json() for row in self.coverage],
+                "coverage": [row.as_json(self.version) for row in self.coverage],
                 "missing": list(self.missing),
                 "registers": [asdict(row) for row in self.registers],
                 "software": self.software,
@@ -99,7 +101,8 @@ class Manifest:
 def _read(value: Any) -> Manifest:
     if not isinstance(value, dict) or set(value) != MEMBERS or value["type"] != "manifest":
         raise ManifestError("not a manifest, or one with other members than it must have")
-    if (value["version"], value["window_s"]) != (VERSION, WINDOW_S) or not is_count(value["version"]):
+    version = value["version"]
+    if not is_count(version) or version not in VERSIONS or value["window_s"] != WINDOW_S:
         raise ManifestError("a manifest of another version or length of window")
     texts = [value.get(name) for name in ("window", "software")]
     missing = value.get("missing")
@@ -116,7 +119,7 @@ def _read(value: Any) -> Manifest:
     registers = tuple(SketchDigest(**row) for row in _rows(value.get("registers"), SketchDigest))
     if any(row.sketch not in SKETCHES or not is_digest(row.sha256) for row in registers):
         raise ManifestError("a sketch has an unknown name or no digest")
-    coverage = coverage_rows(value.get("coverage"))
+    coverage = coverage_rows(value.get("coverage"), version)
     return Manifest(
         value["event_sha256"],
         value["window"],
@@ -126,6 +129,7 @@ def _read(value: Any) -> Manifest:
         tuple(missing),
         registers,
         value["software"],
+        version,
     )
 
 

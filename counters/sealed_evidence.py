@@ -61,7 +61,9 @@ def _read_leaf(event: Event, leaf: WindowLeaf | LateLeaf, read: ReadEvidence) ->
         stored = [StoredSegment(digest, len(data), evidence.decode(data)) for digest, data in files]
         presence = tuple(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
         merged = merge_presence(presence)
-        rebuilt = build_manifest(event, leaf.window, stored, manifest.missing, manifest.software, merged=merged)
+        rebuilt = build_manifest(
+            event, leaf.window, stored, manifest.missing, manifest.software, merged=merged, version=manifest.version
+        )
     except (EvidenceError, ManifestError, SegmentError, LeafError) as error:
         raise EvidenceError(f"entry {leaf.index}, window {event.iso(leaf.window)}: {error}") from error
     if rebuilt != manifest:

@@ -27,8 +27,9 @@ from counters import canonical_json, hyperloglog
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
 from counters.journal import Direction, JoinKind
+from counters.manifest import VERSION as MANIFEST_VERSION
 from counters.manifest import EvidenceFile, Manifest, SketchDigest
-from counters.segment import WINDOW_S
+from counters.segment import WINDOW_S, Coverage
 
 VERSION: Final = 1
 ENTRY_LIMIT_BYTES: Final = 65_535
@@ -182,10 +183,12 @@ def build_manifest(
     software: str,
     *,
     merged: Mapping[int, SessionPresence] | None = None,
+    version: int = MANIFEST_VERSION,
 ) -> Manifest:
     """Return the manifest of a window's segments, or of what came late for it.
 
-    `missing` are the workers that hold seats and did not report; `merged` is as for `build_leaf`.
+    `missing` are the workers that hold seats and did not report; `merged` is as for `build_leaf`; `version` is that of
+    a manifest that is rebuilt to check it.
 
     Raises:
         LeafError: a segment is of another event or window.
@@ -208,14 +211,23 @@ def build_manifest(
             )
             for _, file in sorted(files.items())
         ),
-        tuple(sorted(coverage, key=lambda row: (row.worker, row.from_ms, row.until_ms, row.records))),
+        tuple(sorted(coverage, key=_in_manifest)),
         tuple(sorted(missing)),
         tuple(
             SketchDigest(session, sketch, hashlib.sha256(hyperloglog.pack(registers)).hexdigest())
             for session, sketch, registers in _sketches(event, merged)
         ),
         software,
+        version,
     )
+
+
+def _in_manifest(row: Coverage) -> tuple[Any, ...]:
+    offset_ms = row.clock_offset_ms
+    return (
+        row.worker, row.from_ms, row.until_ms, row.records, row.gateway, row.synced_until_ms, row.crashed,
+        row.unreadable, offset_ms is not None, offset_ms or 0,
+    )  # fmt: skip
 
 
 def _check_heads(event: Event, window: int, segments: Iterable[PresenceSegment | JournalSegment]) -> None:

@@ -84,6 +84,7 @@ class World:
         default_factory=list
     )  # gateway, window, session, seat, background
     person_of_seat: dict[int, str] = field(default_factory=dict)
+    upgraded_at: int = 0  # the first window whose evidence is of version 2
 
     # --- the truth ----------------------------------------------------------------------------------------------------
 
@@ -295,7 +296,15 @@ class World:
         """Return a segment's head."""
         start = window * 1000
         row = Coverage(f"{gateway:016x}", f"gw-{gateway}", start, start + 60_000, start + 59_000, crashed, 1)
-        return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, (row,))
+        if self.version(window) == 1:
+            return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, (row,), 1)
+        nothing = Coverage("f" * 16, f"gw-{gateway}", start, start, start, crashed=False, records=0, unreadable=True)
+        rows = (replace(row, clock_offset_ms=-7 * gateway), nothing)
+        return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, rows)
+
+    def version(self, window: int) -> int:
+        """Return the version of a window's segments and manifest."""
+        return 2 if window >= self.upgraded_at else 1
 
     def segments(self) -> dict[int, list[PresenceSegment | JournalSegment]]:
         """Return by window the segments that the gateways hand over."""
@@ -459,7 +468,7 @@ def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset
             data = evidence.encode(segment)
             stored.append(StoredSegment(store(data), len(data), segment))
         absent = ["00000000000000ff"] if window in missing else []
-        manifest = build_manifest(event, window, stored, absent, SOFTWARE)
+        manifest = build_manifest(event, window, stored, absent, SOFTWARE, version=world.version(window))
         store(manifest.encode())
         exclusions.add([segment for segment in here if isinstance(segment, JournalSegment)])
         previous = before if before_window == window - 60 else {}
@@ -468,7 +477,8 @@ def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset
         before_window = window
     for window, segment in delayed:
         data = evidence.encode(segment)
-        manifest = build_manifest(event, window, [StoredSegment(store(data), len(data), segment)], [], SOFTWARE)
+        came = [StoredSegment(store(data), len(data), segment)]
+        manifest = build_manifest(event, window, came, [], SOFTWARE, version=world.version(window))
         store(manifest.encode())
         entries.append(build_late_leaf(event, window, manifest, START + 7200))
     return Sealed(entries, files)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,16 +26,27 @@ from counters.evidence import (
 )
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.manifest import EvidenceFile, Manifest, ManifestError, SketchDigest
+from counters.segment import coverage_rows
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 DIGEST = hashlib.sha256(b"event").hexdigest()
 WINDOW = 1_700_355_600
+MEASURED = Coverage(
+    "00112233aabbccdd", "gateway-1", WINDOW * 1000, WINDOW * 1000 + 60_000, WINDOW * 1000 + 59_000, crashed=False,
+    records=7, clock_offset_ms=-12,
+)  # fmt: skip
+UNREADABLE = Coverage(
+    "00112233aabbccde", "gateway-1", WINDOW * 1000, WINDOW * 1000, WINDOW * 1000, crashed=True, records=0,
+    unreadable=True,
+)  # fmt: skip
 HEAD = SegmentHead(
     DIGEST,
     "gateway-1",
     WINDOW,
     30,
-    (Coverage("00112233aabbccdd", "gateway-1", 1_700_355_600_000, 1_700_355_660_000, 1_700_355_659_000, False, 7),),  # noqa: FBT003
+    (MEASURED, UNREADABLE),
 )
+OLD_HEAD = replace(HEAD, workers=(replace(MEASURED, clock_offset_ms=None),), version=1)
 JOIN = Join(
     seat=7, session=1, kind=JoinKind.TICKET, assurance=Assurance.TICKETED, filters=0, view=2**63 + 1,
     joined_at_ms=1_700_355_601_234, pseudonym=bytes(range(16)), token_digest=bytes(32), address=b"addressx",
@@ -57,13 +69,13 @@ def registers_of(elements: int) -> hyperloglog.Registers:
     return registers
 
 
-def presence(session: int = 7) -> PresenceSegment:
+def presence(session: int = 7, head: SegmentHead = HEAD) -> PresenceSegment:
     one = SessionPresence(session, BitMap([1, 2, 5, 70_000]), BitMap([5]), registers_of(4), registers_of(6))
-    return PresenceSegment.of(HEAD, {"token_expired": 3, "token_forged": 0}, [one])
+    return PresenceSegment.of(head, {"token_expired": 3, "token_forged": 0}, [one])
 
 
-def journal() -> JournalSegment:
-    return JournalSegment.of(HEAD, [JOIN, SCAN, replace(JOIN, seat=8, country="")])
+def journal(head: SegmentHead = HEAD) -> JournalSegment:
+    return JournalSegment.of(head, [JOIN, SCAN, replace(JOIN, seat=8, country="")])
 
 
 @given(seats | ranges)
@@ -204,10 +216,10 @@ def test_a_torn_or_padded_segment_is_refused(make: object) -> None:
         assert encode(back) == data[:length], "a cut between two sections leaves a smaller sound segment"
 
 
-@given(st.binary(max_size=80))
-def test_arbitrary_bytes_are_a_segment_error(data: bytes) -> None:
+@given(st.sampled_from((b"\1", b"\2")), st.binary(max_size=80))
+def test_arbitrary_bytes_are_a_segment_error(version: bytes, data: bytes) -> None:
     with pytest.raises(SegmentError):
-        decode(b"TURNSEG\0\x01\0\x01\0" + data)
+        decode(b"TURNSEG\0" + version + b"\0\x01\0" + data)
 
 
 def test_more_texts_than_a_segment_holds_are_spread_over_several() -> None:
@@ -262,6 +274,44 @@ def manifest() -> Manifest:
 
 def test_a_manifest_reads_back_as_it_was_written() -> None:
     assert Manifest.decode(manifest().encode()) == manifest()
+
+
+def test_evidence_of_version_1_is_read_and_keeps_its_bytes() -> None:
+    """These files were written by the last version that wrote them."""
+    old = {path.stem: bytes.fromhex(path.read_text()) for path in (VECTORS / "evidence-v1").iterdir()}
+    for name, meant in (("presence", presence(head=OLD_HEAD)), ("journal", journal(OLD_HEAD))):
+        assert decode(old[name]) == meant
+        assert encode(meant) == old[name]
+    old_manifest = replace(manifest(), coverage=OLD_HEAD.workers, version=1)
+    assert Manifest.decode(old["manifest"]) == old_manifest
+    assert old_manifest.encode() == old["manifest"]
+
+
+@pytest.mark.parametrize("row", [MEASURED, replace(UNREADABLE, crashed=False)])
+def test_version_1_is_never_made_to_hold_what_it_cannot_say(row: Coverage) -> None:
+    with pytest.raises(SegmentError, match="version 1"):
+        encode(presence(head=replace(OLD_HEAD, workers=(row,))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clock_offset_ms": 0.5}, {"clock_offset_ms": "0"}, {"clock_offset_ms": True}, {"clock_offset_ms": 2**53},
+        {"clock_offset_ms": -(2**53)}, {"unreadable": 1}, {"unreadable": None}, {"unreadable": True}, {"records": -1},
+    ],
+)  # fmt: skip
+def test_a_coverage_row_with_a_wrong_field_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(SegmentError):
+        coverage_rows([MEASURED.as_json(2) | changes], 2)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_coverage_row_has_the_fields_of_its_version_and_no_other(version: int) -> None:
+    row = MEASURED.as_json(version)
+    assert coverage_rows([row], version)
+    for wrong in (MEASURED.as_json(3 - version), row | {"more": 1}):
+        with pytest.raises(SegmentError, match="other fields"):
+            coverage_rows([wrong], version)
 
 
 def test_no_byte_of_a_manifest_can_be_flipped_without_being_refused_or_meaning_something_else() -> None:

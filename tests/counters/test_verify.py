@@ -115,6 +115,17 @@ def test_any_event_that_was_sealed_passes_with_late_evidence_too(tmp_path: Path,
     assert not report.unchecked
 
 
+def test_a_log_whose_evidence_changed_its_version_on_the_way_passes(tmp_path: Path) -> None:
+    world = fixed_world()
+    windows = sorted(world.segments())
+    world.upgraded_at = windows[len(windows) // 2]
+    files = publish(world, tmp_path, late=frozenset((windows[0],)))
+    assert {world.version(window) for window in windows} == {1, 2}
+    report = files.report()
+    assert report.holds, report.failed
+    assert not report.unchecked
+
+
 def test_a_steered_event_passes_and_its_certificate_says_how_it_was_steered(tmp_path: Path) -> None:
     files = publish(plain_world(), tmp_path, change=Change(45, frozenset({7, 1 << 40})))
     report = files.report()
