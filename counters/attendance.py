@@ -38,7 +38,9 @@ class Presence:
     def __init__(self, event: Event, channels: Mapping[str, Presences]) -> None:
         """Take the sets by channel; a channel that is not there was empty."""
         self._channels = {name: channels.get(name, {}) for name in CHANNELS}
-        self.windows = sorted({window for sets in self._channels.values() for window in sets})
+        self.windows = sorted(
+            {window for sets in self._channels.values() for window, sessions in sets.items() if any(sessions.values())}
+        )
         """Every window in which anybody was present, ascending (unix seconds)."""
         self._days = {window: event.day(window) for window in self.windows}
         self.days = sorted(set(self._days.values()))
