@@ -127,15 +127,6 @@ class _Verification:
             raise _CheckError(f"the trust policy does not name the log key {log['vkey']}")
         return f"the trust policy names {log['vkey']}"
 
-    def quorum(self) -> str:
-        if self.policy is None:
-            raise _OpenError("no trust policy was given that demands witnesses; this certificate carries none")
-        if self.policy.quorum != NO_QUORUM:
-            raise _CheckError(
-                f"the trust policy demands the quorum {self.policy.quorum!r}; this version verifies no cosignatures"
-            )
-        return "the trust policy demands no witnesses"
-
     def inclusion(self) -> str:
         document = self._document()
         if self.verifier is None:
@@ -148,6 +139,20 @@ class _Verification:
             raise _CheckError("the certificate stands in the log before the entries that it counts")
         self.proven = checkpoint
         return f"entry {proof.index} of {checkpoint.origin}, signed at size {checkpoint.size}"
+
+    def quorum(self) -> str:
+        if self.proven is None:
+            raise _OpenError("the checkpoint of the proof could not be checked")
+        if self.policy is None:
+            raise _OpenError("no trust policy was given: it would say whose cosignatures must stand on the checkpoint")
+        cosigned = self.policy.cosigned_by(TlogProof.decode(self.proof).checkpoint_note)
+        who = f"{', '.join(sorted(cosigned)) or 'nobody it names'} {'has' if len(cosigned) < 2 else 'have'} cosigned"
+        if not self.policy.is_met(cosigned):
+            raise _CheckError(
+                f"the trust policy demands the quorum {self.policy.quorum!r} on the checkpoint of the proof; {who}"
+            )
+        demanded = "no witnesses" if self.policy.quorum == NO_QUORUM else f"the quorum {self.policy.quorum!r}"
+        return f"the trust policy demands {demanded}; {who} at size {self.proven.size}"
 
     # --- with the public log ------------------------------------------------------------------------------------------
 
@@ -335,8 +340,8 @@ def verify(
     steps = (
         ("canonical form", state.canonical_form),
         ("trusted key", state.key),
-        ("witnesses", state.quorum),
         ("proof of inclusion", state.inclusion),
+        ("witnesses", state.quorum),
         ("whole log", state.whole_log),
         ("event and windows", state.sealed_event),
         ("public statements", state.public_statements),

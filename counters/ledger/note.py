@@ -31,7 +31,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -83,13 +83,13 @@ def _check_name(name: str) -> None:
         raise NoteError(f"a key name is valid UTF-8: {name[:80]!r}") from None
 
 
-def _decode_key(name: str, id_hex: str, encoded: str, what: str) -> tuple[bytes, bytes]:
+def _decode_key(name: str, id_hex: str, encoded: str, what: str, key_type: int) -> tuple[bytes, bytes]:
     """Return the key id that is claimed and the 32 bytes after the type byte."""
     if not re.fullmatch(r"[0-9a-f]{8}", id_hex):
         raise NoteError(f"the key id in the {what} of {name[:80]!r} is not 8 hexadecimal digits in lower case")
     data = decode_base64(encoded)
-    if not data or data[0] != TYPE_ED25519:
-        raise NoteError(f"the {what} of {name[:80]!r} is not of type 1 (Ed25519), the only type that can be used here")
+    if not data or data[0] != key_type:
+        raise NoteError(f"the {what} of {name[:80]!r} is not of type {key_type}, the only type that can be used here")
     if len(data) != 1 + KEY_BYTES:
         raise NoteError(f"the {what} of {name[:80]!r} has {len(data) - 1} bytes of key instead of {KEY_BYTES}")
     return bytes.fromhex(id_hex), data[1:]
@@ -98,6 +98,8 @@ def _decode_key(name: str, id_hex: str, encoded: str, what: str) -> tuple[bytes,
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """A key that is trusted to sign: name and Ed25519 public key (32 bytes)."""
+
+    KEY_TYPE: ClassVar[int] = TYPE_ED25519
 
     name: str
     public_key: bytes
@@ -110,12 +112,12 @@ class Verifier:
     @property
     def key_id(self) -> bytes:
         """The 4 bytes that, with the name, say whose signature a line is."""
-        typed_key = bytes([TYPE_ED25519]) + self.public_key
+        typed_key = bytes([self.KEY_TYPE]) + self.public_key
         return sha256(self.name.encode() + b"\n" + typed_key).digest()[:KEY_ID_BYTES]
 
     def encode(self) -> str:
         """Return the verifier key ("vkey") to hand to others."""
-        return f"{self.name}+{self.key_id.hex()}+{encode_base64(bytes([TYPE_ED25519]) + self.public_key)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(bytes([self.KEY_TYPE]) + self.public_key)}"
 
     @classmethod
     def decode(cls, vkey: str) -> Self:
@@ -128,14 +130,14 @@ class Verifier:
         if len(parts) != 3:
             raise NoteError("a verifier key has the form name+keyid+base64")
         name, id_hex, encoded = parts
-        key_id, public_key = _decode_key(name, id_hex, encoded, "verifier key")
+        key_id, public_key = _decode_key(name, id_hex, encoded, "verifier key", cls.KEY_TYPE)
         verifier = cls(name, public_key)
         if verifier.key_id != key_id:
             raise NoteError(f"the key id in the verifier key of {name!r} is not that of its key")
         return verifier
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Return whether `signature` (64 bytes, without the key id) is this key's over `message`."""
+        """Return whether `signature` (what follows the key id; 64 bytes) is this key's over `message`."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, message)
         except (InvalidSignature, ValueError):
@@ -186,7 +188,7 @@ class Signer:
             raise NoteError("a signer key has the form PRIVATE+KEY+name+keyid+base64")
         name, id_hex, encoded = parts
         try:
-            key_id, seed = _decode_key(name, id_hex, encoded, "signer key")
+            key_id, seed = _decode_key(name, id_hex, encoded, "signer key", TYPE_ED25519)
         except NoteError:
             raise NoteError(f"the signer key of {name[:80]!r} is malformed") from None
         signer = cls(name, seed)

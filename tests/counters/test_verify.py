@@ -13,8 +13,10 @@ from counters import canonical_json
 from counters.certificate import certificate_entry, compute_certificate
 from counters.event import Counting
 from counters.evidence_store import EvidenceStore
+from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.log import Log
-from counters.ledger.note import Signer
+from counters.ledger.note import Signer, open_note
+from counters.ledger.proof import TlogProof
 from counters.ledger.reader import LogReader
 from counters.rule_ids import KNOWN_RULES
 from counters.steering import Change, Steering, apply, revocations_file, steering_entry
@@ -23,7 +25,8 @@ from counters.verify import Report, verify
 from tests.counters.synthetic import SIGNER, SOFTWARE, World, fixed_world, seal, world_of
 
 OTHER = Signer("log.example/other", bytes(32))
-WITNESS = "witness.example+00000000+AAAA"
+NEWS, TOWN = Signer("witness.example/news", bytes([1] * 32)), Signer("witness.example/town", bytes([2] * 32))
+WITNESS, OTHER_WITNESS = witness_key(NEWS).encode(), witness_key(TOWN).encode()
 POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\n")
 
 
@@ -361,7 +364,13 @@ def test_a_trust_policy_that_names_another_log_or_demands_witnesses_fails_closed
         "log nonsense",
         "lug " + SIGNER.verifier.encode(),
         "quorum nobody",
-        f"witness w {WITNESS}\nwitness w {WITNESS}",
+        f"witness w {WITNESS}\nwitness w {OTHER_WITNESS}",
+        f"witness w {WITNESS}\nwitness x {WITNESS}",
+        f"witness w {SIGNER.verifier.encode()}",
+        f"log {SIGNER.verifier.encode()}\nlog {SIGNER.verifier.encode()}",
+        f"log {WITNESS}",
+        f"witness w {WITNESS}\ngroup g any w w",
+        f"witness w {WITNESS}\ngroup g any w\ngroup h any w",
         f"witness w {WITNESS}\ngroup g 2 w",
         f"witness w {WITNESS}\ngroup g any w x",
         "quorum none\nquorum none",
@@ -373,7 +382,41 @@ def test_a_trust_policy_that_is_not_understood_is_refused(text: str) -> None:
         TrustPolicy.decode(text)
 
 
-def test_a_trust_policy_reads_groups_and_quorum() -> None:
-    policy = TrustPolicy.decode(f"witness a {WITNESS}\nwitness b {WITNESS}\ngroup g all a b\ngroup h any g\nquorum h\n")
-    assert policy.groups["g"].least == 2
-    assert policy.quorum == "h"
+def test_a_quorum_is_met_as_its_groups_say() -> None:
+    third = witness_key(Signer("witness.example/third", bytes([3] * 32))).encode()
+    policy = TrustPolicy.decode(
+        f"witness a {WITNESS} https://news.example/\nwitness b {OTHER_WITNESS}\nwitness c {third}\n"
+        "group press 1 a b\ngroup both all press c\nquorum both\n"
+    )
+    met = [sorted(names) for names in ({"a"}, {"a", "b"}, {"c"}, {"b", "c"}, {"a", "c"}) if policy.is_met(names)]
+    assert met == [["b", "c"], ["a", "c"]]
+    assert TrustPolicy.decode("quorum none").is_met(set())
+    assert not TrustPolicy.decode(f"witness a {WITNESS}\nquorum a").is_met(set())
+
+
+def cosigned(files: Files, *witnesses: Signer) -> Files:
+    """The same files with cosignatures on the checkpoint in the proof."""
+    text = open_note(TlogProof.decode(files.proof).checkpoint_note, [SIGNER.verifier]).text
+    lines = [cosign(text, each, 1_700_000_000) for each in witnesses]
+    return replace(files, proof=with_cosignatures(files.proof, lines))
+
+
+def test_the_quorum_of_a_trust_policy_is_checked_on_the_checkpoint_of_the_proof(files: Files) -> None:
+    demanding = TrustPolicy.decode(
+        f"log {SIGNER.verifier.encode()}\nwitness news {WITNESS}\nwitness town {OTHER_WITNESS}\n"
+        "group both all news town\nquorum both\n"
+    )
+    for few in ((), (NEWS,), (NEWS, NEWS), (NEWS, OTHER)):
+        report = cosigned(files, *few).report(policy=demanding)
+        assert [check.name for check in report.failed] == ["witnesses"], few
+        assert "'both'" in detail(report, "witnesses")
+    report = cosigned(files, TOWN, NEWS).report(policy=demanding)
+    assert report.holds, report.failed
+    assert "news, town have cosigned" in detail(report, "witnesses")
+
+
+def test_a_cosignature_of_another_checkpoint_fails_a_trust_policy_that_names_its_witness(files: Files) -> None:
+    line = cosign("log.example\n1\n" + "A" * 43 + "=\n", NEWS, 1_700_000_000)
+    forged = replace(files, proof=with_cosignatures(files.proof, [line]))
+    policy = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nwitness news {WITNESS}\nquorum none\n")
+    assert [check.name for check in forged.report(policy=policy).failed] == ["witnesses"]
