@@ -4,54 +4,45 @@ A last line without its newline is the torn tail of an `add` that never returned
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from counters.durable_file import make_folder, sync_folder
+from counters.disk import DISK, Disk
+from counters.durable_file import make_folder
 
 
 class DurableLines:
     """One append-only file with one writer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk = DISK) -> None:
         """Open or create the file, and read what it holds.
 
         Raises:
             ValueError: a line that was added is no JSON object any more.
+            OSError: the disk refused.
         """
-        make_folder(path.parent)
+        self._path = path
+        self._disk = disk
+        make_folder(path.parent, disk=disk)
         raw = path.read_bytes() if path.exists() else b""
-        good = raw.rfind(b"\n") + 1
-        self.records: list[dict[str, Any]] = [_object(path, line) for line in raw[:good].splitlines()]
-        self._file = path.open("ab", buffering=0)
-        if good < len(raw):
-            self._file.truncate(good)
-        # The name itself must be durable before anything in it can be.
-        sync_folder(path.parent)
+        self._size = raw.rfind(b"\n") + 1
+        self.records: list[dict[str, Any]] = [_object(path, line) for line in raw[: self._size].splitlines()]
+        # A writer that was killed may have left lines that were never synced: before anybody builds upon them they are
+        # made durable. So is the name, or nothing under it would be.
+        disk.append(path, self._size, b"")
+        disk.sync_directory(path.parent)
 
     def add(self, *records: dict[str, Any]) -> None:
         """Add records, all in one write and one sync.
 
         Raises:
-            OSError: the disk refused; what was written of the records is taken back.
+            OSError: the disk refused; nothing was added, and the next `add` cuts off what may stand there of it.
         """
-        good = self._file.seek(0, os.SEEK_END)
         text = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in records)
-        try:
-            # A full disk may take a part without an error: the rest then raises.
-            at = 0
-            while at < len(text):
-                at += self._file.write(text[at:])
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(good)
-            raise
+        self._disk.append(self._path, self._size, text)
+        # A crash here leaves records that the caller was not told of: it finds them when the file is opened again.
+        self._size += len(text)
         self.records.extend(records)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def _object(path: Path, line: bytes) -> dict[str, Any]:

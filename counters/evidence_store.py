@@ -1,10 +1,10 @@
 """Evidence on disk: files named by their SHA-256, durable before `put` returns, verified whenever they are read."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
+from counters.disk import DISK, Disk
+from counters.durable_file import FRESH_SUFFIX, make_folder, write_durably
 from counters.segment import is_digest
 
 
@@ -13,11 +13,17 @@ class EvidenceError(Exception):
 
 
 class EvidenceStore:
-    """The folder `DIR/evidence`: flat, one file per digest. Several processes may use it at once."""
+    """The folder `DIR/evidence`: flat, one file per digest. One process puts, any may read."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, disk: Disk = DISK) -> None:
         """Use the folder; `put` creates it if it is not there."""
         self._directory = directory
+        self._disk = disk
+
+    def sweep(self) -> None:
+        """Remove what a crash left half-written. Only for the process that puts."""
+        for path in self._directory.glob(f"*{FRESH_SUFFIX}"):
+            self._disk.remove(path)
 
     def path(self, digest: str) -> Path:
         """Where the file of that digest is, or would be.
@@ -40,21 +46,10 @@ class EvidenceStore:
         if self._holds(path, digest):
             return digest
         if not self._directory.is_dir():
-            # Seats, pseudonyms and digests of tickets are for auditors: no other account of this host looks in.
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _sync(self._directory.parent)  # or a power cut could take the folder with everything in it
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=self._directory)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # the folder keeps strangers out; a copy of it is for auditors to read
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync(self._directory)  # a crash before this line may lose the name: the caller has not been told otherwise
+            # Seats, pseudonyms and digests of tickets are for auditors: no other account of this host looks in. Their
+            # copy of the folder is theirs to read, so the files are as readable as any.
+            make_folder(self._directory, mode=0o700, disk=self._disk)
+        write_durably(path, data, disk=self._disk)
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -79,14 +74,5 @@ class EvidenceStore:
         except OSError:
             return False
         if intact:
-            _sync(self._directory)
+            self._disk.sync_directory(self._directory)
         return intact
-
-
-def _sync(directory: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -54,9 +54,9 @@ def enter(sealer: Sealer, certificate: bytes, directory: Path) -> Issued:
     sealer.append(certificate_entry(certificate))
     # A crash here leaves an entry whose certificate nobody has: the numbers can be had again, by a new certificate.
     issued = Issued(index, certificate, _proof(sealer.log, index))
-    make_folder(directory)
+    make_folder(directory, disk=sealer.disk)
     for name, data in ((f"{index}.tlog-proof", issued.proof), (f"{index}.json", certificate)):
-        write_durably(directory / name, data)
+        write_durably(directory / name, data, disk=sealer.disk)
     return issued
 
 

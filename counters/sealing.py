@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters import canonical_json, evidence
+from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SegmentError, SessionPresence
@@ -93,7 +94,15 @@ def event_entry(event: Event, pseudonym_commitment: str, locked_at: str) -> byte
 class Sealer:
     """The state of one ledger. Owned by one thread of the ledger's process."""
 
-    def __init__(self, data: Path, event: Event, pseudonym_commitment: str, signer: Signer, now: float) -> None:
+    def __init__(
+        self,
+        data: Path,
+        event: Event,
+        pseudonym_commitment: str,
+        signer: Signer,
+        now: float,
+        disk: Disk = DISK,
+    ) -> None:
         """Open the data directory, or begin it with leaf 0.
 
         Raises:
@@ -103,10 +112,12 @@ class Sealer:
         """
         self.event = event
         self._commitment = pseudonym_commitment
-        self.log = Log.open(data / "log", signer)
-        self.evidence = EvidenceStore(data / "evidence")
-        self._grants = SeatGrants(data / "ledger" / "grants.jsonl")
-        self._reports = DurableLines(data / "ledger" / "reports.jsonl")
+        self.disk = disk
+        self.log = Log.open(data / "log", signer, disk=disk)
+        self.evidence = EvidenceStore(data / "evidence", disk)
+        self.evidence.sweep()
+        self._grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
+        self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
         self._exclusions = ExclusionsSoFar(event)
         self._pending: defaultdict[int, dict[str, StoredSegment]] = defaultdict(dict)
         self._late: list[tuple[int, float, tuple[StoredSegment, ...]]] = []
@@ -376,9 +387,7 @@ class Sealer:
         )
 
     def close(self) -> None:
-        """Release the files."""
-        self._grants.close()
-        self._reports.close()
+        """Let go of the data directory."""
         self.log.close()
 
 

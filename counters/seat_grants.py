@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from counters.attendee import HIGHEST_BLOCK
+from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 
 BLOCKS_AT_ONCE: Final = 8
@@ -32,9 +33,9 @@ class Holder:
 class SeatGrants:
     """Who holds which block. The ledger is its only owner."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk = DISK) -> None:
         """Read what was granted before."""
-        self._lines = DurableLines(path)
+        self._lines = DurableLines(path, disk)
         self._holders: dict[str, Holder] = {}
         for row in self._lines.records:
             self._note(Holder(row["worker"], row["gateway"], row["since"]))
@@ -61,7 +62,3 @@ class SeatGrants:
         self._lines.add(*({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in granted))
         self._note(Holder(worker, gateway, window))
         return granted
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()

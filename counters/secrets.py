@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from counters.durable_file import make_folder, write_durably
+from counters.disk import DISK, Disk
+from counters.durable_file import make_folder, sync_folder, write_durably
 
 KEY_BYTES: Final = 32
 
@@ -76,9 +77,11 @@ def load_secrets(path: Path) -> Secrets:
     return values
 
 
-def load_or_create_secrets(path: Path) -> Secrets:
+def load_or_create_secrets(path: Path, disk: Disk = DISK) -> Secrets:
     """Read the secrets file, or write a fresh one (mode 0600, durable before it is used)."""
     if path.exists():
+        # Whoever wrote it may have been killed before its name was durable; from here on others rely on it.
+        sync_folder(path.parent, disk)
         return load_secrets(path)
     secrets = Secrets.generate()
     document = {
@@ -88,12 +91,12 @@ def load_or_create_secrets(path: Path) -> Secrets:
         "organiser_key": secrets.organiser_key,
         "scanner_key": secrets.scanner_key,
     }
-    make_folder(path.parent)
-    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600)
+    make_folder(path.parent, disk=disk)
+    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600, disk=disk)
     return secrets
 
 
-def bind_to_log(path: Path, leaf: bytes) -> None:
+def bind_to_log(path: Path, leaf: bytes, disk: Disk = DISK) -> None:
     """Note in the secrets file which log (its leaf 0) the secrets belong to.
 
     Raises:
@@ -105,7 +108,7 @@ def bind_to_log(path: Path, leaf: bytes) -> None:
     if bound:
         raise _another_log(path)
     document = json.loads(path.read_bytes()) | {"log": digest}
-    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600)
+    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600, disk=disk)
 
 
 def require_log(path: Path, checkpoint: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters import issuing
+from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.ledger.log import LogError, LogLockedError
 from counters.ledger.note import Signer
@@ -49,9 +50,9 @@ def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
     except (OtherEventError, LogError) as error:
         raise CertifyError(str(error)) from None
     proof_path = output.with_suffix(".tlog-proof")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    proof_path.write_bytes(proof)
-    output.write_bytes(certificate)
+    make_folder(output.parent)
+    write_durably(proof_path, proof)
+    write_durably(output, certificate)
     return CertificateFiles(number, digest, proof_path)
 
 

@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
-from counters.durable_file import write_durably
+from counters.durable_file import make_folder, write_durably
 from counters.event import Event, Issuer, MissingDevelopmentKeys, MissingKeys, load_event
 from counters.issuer_keys import IssuerKeyError, algorithm_of, read_jwks, thumbprint
 
@@ -63,7 +63,7 @@ class DevelopmentIssuer:
         path = private_key_path(directory, issuer_id)
         try:
             if not path.exists():
-                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(directory, mode=0o700)
                 write_durably(path, json.dumps(_generated(algorithm), indent=1).encode() + b"\n", mode=0o600)
             development_issuer = cls.load(directory, issuer_id)
             development_issuer.publish(jwks)
@@ -136,7 +136,7 @@ class DevelopmentIssuer:
 
     def publish(self, jwks: Path) -> None:
         """Add the public key to a JWK set; other issuers may keep theirs in the same file."""
-        jwks.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(jwks.parent)
         try:
             keys = read_jwks(jwks.read_bytes()) if jwks.exists() else []
         except IssuerKeyError as error:

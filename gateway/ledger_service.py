@@ -22,7 +22,8 @@ from aiohttp import web
 
 from counters import issuing
 from counters.clock import Clock, SimulatedClock, WallClock
-from counters.durable_file import make_folder, write_durably
+from counters.disk import DISK, Disk
+from counters.durable_file import make_folder, sync_folder, write_durably
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
 from counters.ledger.log import LogError
@@ -79,20 +80,22 @@ class LedgerConfig:
     ready_file: str = ""  # where to write the addresses once it serves; "" = DATA/ledger.json
 
 
-def load_or_create_signer(path: Path, origin: str) -> Signer:
+def load_or_create_signer(path: Path, origin: str, disk: Disk = DISK) -> Signer:
     """Return the log's signing key, made at the first start: mode 0600, and durable before it signs anything."""
     if path.exists():
+        # Whoever wrote it may have been killed before its name was durable; from here on it signs.
+        sync_folder(path.parent, disk)
         return Signer.decode(path.read_text().strip())
     signer = Signer.generate(origin)
-    make_folder(path.parent)
-    write_durably(path, signer.encode().encode() + b"\n", mode=0o600)
+    make_folder(path.parent, disk=disk)
+    write_durably(path, signer.encode().encode() + b"\n", mode=0o600, disk=disk)
     return signer
 
 
 class LedgerService:
     """One ledger behind HTTP. Owned by its event loop; the sealer belongs to the ledger thread."""
 
-    def __init__(self, config: LedgerConfig, event: Event, secrets: Secrets, clock: Clock) -> None:
+    def __init__(self, config: LedgerConfig, event: Event, secrets: Secrets, clock: Clock, disk: Disk = DISK) -> None:
         """Open the data directory.
 
         Raises:
@@ -104,9 +107,9 @@ class LedgerService:
         self._secrets = secrets
         self._clock = clock
         self._data = Path(config.data)
-        signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin)
+        signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin, disk)
         self._verifier = signer.verifier
-        self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now())
+        self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._poller = LivePoller(config.live_url, event)
@@ -388,7 +391,7 @@ def open_event_clock(event: Event, data: Path) -> Clock:
     return SimulatedClock.create(data / "clock", event.simulation.starts_at.timestamp(), event.simulation.speed)
 
 
-def run_ledger(config: LedgerConfig, *, with_parent: bool = False) -> int:
+def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = DISK) -> int:
     """Run a ledger in this process until SIGTERM; return the exit code.
 
     Raises:
@@ -400,13 +403,13 @@ def run_ledger(config: LedgerConfig, *, with_parent: bool = False) -> int:
     """
     event = load_event(Path(config.event_file))
     data = Path(config.data)
-    data.mkdir(parents=True, exist_ok=True)
+    make_folder(data, disk=disk)
     require_log(data / SECRETS_FILE, data / "log" / "checkpoint")
-    secrets = load_or_create_secrets(data / SECRETS_FILE)
+    secrets = load_or_create_secrets(data / SECRETS_FILE, disk)
 
     async def serve() -> int:
-        service = LedgerService(config, event, secrets, open_event_clock(event, data))
-        bind_to_log(data / SECRETS_FILE, service.first_entry)
+        service = LedgerService(config, event, secrets, open_event_clock(event, data), disk)
+        bind_to_log(data / SECRETS_FILE, service.first_entry, disk)
         return await service.run(with_parent=with_parent)
 
     return uvloop.run(serve())

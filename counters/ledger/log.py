@@ -28,8 +28,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from counters.disk import DISK, Disk
+from counters.durable_file import DurableFolder, make_folder
 from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint
-from counters.ledger.disk import Disk, DurableFolder
 from counters.ledger.edge import Edge, TileBytes
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.reader import LogReader, LogView
@@ -75,7 +76,7 @@ class Log(LogView):
         self._head = self._recover()
 
     @classmethod
-    def open(cls, directory: Path, signer: Signer, *, disk: Disk | None = None) -> Self:
+    def open(cls, directory: Path, signer: Signer, *, disk: Disk = DISK) -> Self:
         """Open the log in `directory` for writing, or begin one there; its origin is the signer's name.
 
         Recovers from whatever a crash left. Checks the last tiles and bundles against the root; `LogReader.full_check`
@@ -87,8 +88,7 @@ class Log(LogView):
             OSError: The disk refuses.
         """
         directory = directory.absolute()
-        disk = disk or Disk()
-        _make_data_directory(directory.parent, disk)
+        make_folder(directory.parent, disk=disk)
         disk.make_directory(_private(directory))
         lock = _take_lock(directory)
         try:
@@ -281,17 +281,6 @@ class Log(LogView):
 
 def _private(directory: Path) -> Path:
     return directory.with_name(directory.name + PRIVATE_SUFFIX)
-
-
-def _make_data_directory(directory: Path, disk: Disk) -> None:
-    """Create the data directory and what is missing on the way to it, durably."""
-    missing = []
-    while not directory.exists():
-        missing.append(directory)
-        directory = directory.parent
-    for path in reversed(missing):
-        disk.make_directory(path)
-        disk.sync_directory(path.parent)
 
 
 def _take_lock(directory: Path) -> int:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counters.durable_file import make_folder
 from counters.durable_lines import DurableLines
+from tests.counters.fragile_disk import FragileDisk
 
 records = st.dictionaries(st.text(max_size=5), st.integers() | st.text() | st.booleans(), max_size=3)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
-    file = DurableLines(path)
-    file.close()
-    return file.records
+    return DurableLines(path).records
 
 
 @given(st.lists(st.lists(records, max_size=3), max_size=5), st.data())
@@ -27,7 +27,6 @@ def test_after_a_cut_anywhere_whole_lines_are_there_and_new_ones_follow_them(
     file = DurableLines(path)
     for group in groups:
         file.add(*group)
-    file.close()
     added = [record for group in groups for record in group]
     assert lines(path) == added
     raw = path.read_bytes()
@@ -36,49 +35,59 @@ def test_after_a_cut_anywhere_whole_lines_are_there_and_new_ones_follow_them(
     whole = raw[:kept].count(b"\n")
     file = DurableLines(path)
     file.add({"next": 1})
-    file.close()
     assert lines(path) == [*added[:whole], {"next": 1}]
 
 
-@pytest.mark.parametrize("fails", ["write", "fsync"])
+@pytest.mark.parametrize("fails", ["write", "write and truncate", "fsync"])
 def test_a_refused_record_is_taken_back_and_the_next_is_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     path = tmp_path / "file.jsonl"
     file = DurableLines(path)
     file.add({"kept": 1})
+    real = os.pwrite
 
-    class Torn:
-        """A file that takes three bytes of every write, and then nothing."""
+    def torn(descriptor: int, data: bytes, offset: int) -> int:
+        """Take three bytes, and then nothing."""
+        if len(data) < len(b'{"lost":2}\n{"lost":3}\n'):
+            if fails == "write and truncate":
+                patch.setattr(os, "ftruncate", refuse)
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[:3], offset)
 
-        def __init__(self) -> None:
-            self.left = 3
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(real, name)
-
-        def write(self, data: bytes) -> int:
-            if not self.left:
-                raise OSError(28, "No space left on device")
-            written = real.write(data[: self.left])
-            self.left = 0
-            return written
-
-    def refuse(_: int) -> None:
+    def refuse(*_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    real = file._file
     with monkeypatch.context() as patch:
-        if fails == "fsync":
-            patch.setattr(os, "fsync", refuse)
-        else:
-            patch.setattr(file, "_file", Torn())
+        patch.setattr(os, *(("fsync", refuse) if fails == "fsync" else ("pwrite", torn)))
         with pytest.raises(OSError, match=r"No space|Input/output"):
             file.add({"lost": 2}, {"lost": 3})
     assert file.records == [{"kept": 1}]
     file.add({"next": 4})
-    file.close()
     assert lines(path) == [{"kept": 1}, {"next": 4}]
+
+
+def test_lines_that_a_killed_writer_did_not_sync_are_synced_before_they_are_relied_on(tmp_path: Path) -> None:
+    """It wrote; it was killed before its sync; the next one reads the line; the power fails."""
+    disk = FragileDisk()
+    home = tmp_path / "home"
+    make_folder(home, disk=disk)
+    DurableLines(home / "file.jsonl", disk)
+    (home / "file.jsonl").write_bytes(b'{"never":"synced"}\n')
+    records = DurableLines(home / "file.jsonl", disk).records
+    assert records == [{"never": "synced"}]
+    disk.after_power_loss(home, tmp_path / "after", lambda: False)
+    assert lines(tmp_path / "after" / "file.jsonl") == records
+
+
+def test_a_file_that_became_shorter_is_refused_and_not_filled_with_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    file = DurableLines(path)
+    file.add({"kept": 1})
+    path.write_bytes(b"")
+    with pytest.raises(OSError, match="shorter"):
+        file.add({"next": 2})
+    assert path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("line", [b"7", b"[]", b"", b"{", b'{"a":1}{"b":2}'])

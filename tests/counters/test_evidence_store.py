@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from counters.evidence_store import EvidenceError, EvidenceStore
+from tests.counters.fragile_disk import CrashError, FaultyDisk
 
 
 def test_what_was_put_is_read_back_under_its_digest(tmp_path: Path) -> None:
@@ -65,3 +66,13 @@ def test_only_the_owner_of_the_folder_looks_into_it(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "evidence").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_crash_left_half_written_goes_and_the_evidence_stays(tmp_path: Path) -> None:
+    disk = FaultyDisk(fail_at=0, after=True)
+    with pytest.raises(CrashError):
+        EvidenceStore(tmp_path, disk).put(b"half")
+    whole = EvidenceStore(tmp_path).put(b"whole")
+    assert len(list(tmp_path.iterdir())) == 2
+    EvidenceStore(tmp_path).sweep()
+    assert [path.name for path in tmp_path.iterdir()] == [whole]

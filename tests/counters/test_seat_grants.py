@@ -27,12 +27,10 @@ def test_no_block_is_granted_twice_not_after_reopening_and_not_after_a_torn_line
         granted += fresh
         first.setdefault(worker, window)
         if reopen:
-            grants.close()
             path.write_bytes(path.read_bytes() + b'{"block":99999,"worker":"never acknowledged"}'[:torn])
             grants = SeatGrants(path)
     assert len(set(granted)) == len(granted)
     assert grants.holders == {worker: Holder(worker, "gw", since) for worker, since in first.items()}
-    grants.close()
 
 
 def test_a_block_that_the_disk_did_not_take_is_not_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +44,6 @@ def test_a_block_that_the_disk_did_not_take_is_not_granted(tmp_path: Path, monke
             grants.grant("a", "gw", 2, 60)
     assert grants.holders == {}
     assert grants.grant("b", "gw", 1, 60) == [0]
-    grants.close()
 
 
 def test_the_last_seats_are_granted_before_there_are_none_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,4 +54,3 @@ def test_the_last_seats_are_granted_before_there_are_none_left(tmp_path: Path, m
     assert grants.grant("a", "gw", 8, 60) == [8, 9]
     with pytest.raises(NoSeatsLeftError):
         grants.grant("a", "gw", 1, 60)
-    grants.close()

@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from counters.ledger.disk import Disk
+from counters.disk import Disk
 from counters.ledger.log import Log, LogCorruptError, LogError, LogLockedError, LogReader
 from counters.ledger.merkle import ProofError, leaf_hash, tree_root, verify_consistency, verify_inclusion
 from counters.ledger.note import Signer
@@ -28,8 +28,8 @@ class CountingDisk(Disk):
     def __init__(self) -> None:
         self.syncs = 0
 
-    def write(self, path: Path, data: bytes) -> None:
-        super().write(path, data)
+    def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
+        super().write(path, data, mode)
         self.syncs += 1
 
     def sync_directory(self, path: Path) -> None:

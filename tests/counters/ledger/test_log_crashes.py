@@ -12,26 +12,22 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 import pytest
 
+from counters.disk import Disk
 from counters.ledger.checkpoint import Checkpoint
-from counters.ledger.disk import Disk
 from counters.ledger.log import Log, LogReader
 from counters.ledger.note import Signer
+from tests.counters.fragile_disk import CrashError, FragileDisk, listing
 
 GROUPS: Final = (1, 254, 1, 260, 3)
 """Sizes of the groups of a scenario: into a tile, up to its last place, its end, over a whole one, and on."""
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
-
-
-class CrashError(BaseException):
-    """The end of the process, as far as the writer can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,79 +47,6 @@ class WatchedSigner(Signer):
 def watched() -> WatchedSigner:
     WatchedSigner.signed.clear()
     return WatchedSigner("log.turnout.example/wiotc2023", bytes(range(32)))
-
-
-@dataclass
-class FragileDisk(Disk):
-    """A disk without real syncs that crashes at step `crash_at`, and knows what a power loss would leave.
-
-    `durable` holds per directory the names and contents as of its last sync (None for a directory).
-    """
-
-    crash_at: int = -1
-    crash_after: bool = False  # whether the step itself still happens
-    steps: int = 0
-    durable: dict[Path, dict[str, bytes | None]] = field(default_factory=dict)
-
-    def _step(self, action: Callable[[], None]) -> None:
-        self.steps += 1
-        crash = self.steps - 1 == self.crash_at
-        if crash and not self.crash_after:
-            raise CrashError
-        action()
-        if crash:
-            raise CrashError
-
-    def make_directory(self, path: Path) -> None:
-        def make() -> None:
-            if not path.exists():
-                self.durable.pop(path, None)
-            path.mkdir(exist_ok=True)
-
-        self._step(make)
-
-    def write(self, path: Path, data: bytes) -> None:
-        def write() -> None:
-            path.write_bytes(data)
-
-        self._step(write)
-
-    def rename(self, source: Path, target: Path) -> None:
-        def rename() -> None:
-            source.replace(target)
-
-        self._step(rename)
-
-    def sync_directory(self, path: Path) -> None:
-        def sync() -> None:
-            self.durable[path] = listing(path)
-
-        self._step(sync)
-
-    def remove(self, path: Path) -> None:
-        def remove() -> None:
-            Disk.remove(self, path)
-
-        self._step(remove)
-
-    def after_power_loss(self, directory: Path, target: Path, keeps: Callable[[], bool]) -> None:
-        """Write to `target` what is left of `directory`, each name as synced or, where `keeps()`, as it is now."""
-        target.mkdir()
-        now = listing(directory) if directory.is_dir() else {}
-        synced = self.durable.get(directory, {})
-        for name in sorted(now.keys() | synced.keys()):
-            version = now if keeps() else synced
-            if name not in version:
-                continue
-            content = version[name]
-            if content is None:
-                self.after_power_loss(directory / name, target / name, keeps)
-            else:
-                (target / name).write_bytes(content)
-
-
-def listing(directory: Path) -> dict[str, bytes | None]:
-    return {path.name: None if path.is_dir() else path.read_bytes() for path in directory.iterdir()}
 
 
 def group(number: int, size: int) -> list[bytes]:
@@ -191,7 +114,7 @@ def test_a_power_loss_after_any_step_loses_nothing(tmp_path: Path, watched: Watc
         WatchedSigner.signed.clear()
         before, after = tmp_path / f"{step}", tmp_path / f"{step} after"
         before.mkdir()
-        disk = FragileDisk(step, crash_after=True)
+        disk = FragileDisk(step, after=True)
         acknowledged: list[bytes] = []
         under_way = run_scenario(before / "log", watched, disk, acknowledged)
         disk.after_power_loss(before, after, lambda: keeps == "anything" and chance.random() < 0.5)
@@ -224,14 +147,14 @@ def test_a_power_loss_in_the_life_after_a_kill_loses_nothing(
         acknowledged: list[bytes] = []
         if start:
             live(home, disk, start, b"first", acknowledged)
-        disk.crash_at = disk.steps + step
+        disk.fail_at = disk.steps + step
         try:
             live(home, disk, 5, b"killed", acknowledged)
             break  # the life is shorter than that
         except CrashError:
             pass
         # A third of the second lives end on their own; the power fails then as well.
-        disk.crash_at = disk.steps + chance.randrange(60)
+        disk.fail_at = disk.steps + chance.randrange(60)
         with contextlib.suppress(CrashError):
             live(home, disk, second, b"second", acknowledged)
         disk.after_power_loss(home, after, lambda: False)
@@ -253,7 +176,7 @@ def test_a_log_lives_through_a_storm_of_crashes_and_crashes_in_recovery(
     candidates = [acknowledged]  # what the log may hold: the group under way at a crash is in or out
     disk = FragileDisk()
     for life in range(1, 80):
-        disk.crash_at, disk.crash_after, disk.steps = chance.randrange(60), chance.random() < 0.5, 0
+        disk.fail_at, disk.after, disk.steps = chance.randrange(60), chance.random() < 0.5, 0
         log = None
         try:
             log = Log.open(home / "log", watched, disk=disk)
@@ -284,6 +207,7 @@ import sys
 from pathlib import Path
 from counters.ledger.log import Log
 from counters.ledger.note import Signer
+from tests.counters.fragile_disk import CrashError, FragileDisk, listing
 with Log.open(Path(sys.argv[1]), Signer.decode(sys.argv[2])) as log:
     while True:
         print(log.append([b"%d" % (log.size + number) for number in range(90)]).size, flush=True)
