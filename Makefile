@@ -20,6 +20,8 @@ OWN_EVENT := turnout-data/event.toml
 EVENT ?= $(OWN_EVENT)
 # `make test PYTEST='-k ledger -x'`: arguments for pytest.
 PYTEST ?=
+# Test files side by side: they wait for clocks and processes more than they compute. TESTERS=0: one after the other.
+TESTERS ?= 3
 # `make bench BENCH='--rounds 3'`: arguments for the bench.
 BENCH ?=
 # `make demo PYTHON=/opt/python3.13/bin/python3`: the Python to use; otherwise the first suitable one on the PATH.
@@ -57,7 +59,7 @@ $(OWN_EVENT): | $(DEMO_EVENT)
 
 .PHONY: test
 test: $(DEV_STAMP) ## Run the tests: PYTEST='-k ledger -x'; with TURNOUT_REQUIRE_ALL=1 a missing program fails instead of skipping
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(PYTEST)
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## Check style, formatting and types
