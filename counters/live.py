@@ -7,6 +7,7 @@ Keys; what stands in braces decides the slot in a Redis Cluster, so every comman
     turnout:{<event>:<session>:<shard>}:d:<day>:attendees      the day's uniques: 4 shards a session, 16 for the event
     turnout:{<same>}:tmp:<incarnation>:<rest of the key>       a sketch on its way, expires after 20 seconds
     turnout:{canary}:<incarnation>                             is gone when Redis has forgotten what it was sent
+    turnout:{canary:<number>}:<incarnation>                    in a Redis Cluster one on each master
 
 Session number 0 is the whole event. Every value but a canary is a dense HyperLogLog (counters.hyperloglog).
 
@@ -25,7 +26,8 @@ from counters.announcements import Announcements
 from counters.event import Event
 from counters.hyperloglog import Registers
 from counters.live_counts import WHOLE_EVENT, LiveCounts, LiveRow, live_buckets, seen_within_s
-from counters.redis_link import Command, RedisLink, Refusal, ServerFacts, read_facts
+from counters.redis_address import open_link
+from counters.redis_link import CANARY_TAG, Command, Refusal, ServerFacts, Shard, read_facts
 from counters.uniques import EVENT_SHARDS, SESSION_SHARDS
 
 TIMEOUT_S: Final = 1.0
@@ -65,9 +67,9 @@ def uniques_key(event: str, session: int, shard: int, day: str) -> str:
     return f"turnout:{{{event}:{session}:{shard}}}:d:{day}:attendees"
 
 
-def canary_key(incarnation: str) -> str:
+def canary_key(incarnation: str, tag: str = CANARY_TAG) -> str:
     """Return the key that a sender misses when Redis has lost its sketches. Each has its own: none sees another's."""
-    return f"turnout:{{canary}}:{incarnation}"
+    return f"turnout:{{{tag}}}:{incarnation}"
 
 
 def shards_of(session: int) -> int:
@@ -90,7 +92,7 @@ async def server_facts(url: str, timeout_s: float = TIMEOUT_S) -> ServerFacts:
     Raises:
         LiveUnavailableError: nobody answers there.
     """
-    link = RedisLink(url, timeout_s, LiveUnavailableError)
+    link = open_link(url, timeout_s, LiveUnavailableError)
     try:
         return await link.server_facts()
     finally:
@@ -117,12 +119,12 @@ class SketchStore:
         """Prepare a store; `timeout_s` is for one pipeline of 64 sketches.
 
         Raises:
-            ValueError: not a redis://, rediss:// or unix:// URL.
+            ValueError: no URL of a Redis (counters.redis_address).
         """
-        self._link = RedisLink(url, timeout_s, LiveUnavailableError)
+        self._link = open_link(url, timeout_s, LiveUnavailableError)
         self._monotonic = monotonic
         self._kept: dict[str, _Kept] = {}
-        self._run_id = ""
+        self._run_ids: dict[str, str] = {}  # by name of the shard; only of those that answered last
         self._lock = asyncio.Lock()
 
     async def merge(
@@ -146,15 +148,21 @@ class SketchStore:
         """
         async with self._lock:
             self._take_in(batch, ttl_s, self._monotonic() + keep_s)
-            await self._notice_loss(incarnation)
+            away = await self._notice_loss(incarnation)
             pending = [key for key, kept in self._kept.items() if kept.pending]
+            # What a shard that is away would hold is not tried: each pipeline would wait for it.
+            sent = [key for key in pending if self._link.shard_of(key) in self._run_ids]
             refused: list[Refusal] = []
-            for start in range(0, len(pending), CHUNK_SKETCHES):
-                refused += await self._send(pending[start : start + CHUNK_SKETCHES], incarnation)
+            for start in range(0, len(sent), CHUNK_SKETCHES):
+                refused += await self._send(sent[start : start + CHUNK_SKETCHES], incarnation)
             if refused:
                 raise LiveUnavailableError(
                     f"Redis refused {len(refused)} of {len(pending)} sketches: {refused[0].text}"
                 )
+            if away:
+                raise LiveUnavailableError(f"{len(away)} of the cluster's masters are away: {away[0]}")
+            if len(sent) < len(pending):
+                raise LiveUnavailableError("no master of the cluster holds some of the slots")
             return len(pending)
 
     async def keep(self, batch: Mapping[str, Registers | bytes], ttl_s: int, keep_s: float = KEEP_S) -> None:
@@ -194,22 +202,39 @@ class SketchStore:
                 known.pending |= not (union == known.registers).all()
                 known.registers, known.ttl_s, known.until = union, ttl_s, max(until, known.until)
 
-    async def _notice_loss(self, incarnation: str) -> None:
-        """Find out whether this Redis still has what it was sent; if not, all of it is to be sent again.
+    async def _notice_loss(self, incarnation: str) -> list[str]:
+        """Find out whether every shard still has what it was sent; what one has lost is to be sent again.
 
-        The run id tells a restart, and a replica that took over without the last second. A FLUSHALL it does not tell:
-        that takes the canary.
+        The run id tells a restart, and a replica that took over without the last second; in a cluster the replica has
+        another name as well. A FLUSHALL neither tells: that takes the canary.
+
+        Returns:
+            why shards did not answer, if not all of them failed to.
         """
-        canary = canary_key(incarnation)
-        info, sings = await self._link.send([("INFO", "server"), ("GET", canary)])
+        shards = await self._link.shards()
+        found = await asyncio.gather(*(self._ask_shard(shard, incarnation) for shard in shards), return_exceptions=True)
+        away = [str(answer) for answer in found if isinstance(answer, BaseException)]
+        for answer in found:
+            if isinstance(answer, BaseException) and (not isinstance(answer, LiveUnavailableError) or len(shards) == 1):
+                raise answer
+        # One that does not answer is forgotten: it may come back with less than it had.
+        self._run_ids = {
+            shard.name: answer for shard, answer in zip(shards, found, strict=True) if isinstance(answer, str)
+        }
+        return away
+
+    async def _ask_shard(self, shard: Shard, incarnation: str) -> str:
+        """Return the run id of a shard; if it is another than it was, all that it holds is to be sent again."""
+        canary = canary_key(incarnation, shard.tag)
+        info, sings = await shard.link.send([("INFO", "server"), ("GET", canary)])
         run_id = read_facts(info).run_id
-        if run_id == self._run_id and sings is not None:
-            return
-        # Before the sketches: should these be lost while they are being sent, so is the canary.
-        await self._link.send([("SET", canary, run_id, "EX", UNIQUES_TTL_S)])
-        for kept in self._kept.values():
-            kept.pending = bool(kept.registers.any())
-        self._run_id = run_id
+        if run_id != self._run_ids.get(shard.name) or sings is None:
+            # Before the sketches: should these be lost while they are being sent, so is the canary.
+            await shard.link.send([("SET", canary, run_id, "EX", UNIQUES_TTL_S)])
+            for key, kept in self._kept.items():
+                if self._link.shard_of(key) == shard.name:
+                    kept.pending = bool(kept.registers.any())
+        return run_id
 
     async def _send(self, keys: Sequence[str], incarnation: str) -> list[Refusal]:
         commands: list[Command] = []
@@ -240,9 +265,9 @@ class LivePoller:
         """Prepare a poller for all sessions of `event`.
 
         Raises:
-            ValueError: not a redis://, rediss:// or unix:// URL.
+            ValueError: no URL of a Redis (counters.redis_address).
         """
-        self._link = RedisLink(url, timeout_s, LiveUnavailableError)
+        self._link = open_link(url, timeout_s, LiveUnavailableError)
         self._event = event
         self._sessions = (WHOLE_EVENT, *(session.number for session in event.sessions))
         self.announcements = Announcements.of(event.interval_s)

@@ -24,10 +24,12 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from counters.live import RegistryUnavailableError
-from counters.redis_link import Command, RedisLink, Refusal, ServerFacts
+from counters.redis_address import open_link
+from counters.redis_link import Command, Refusal, ServerFacts
 
 TIMEOUT_S: Final = 0.25
-"""A join waits for it; without an answer the worker takes a seat of its own block."""
+"""A join waits for it; without an answer the worker takes a seat of its own block. Whoever comes after it does not even
+wait, until the registry answers again (counters.redis_link.RestingLink)."""
 BUCKETS: Final = 1 << 18
 """See the module's docstring: up to 100 million attendees stay within listpacks."""
 BATCH_CALLS: Final = 256
@@ -66,9 +68,9 @@ class SeatRegistry:
         """Prepare a registry for the event with the id `event`.
 
         Raises:
-            ValueError: not a redis://, rediss:// or unix:// URL.
+            ValueError: no URL of a Redis (counters.redis_address).
         """
-        self._link = RedisLink(url, timeout_s, RegistryUnavailableError)
+        self._link = open_link(url, timeout_s, RegistryUnavailableError, resting=True)
         self._event = event
         self._waiting: list[_Call] = []
         self._pump: asyncio.Task[None] | None = None
@@ -80,19 +82,24 @@ class SeatRegistry:
         Raises:
             RegistryUnavailableError: no answer within 250 ms, or not a seat.
         """
-        (held,) = await self._ask(("HGET", seat_key(self._event, pseudonym), pseudonym))
+        (held,) = _taken(await self._ask(("HGET", seat_key(self._event, pseudonym), pseudonym)))
         return None if held is None else _seat(held)
 
     async def claim(self, pseudonym: bytes, seat: int) -> int:
         """Give a pseudonym this seat unless it has one; return the seat that it has now.
 
-        Claiming again is harmless: two workers that claim at the same time both get the winner's seat.
+        Claiming again is harmless: two workers that claim at the same time both get the winner's seat. A registry that
+        has no room for more, or must not be written to, still says which seats it knows.
 
         Raises:
-            RegistryUnavailableError: no answer within 250 ms (the claim may have been stored all the same).
+            RegistryUnavailableError: no answer within 250 ms (the claim may have been stored all the same), or it
+                cannot store anything new.
         """
         key = seat_key(self._event, pseudonym)
-        _, held = await self._ask(("HSETNX", key, pseudonym, seat), ("HGET", key, pseudonym))
+        replies = await self._ask(("HSETNX", key, pseudonym, seat), ("HGET", key, pseudonym))
+        if isinstance(replies[1], bytes):
+            return _seat(replies[1])
+        _, held = _taken(replies)
         return _seat(held)
 
     async def known_scan(self, gate: str, nonce: str) -> str | None:
@@ -101,7 +108,7 @@ class SeatRegistry:
         Raises:
             RegistryUnavailableError: no answer within 250 ms.
         """
-        (before,) = await self._ask(("GET", scan_key(self._event, gate, nonce)))
+        (before,) = _taken(await self._ask(("GET", scan_key(self._event, gate, nonce))))
         return None if before is None else bytes(before).decode(errors="replace")
 
     async def remember_scan(self, gate: str, nonce: str, what: str) -> None:
@@ -110,7 +117,7 @@ class SeatRegistry:
         Raises:
             RegistryUnavailableError: no answer within 250 ms (it may have been stored all the same).
         """
-        await self._ask(("SET", scan_key(self._event, gate, nonce), what.encode(), "NX", "EX", SCAN_TTL_S))
+        _taken(await self._ask(("SET", scan_key(self._event, gate, nonce), what.encode(), "NX", "EX", SCAN_TTL_S)))
 
     async def server_facts(self) -> ServerFacts:
         """Return which server answers.
@@ -171,13 +178,16 @@ def _hand_out(calls: Sequence[_Call], replies: list[Any]) -> None:
     for commands, answer in calls:
         own = replies[at : at + len(commands)]
         at += len(commands)
-        if answer.done():  # the caller has gone
-            continue
-        refused = next((reply for reply in own if isinstance(reply, Refusal)), None)
-        if refused is None:
+        if not answer.done():  # else the caller has gone
             answer.set_result(own)
-        else:
-            answer.set_exception(RegistryUnavailableError(f"Redis: {refused.text}"))
+
+
+def _taken(replies: list[Any]) -> list[Any]:
+    """Return the replies if Redis refused nothing."""
+    for reply in replies:
+        if isinstance(reply, Refusal):
+            raise RegistryUnavailableError(f"Redis: {reply.text}")
+    return replies
 
 
 def _seat(held: object) -> int:

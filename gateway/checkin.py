@@ -6,8 +6,8 @@ no answer sends the same scan again and is told the same. The registry remembers
 scan may be journaled twice, and counting takes it once (counters.onsite).
 """
 
+import contextlib
 import hashlib
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -23,7 +23,7 @@ from gateway.identity import Identity
 from gateway.join import Joins
 from gateway.problems import Refused
 from gateway.reasons import Reason
-from gateway.seats import REGISTRY_REST_S, Seats
+from gateway.seats import Seats
 
 BATCH_LIMIT: Final = 500
 """Scans in one request: what a scanner gathers in ten minutes without a network."""
@@ -134,7 +134,6 @@ class CheckIns:
     ) -> None:
         """Answer for one event."""
         self._scans = scans
-        self._rest_until = 0.0
         self._event = event
         self._secrets = secrets
         self._joins = joins
@@ -193,21 +192,14 @@ class CheckIns:
         return refusal
 
     async def _known(self, request: ScanRequest) -> str | None:
-        if time.monotonic() < self._rest_until:
-            return None
         try:
             return await self._scans.known_scan(request.gate, request.nonce)
         except RegistryUnavailableError:
-            self._rest_until = time.monotonic() + REGISTRY_REST_S
             return None
 
     async def _remember(self, request: ScanRequest, what: str) -> None:
-        if time.monotonic() < self._rest_until:
-            return
-        try:
+        with contextlib.suppress(RegistryUnavailableError):
             await self._scans.remember_scan(request.gate, request.nonce, what)
-        except RegistryUnavailableError:
-            self._rest_until = time.monotonic() + REGISTRY_REST_S
 
     def _check(self, request: ScanRequest, *, taken: bool) -> None:
         now = self._clock.now()

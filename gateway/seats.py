@@ -2,13 +2,18 @@
 
 Because a worker holds spare blocks, joins go on while the ledger or Redis is away. Without the registry two workers may
 give one person two seats; the journal shows both, and the alias table of the evidence joins them before any count.
+
+What a worker gave away meanwhile it remembers, so that a person who asks it again gets the same seat, and claims in the
+registry as soon as that takes claims: from then on every worker gives it. A crash before that leaves those seats to the
+journals, from which `turnout recover` claims them.
 """
 
 import asyncio
+import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Protocol
 
 from counters.attendee import block_seats
@@ -21,8 +26,15 @@ SPARE_BLOCKS: Final = 2
 """Blocks held beyond the one in use."""
 RETRY_S: Final = (0.2, 5.0)
 """First and longest wait between two tries to reach the ledger."""
-REGISTRY_REST_S: Final = 1.0
-"""After the registry failed, joins do without it for this long, and do not each wait for its time-out."""
+UNCLAIMED_LIMIT: Final = 1 << 17
+"""Seats remembered to be claimed later: as many as two blocks, 20 MB. Whoever comes after them is seated all the same,
+and found by the alias table."""
+CLAIM_PAUSE_S: Final = 0.25
+"""Between two tries to claim while the registry takes nothing: as often as it is asked whether it is back."""
+CLAIMS_AT_ONCE: Final = 64
+"""Claims made up for at a time: a quarter of a pipeline, so that those who join meanwhile go along in the same one."""
+FAREWELL_S: Final = 1.0
+"""How long a worker that stops goes on making up for claims."""
 _log = logging.getLogger("turnout.seats")
 
 
@@ -98,14 +110,15 @@ class SeatLease:
 
 
 class Seats:
-    """Gives every attendee its seat."""
+    """Gives every attendee its seat. Owns the claims that are to be made up for."""
 
     def __init__(self, registry: Registry, lease: SeatLease, count: Callable[[str], None]) -> None:
         """Agree through `registry`, take from `lease`, and tell `count` when the registry was away."""
         self._registry = registry
         self._lease = lease
         self._count = count
-        self._rest_until = 0.0
+        self._unclaimed: dict[bytes, int] = {}  # the longest waiting first
+        self._some = asyncio.Event()
 
     async def seat_of(self, pseudonym: bytes) -> int:
         """Return the attendee's seat: the one it has, or a new one.
@@ -113,16 +126,61 @@ class Seats:
         Raises:
             Refused: it has none and no seat is left.
         """
-        candidate = self._lease.take()
-        if time.monotonic() < self._rest_until:
+        if pseudonym in self._unclaimed:
             self._count("registry.away")
-            return candidate
+            return self._unclaimed[pseudonym]
+        candidate = self._lease.take()
         try:
             seat = await self._registry.claim(pseudonym, candidate)
         except RegistryUnavailableError:
-            self._rest_until = time.monotonic() + REGISTRY_REST_S
             self._count("registry.away")
-            return candidate
+            seat = self._claim_later(pseudonym, candidate)
         if seat != candidate:
             self._lease.give_back(candidate)
         return seat
+
+    @property
+    def unclaimed(self) -> int:
+        """How many seats were given without the registry and are to be claimed in it."""
+        return len(self._unclaimed)
+
+    async def keep_claiming(self) -> None:
+        """Make up for claims whenever there are any, for as long as the worker runs."""
+        while True:
+            await self._some.wait()
+            if not await self._claim_some():
+                await asyncio.sleep(CLAIM_PAUSE_S)
+
+    async def farewell(self) -> None:
+        """Make up for what can be made up for at once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                while self._unclaimed and await self._claim_some():
+                    pass
+
+    def _claim_later(self, pseudonym: bytes, seat: int) -> int:
+        """Remember a seat given without the registry; return the one that the attendee has here."""
+        if len(self._unclaimed) >= UNCLAIMED_LIMIT:
+            return self._unclaimed.get(pseudonym, seat)
+        self._some.set()
+        return self._unclaimed.setdefault(pseudonym, seat)
+
+    async def _claim_some(self) -> bool:
+        """Claim what has waited longest; return whether the registry took any of it."""
+        tried = list(islice(self._unclaimed.items(), CLAIMS_AT_ONCE))
+        answers = await asyncio.gather(
+            *(self._registry.claim(pseudonym, seat) for pseudonym, seat in tried), return_exceptions=True
+        )
+        taken = False
+        for (pseudonym, seat), answer in zip(tried, answers, strict=True):
+            del self._unclaimed[pseudonym]
+            if isinstance(answer, int):
+                # Another seat: it was claimed through another worker meanwhile. The journals have both.
+                taken = True
+            elif isinstance(answer, RegistryUnavailableError):
+                self._unclaimed[pseudonym] = seat  # behind the others: it may be one shard that is away
+            else:
+                raise answer
+        if not self._unclaimed:
+            self._some.clear()
+        return taken

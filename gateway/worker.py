@@ -119,7 +119,7 @@ class Worker:
         self.batches = RelayBatches(keys, self.tally, self.cells, self.heartbeats)
         self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
         self.registry = SeatRegistry(config.registry_url, event.id)
-        seats = Seats(self.registry, self.lease, self.cells.add)
+        self.seats = seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
         self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock)
         admission = Admission()
@@ -173,7 +173,8 @@ class Worker:
         keeper.start()
         name = WorkerName(self.config.worker, self.config.gateway, self.event.digest)
         async with LedgerClient(self.config.ledger_url, self.secrets) as ledger:
-            tasks = [asyncio.create_task(work) for work in (self.lease.keep(ledger, name), self._tick(doors))]
+            works = (self.lease.keep(ledger, name), self.seats.keep_claiming(), self._tick(doors))
+            tasks = [asyncio.create_task(work) for work in works]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.lease.leased.wait(), SEATS_PATIENCE_S)
             listener = socket.socket(fileno=self.config.listen_fd)
@@ -190,6 +191,7 @@ class Worker:
                 await asyncio.wait_for(runner.cleanup(), DRAIN_S)
             await end_tasks(tasks)
         await self.relay.close()
+        await self.seats.farewell()
         await self.registry.close()
         halt.set()
         self.tally.close(int(self.clock.now() * 1000))

@@ -1,6 +1,7 @@
 """The seat registry: one seat a pseudonym, whoever asks first, on a real Redis."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -134,6 +135,36 @@ def test_a_caller_that_gives_up_does_not_disturb_the_others(redis_url: str) -> N
     with_registry(redis_url, test, "impatient")
 
 
+async def until_back(registry: SeatRegistry) -> None:
+    """One probe at a time asks for everybody whether the server is back."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(RegistryUnavailableError):
+                await registry.server_facts()
+                return
+            await asyncio.sleep(0.01)
+
+
+def test_a_registry_that_takes_nothing_new_still_knows_what_it_knew(start_redis: StartRedis) -> None:
+    server = start_redis(Role.REGISTRY)
+
+    async def test(registry: SeatRegistry) -> None:
+        assert await registry.claim(SOMEBODY, 5) == 5
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 1)
+            client.config_set("maxmemory-policy", "noeviction")
+            assert await registry.claim(SOMEBODY, 6) == 5
+            with pytest.raises(RegistryUnavailableError, match="OOM"):
+                await registry.claim(bytes(16), 7)
+            with pytest.raises(RegistryUnavailableError, match="OOM"):
+                await registry.remember_scan("A", "1", "in")
+            assert await registry.known_scan("A", "1") is None
+            client.config_set("maxmemory", 0)
+        assert await registry.claim(bytes(16), 8) == 8
+
+    with_registry(server.url, test, "full")
+
+
 def test_without_a_server_everybody_who_waits_is_told_at_once(start_redis: StartRedis) -> None:
     server = start_redis(Role.REGISTRY)
 
@@ -143,6 +174,7 @@ def test_without_a_server_everybody_who_waits_is_told_at_once(start_redis: Start
         answers = await asyncio.gather(*(registry.get(bytes((n,)) * 16) for n in range(200)), return_exceptions=True)
         assert {type(answer) for answer in answers} == {RegistryUnavailableError}
         server.start()
+        await until_back(registry)
         assert await registry.get(SOMEBODY) == 5  # by itself, and from the append-only file
 
     with_registry(server.url, test, "away")
@@ -161,8 +193,15 @@ def test_a_frozen_server_is_given_up_within_a_quarter_of_a_second(start_redis: S
             with pytest.raises(RegistryUnavailableError, match=r"within 0\.25 s"):
                 await registry.claim(bytes(16), 6)
             assert asyncio.get_running_loop().time() - begun < 0.5  # 0.25 s, and a busy machine
+            asked = asyncio.create_task(registry.claim(bytes(16), 6))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert asked.done(), "whoever comes later waits for nothing, not even for a time-out"
+            assert isinstance(asked.exception(), RegistryUnavailableError)
         finally:
             os.kill(pid, signal.SIGCONT)
+        await until_back(registry)
         assert await registry.get(SOMEBODY) == 5  # its own answer, not one that was still under way
         assert await registry.claim(bytes(16), 7) in {
             6,
