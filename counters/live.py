@@ -274,8 +274,15 @@ class LivePoller:
         """What players are told; whoever steers puts the newer one here."""
         self.last = LiveCounts(None, "", seen_within_s(event.interval_s), (), "not polled yet")
 
-    async def poll(self, now_unix: float) -> LiveCounts:
-        """Return the counts at `now_unix` (the event's clock), or the last ones with the failure that keeps them."""
+    async def poll(self, now_unix: float, withheld: str = "") -> LiveCounts:
+        """Return the counts at `now_unix` (the event's clock), or the last ones with the failure that keeps them.
+
+        `withheld` says why Redis has not been sent what is newest: what it holds would be an old count under a new
+        date, as with a Redis that is full and still answers.
+        """
+        if withheld:
+            self.last = replace(self.last, failure=withheld)
+            return self.last
         interval_s = self.announcements.longest_s(now_unix)
         day = self._event.day(now_unix)
         try:

@@ -102,18 +102,22 @@ class Flusher:
         finally:
             self.durations = self.durations.observed(time.monotonic() - started)
 
-    async def flush_or_say(self) -> None:
-        """Flush; an outage of Redis is only logged when it begins and when it ends."""
+    async def flush_or_say(self) -> str:
+        """Flush; return what kept anything from being sent, "" if nothing did.
+
+        An outage of Redis is only logged when it begins and when it ends.
+        """
         try:
             await self.flush()
         except LiveUnavailableError as error:
             if not self._away:
                 _log.warning("live numbers go stale, heartbeats go on: %s", error)
             self._away = True
-        else:
-            if self._away:
-                _log.info("Redis takes the live sketches again")
-            self._away = False
+            return str(error)
+        if self._away:
+            _log.info("Redis takes the live sketches again")
+        self._away = False
+        return ""
 
     def close(self) -> None:
         """End the thread."""

@@ -238,14 +238,13 @@ class Supervisor:
         """Once a second, send what rose and at once ask for the numbers: a heartbeat waits for one round, not two."""
         while True:
             began = time.monotonic()
-            await self._flusher.flush_or_say()
-            await self._poll()
+            await self._poll(await self._flusher.flush_or_say())
             await asyncio.sleep(max(began + FLUSH_EVERY_S - time.monotonic(), LIVE_PAUSE_S))
 
-    async def _poll(self) -> None:
+    async def _poll(self, withheld: str) -> None:
         """Ask Redis and write the answer where every worker reads it."""
         now = self._clock.now()
-        document = live_document(self._event, await self._poller.poll(now), now)
+        document = live_document(self._event, await self._poller.poll(now, withheld), now)
         fresh = self._live_file.with_suffix(".new")
         try:
             fresh.write_bytes(orjson.dumps(document))
