@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,48 +26,17 @@ import click
 from joserfc import jwk, jwt
 
 from load_tests.bench import processes, programs, report, servers, table, wrk
+from load_tests.bench.event_file import ALGORITHMS, issuer_url, write_event_file
 from load_tests.bench.join_client import CONNECTIONS, deliver
 from load_tests.bench.spread import Spread, spread
 from load_tests.http_client import Address
 from load_tests.server_process import ServerProcess
 
-ALGORITHMS: Final = ("ES256", "Ed25519", "RS256")
-"""Each with an issuer of its own, whose key is the development key that `turnout up` makes for it."""
+SESSIONS: Final = ("stream", "hall")
+ISSUERS: Final = {algorithm.lower(): (algorithm,) for algorithm in ALGORITHMS}
+"""Each algorithm with an issuer of its own."""
 SETTLE_S: Final = 0.3
 REDIS: Final = ("redis-server", "valkey-server")
-
-_EVENT: Final = """# Written by load_tests.bench: two sessions that are on now, in real time.
-[event]
-id = "bench"
-name = "Bench"
-organiser = "Turnout bench"
-time_zone = "Etc/UTC"
-late_until = {late}
-
-[counting]
-rules = ["unique-attendees"]
-"""
-_SESSION: Final = """
-[[session]]
-number = {number}
-id = "{id}"
-title = "{id}"
-starts_at = {starts}
-ends_at = {ends}
-gates = ["{id}"]
-"""
-_ISSUER: Final = """
-[[issuer]]
-id = "{id}"
-issuer = "https://{id}.bench.example"
-audience = "bench"
-jwks = "{id}.jwks.json"
-namespace = "{id}"
-operated_by = "Turnout bench"
-algorithms = ["{algorithm}"]
-attributes = {{ country = "country", category = "category" }}
-development = true
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +81,7 @@ class Tickets:
         for _ in range(count):
             self._signed += 1
             claims = {
-                "iss": f"https://{algorithm.lower()}.bench.example",
+                "iss": issuer_url(algorithm.lower()),
                 "aud": "bench",
                 "sub": f"visitor-{self._signed:08}",
                 "iat": self._now - 60,
@@ -130,19 +99,6 @@ def join_request(session: str, credential: str) -> bytes:
     heads = [("Host", "join.example"), ("Content-Length", "0"), ("Authorization", f"Bearer {credential}"), *browser]
     lines = [f"POST /v1/events/bench/sessions/{session}/join HTTP/1.1", *(f"{name}: {value}" for name, value in heads)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def event_file(scratch: Path, now: datetime) -> Path:
-    """Write an event file with two sessions that are on now and an issuer for each algorithm; returns its path."""
-    starts, ends, late = (
-        (now + timedelta(hours=hours)).replace(microsecond=0, second=0).isoformat() for hours in (-1, 6, 24)
-    )
-    parts = [_EVENT.format(late=late)]
-    parts += [_SESSION.format(number=n, id=name, starts=starts, ends=ends) for n, name in ((1, "stream"), (2, "hall"))]
-    parts += [_ISSUER.format(id=algorithm.lower(), algorithm=algorithm) for algorithm in ALGORITHMS]
-    path = scratch / "event.toml"
-    path.write_text("".join(parts))
-    return path
 
 
 class Bench:
@@ -227,7 +183,7 @@ def measure(scratch: Path, rounds: int, joins: int, compared: int) -> tuple[list
     Raises RuntimeError, OSError, ServerFailedError or UnexpectedAnswerError with what went wrong.
     """
     now = datetime.now(UTC)
-    event = event_file(scratch, now)
+    event = write_event_file(scratch, now, SESSIONS, ISSUERS)
     with ServerProcess(event, scratch, workers=1) as process:
         running = process.start()
         beside = {running.pid, *processes.descendants(running.pid)} - set(running.workers)

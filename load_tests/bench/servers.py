@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import uvloop
 
 from load_tests.audience import Person
 from load_tests.bench import processes
+from load_tests.bench.event_file import write_event_file
 from load_tests.http_client import Address, Gateway
 from load_tests.scenario import read_programme
 from load_tests.server_process import Running, ServerProcess
@@ -22,39 +23,6 @@ from load_tests.tickets import Issuer
 TOKENS: Final = 256
 """Different viewing tokens in turn, four a connection: no server may live off seeing one token again and again."""
 SESSION: Final = "stream"
-
-_EVENT: Final = """# Written by load_tests.bench: sessions that are on now, in real time.
-[event]
-id = "bench"
-name = "Bench"
-organiser = "Turnout bench"
-time_zone = "Etc/UTC"
-late_until = {late}
-
-{sessions}
-[[issuer]]
-id = "tickets"
-issuer = "https://tickets.bench.example"
-audience = "bench"
-jwks = "jwks.json"
-namespace = "tickets"
-subject_claim = "sub"
-operated_by = "Turnout bench"
-algorithms = ["ES256", "Ed25519", "RS256"]
-attributes = {{ country = "country", category = "category" }}
-development = true
-
-[counting]
-rules = ["unique-attendees"]
-"""
-_SESSION: Final = """[[session]]
-number = {number}
-id = "{id}"
-title = "Stream {number}"
-starts_at = {starts}
-ends_at = {ends}
-gates = ["door-{number}"]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +82,8 @@ def session_id(number: int) -> str:
 
 
 def event_file(scratch: Path, now: datetime, sessions: int = 1) -> Path:
-    """Write an event file with sessions that are on now; returns its path."""
-    path = scratch / "event.toml"
-    starts, ends, late = (
-        (now + timedelta(hours=hours)).replace(microsecond=0, second=0).isoformat() for hours in (-1, 6, 24)
-    )
-    on_now = "\n".join(
-        _SESSION.format(number=number, id=session_id(number), starts=starts, ends=ends)
-        for number in range(1, sessions + 1)
-    )
-    path.write_text(_EVENT.format(sessions=on_now, late=late))
-    return path
+    """Write an event file with so many sessions that are on now; returns its path."""
+    return write_event_file(scratch, now, [session_id(number) for number in range(1, sessions + 1)])
 
 
 @contextmanager
