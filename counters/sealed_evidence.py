@@ -62,7 +62,14 @@ def _read_leaf(event: Event, leaf: WindowLeaf | LateLeaf, read: ReadEvidence) ->
         presence = tuple(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
         merged = merge_presence(presence)
         rebuilt = build_manifest(
-            event, leaf.window, stored, manifest.missing, manifest.software, merged=merged, version=manifest.version
+            event,
+            leaf.window,
+            stored,
+            manifest.missing,
+            manifest.software,
+            merged=merged,
+            version=manifest.version,
+            granted=manifest.granted,
         )
     except (EvidenceError, ManifestError, SegmentError, LeafError) as error:
         raise EvidenceError(f"entry {leaf.index}, window {event.iso(leaf.window)}: {error}") from error

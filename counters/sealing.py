@@ -34,7 +34,7 @@ from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.log import Log
 from counters.ledger.note import Signer
 from counters.log_entries import read_steering
-from counters.manifest import Manifest
+from counters.manifest import Granted, Manifest
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
 from counters.software import SOFTWARE
@@ -319,7 +319,7 @@ class Sealer:
         stored = list(self._pending.pop(window, {}).values())
         segments = [file.segment for file in stored]
         self._exclusions.add(_journals(stored))
-        manifest = build_manifest(self.event, window, stored, missing, SOFTWARE)
+        manifest = build_manifest(self.event, window, stored, missing, SOFTWARE, granted=self._granted())
         self.evidence.put(manifest.encode())
         previous, presence = self._before
         before = presence if previous == window - WINDOW_S else {}
@@ -335,9 +335,12 @@ class Sealer:
         self._before = (window, merged)
         self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
 
+    def _granted(self) -> list[Granted]:
+        return [Granted(one.worker, one.since, one.blocks) for one in self._grants.holders.values()]
+
     def _late_leaf(self, window: int, received_at: float, stored: Sequence[StoredSegment]) -> bytes:
         self._exclusions.add(_journals(stored))
-        manifest = build_manifest(self.event, window, stored, (), SOFTWARE)
+        manifest = build_manifest(self.event, window, stored, (), SOFTWARE, granted=self._granted())
         self.evidence.put(manifest.encode())
         return build_late_leaf(self.event, window, manifest, received_at)
 

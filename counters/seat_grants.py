@@ -5,7 +5,7 @@ A worker that holds a block may seat people, so from that window on the ledger e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ class Holder:
     worker: str
     gateway: str
     since: int  # the window of its first grant, unix seconds
+    blocks: tuple[int, ...] = ()  # ascending
 
 
 class SeatGrants:
@@ -38,10 +39,13 @@ class SeatGrants:
         self._lines = DurableLines(path, disk)
         self._holders: dict[str, Holder] = {}
         for row in self._lines.records:
-            self._note(Holder(row["worker"], row["gateway"], row["since"]))
+            self._note(Holder(row["worker"], row["gateway"], row["since"], (row["block"],)))
 
     def _note(self, holder: Holder) -> None:
-        self._holders.setdefault(holder.worker, holder)
+        before = self._holders.get(holder.worker)
+        if before is not None:
+            holder = replace(before, blocks=before.blocks + holder.blocks)
+        self._holders[holder.worker] = holder
 
     @property
     def holders(self) -> Mapping[str, Holder]:
@@ -60,5 +64,5 @@ class SeatGrants:
         if not granted:
             raise NoSeatsLeftError("all seats of this event are granted")
         self._lines.add(*({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in granted))
-        self._note(Holder(worker, gateway, window))
+        self._note(Holder(worker, gateway, window, tuple(granted)))
         return granted

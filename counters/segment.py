@@ -59,6 +59,11 @@ class Coverage:
     clock_offset_ms: int | None = None  # its clock minus the ledger's; None = not measured
     unreadable: bool = False  # its files could not be read and are kept aside: nothing of it is in the evidence
 
+    @property
+    def wanting(self) -> bool:
+        """Whether some of what this worker accepted may not be in the evidence."""
+        return self.unreadable or self.synced_until_ms < self.until_ms
+
     def as_json(self, version: int) -> dict[str, Any]:
         """The row as it stands in headers and manifests of a version."""
         row = asdict(self)

@@ -28,7 +28,7 @@ from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
 from counters.journal import Direction, JoinKind
 from counters.manifest import VERSION as MANIFEST_VERSION
-from counters.manifest import EvidenceFile, Manifest, SketchDigest
+from counters.manifest import EvidenceFile, Granted, Manifest, SketchDigest
 from counters.segment import WINDOW_S, Coverage
 
 VERSION: Final = 1
@@ -184,11 +184,13 @@ def build_manifest(
     *,
     merged: Mapping[int, SessionPresence] | None = None,
     version: int = MANIFEST_VERSION,
+    granted: Iterable[Granted] = (),
 ) -> Manifest:
     """Return the manifest of a window's segments, or of what came late for it.
 
     `missing` are the workers that hold seats and did not report; `merged` is as for `build_leaf`; `version` is that of
-    a manifest that is rebuilt to check it.
+    a manifest that is rebuilt to check it. Of the seats `granted` it names those of workers whose evidence is not all
+    there.
 
     Raises:
         LeafError: a segment is of another event or window.
@@ -198,6 +200,7 @@ def build_manifest(
     if merged is None:
         merged = merge_presence(_presence(file.segment for file in stored))
     coverage = {row for file in stored for row in file.segment.head.workers}
+    wanting = {*missing, *(row.worker for row in coverage if row.wanting)}
     return Manifest(
         event.digest,
         event.iso(window),
@@ -219,6 +222,7 @@ def build_manifest(
         ),
         software,
         version,
+        tuple(sorted((row for row in granted if row.worker in wanting), key=lambda row: row.worker)),
     )
 
 

@@ -25,7 +25,7 @@ from counters.evidence import (
     journal_segments,
 )
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
-from counters.manifest import EvidenceFile, Manifest, ManifestError, SketchDigest
+from counters.manifest import EvidenceFile, Granted, Manifest, ManifestError, SketchDigest
 from counters.segment import coverage_rows
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -269,6 +269,7 @@ def manifest() -> Manifest:
         ("ffff000011112222",),
         (SketchDigest("opening", "attendees", "2" * 64),),
         "turnout 0.1.0",
+        granted=(Granted("ffff000011112222", 1_700_355_600, (0, 7)),),
     )
 
 
@@ -282,7 +283,7 @@ def test_evidence_of_version_1_is_read_and_keeps_its_bytes() -> None:
     for name, meant in (("presence", presence(head=OLD_HEAD)), ("journal", journal(OLD_HEAD))):
         assert decode(old[name]) == meant
         assert encode(meant) == old[name]
-    old_manifest = replace(manifest(), coverage=OLD_HEAD.workers, version=1)
+    old_manifest = replace(manifest(), coverage=OLD_HEAD.workers, version=1, granted=())
     assert Manifest.decode(old["manifest"]) == old_manifest
     assert old_manifest.encode() == old["manifest"]
 
@@ -312,6 +313,21 @@ def test_a_coverage_row_has_the_fields_of_its_version_and_no_other(version: int)
     for wrong in (MEASURED.as_json(3 - version), row | {"more": 1}):
         with pytest.raises(SegmentError, match="other fields"):
             coverage_rows([wrong], version)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None, {}, [1], [{}], [{"worker": 1, "since": 0, "blocks": [1]}], [{"worker": "a", "since": -1, "blocks": [1]}],
+        [{"worker": "a", "since": 0, "blocks": []}], [{"worker": "a", "since": 0, "blocks": [2, 1]}],
+        [{"worker": "a", "since": 0, "blocks": [1, 1]}], [{"worker": "a", "since": 0, "blocks": [32_768]}],
+        [{"worker": "a", "since": 0, "blocks": [1]}] * 2, [{"worker": "a", "since": 0, "blocks": [1], "more": 1}],
+    ],
+)  # fmt: skip
+def test_granted_seats_with_a_wrong_field_are_refused(rows: object) -> None:
+    document = canonical_json.decode(manifest().encode())
+    with pytest.raises(ManifestError):
+        Manifest.decode(canonical_json.encode(document | {"granted": rows}))
 
 
 def test_no_byte_of_a_manifest_can_be_flipped_without_being_refused_or_meaning_something_else() -> None:

@@ -4,6 +4,7 @@ After each step the whole log is checked as an outsider would: hashes, entries, 
 """
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from counters.journal import Join
 from counters.ledger.log import Log, LogLockedError
 from counters.ledger.reader import LogReader
 from counters.log_entries import SealedLog, certificate_entry, read_log
+from counters.manifest import Granted, Manifest
 from counters.sealed_evidence import read_evidence_of
 from counters.sealing import GRACE_S, GROUP, EvidenceRefusedError, OtherEventError, Sealer, event_entry
 from tests.counters.synthetic import SIGNER, event_of
@@ -223,6 +225,22 @@ def test_after_the_grace_a_window_is_sealed_and_names_who_is_missing(ledger: Led
     assert ledger.sealer.missing_workers == 2
     ledger.restart()
     assert ledger.sealer.missing_workers == 2
+
+
+def test_the_manifest_of_a_window_names_the_seats_of_whoever_is_missing_and_of_nobody_else(
+    ledger: LedgerAtHand,
+) -> None:
+    ledger.now = NINE
+    for worker, blocks in ((A, 2), (B, 1), (A, 1)):
+        ledger.sealer.grant(worker, f"gw-{worker}", blocks, ledger.now)
+    ledger.restart()
+    ledger.accept(bundle(NINE, (presence(NINE, {1}, B),), B))
+    ledger.now = NINE + 60
+    ledger.settle()
+    leaf = ledger.checked().windows[NINE]
+    assert leaf.missing == (A,)
+    manifest = Manifest.decode(ledger.sealer.evidence.get(leaf.manifest_sha256))
+    assert manifest.granted == (Granted(A, NINE, (0, 1, 3)),)
 
 
 def test_a_gateway_that_works_off_a_backlog_is_waited_for(ledger: LedgerAtHand) -> None:
@@ -504,6 +522,10 @@ def failing(owner: type, name: str, at: int, *, before: bool, monkeypatch: pytes
     monkeypatch.setattr(owner, name, call)
 
 
+def _without_manifest(entry: bytes) -> bytes:
+    return re.sub(rb'"manifest_sha256":"[0-9a-f]+"', b"", entry)
+
+
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(
     ("owner", "name", "calls"),
@@ -538,10 +560,14 @@ def test_a_failure_at_any_write_loses_nothing_and_enters_nothing_twice(
         entries = ledger.entries()
         assert failures == 1
         kinds = [canonical_json.decode(entry)["type"] for entry in entries]
-        # Who appends a certificate and hears nothing enters another; and a grant without an answer wastes a block.
+        # Who appends a certificate and hears nothing enters another; and a grant without an answer wastes a block,
+        # which the manifest of a window that misses its worker names as well.
         repeated = kinds.count("certificate") - 1
         assert repeated in {0, int(owner is Log and not before)}
-        assert sorted(set(entries)) == sorted(undisturbed)
+        wasted = sum(len(one.blocks) for one in ledger.sealer._grants.holders.values()) - 4
+        assert wasted in {0, 2 * int(owner is DurableLines and not before)}
+        shown = _without_manifest if wasted else bytes
+        assert sorted(set(map(shown, entries))) == sorted(map(shown, undisturbed))
         assert len(entries) == len(undisturbed) + repeated
 
 

@@ -21,16 +21,18 @@ def test_no_block_is_granted_twice_not_after_reopening_and_not_after_a_torn_line
     path = tmp_path_factory.mktemp("grants") / "grants.jsonl"
     grants, granted = SeatGrants(path), list[int]()
     first: dict[str, int] = {}
+    held: dict[str, tuple[int, ...]] = {}
     for window, (worker, blocks, reopen, torn) in enumerate(requests):
         fresh = grants.grant(worker, "gw", blocks, window)
         assert len(fresh) == min(max(blocks, 1), BLOCKS_AT_ONCE)
         granted += fresh
+        held[worker] = (*held.get(worker, ()), *fresh)
         first.setdefault(worker, window)
         if reopen:
             path.write_bytes(path.read_bytes() + b'{"block":99999,"worker":"never acknowledged"}'[:torn])
             grants = SeatGrants(path)
     assert len(set(granted)) == len(granted)
-    assert grants.holders == {worker: Holder(worker, "gw", since) for worker, since in first.items()}
+    assert grants.holders == {worker: Holder(worker, "gw", since, held[worker]) for worker, since in first.items()}
 
 
 def test_a_block_that_the_disk_did_not_take_is_not_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
