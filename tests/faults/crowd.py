@@ -99,6 +99,8 @@ class Crowd:
         self._mint = mint
         self._lock = threading.Lock()
         self.truth = Truth()
+        self.sending = 0
+        """Heartbeats on their way: sent, or about to be, and not answered."""
         self.players: list[Player] = []
 
     def window(self) -> int:
@@ -150,9 +152,9 @@ class Crowd:
 
     # Playing.
 
-    def beat(self, players: Sequence[Player] | None = None) -> int:
+    def beat(self, players: Sequence[Player] | None = None, *, give_up_s: float = GIVE_UP_S) -> int:
         """Send one heartbeat for each player, now; return how many were acknowledged."""
-        with Lines(self._port) as lines:
+        with Lines(self._port, give_up_s) as lines:
             return sum(self._beat(player, lines) for player in (self.players if players is None else players))
 
     @contextmanager
@@ -214,18 +216,24 @@ class Crowd:
                 self.truth.refused_connections += 1
             return False
         sent = self.window()
-        # In evidence before it is noted here, it would look invented to who asks in between: nobody asks so early.
+        self._note_sending(+1)
         try:
             answer = lines.ask(player.gateway, player.request)
         except BROKEN as error:
             self._note_broken(player, sent, abandoned=isinstance(error, TimeoutError))
             return False
+        finally:
+            self._note_sending(-1)
         answered = self.window()
         with self._lock:
             self.truth.answers[answer.status] += 1
             if answer.status == HTTPStatus.NO_CONTENT:
                 self._note_acknowledged(player, sent, answered)
         return answer.status == HTTPStatus.NO_CONTENT
+
+    def _note_sending(self, more: int) -> None:
+        with self._lock:
+            self.sending += more
 
     def _note_acknowledged(self, player: Player, sent: int, answered: int) -> None:
         if sent == answered:

@@ -230,6 +230,16 @@ class GatewayPart(Part):
                 os.kill(pid, signal.SIGKILL)
         until(lambda: not living(workers), f"the workers of {self.name} are gone", CERTAIN_S)
 
+    def pause_workers(self) -> None:
+        """SIGSTOP of its workers; the supervisor goes on. `pause` is the other way round."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume_workers(self) -> None:
+        """SIGCONT of its workers."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGCONT)
+
     def waiting(self, before: float = float("inf")) -> list[Path]:
         """The files in its spool of windows that began before a time."""
         return [path for path in self.spool.glob("*/w*") if _window_of(path) < before]
