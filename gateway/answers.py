@@ -51,11 +51,18 @@ class Answers:
     def __init__(self, announcement: Announcement) -> None:
         """Say what `announcement` says in every answer."""
         self._announcement = announcement
+        self._last = b""
         self.refresh(0)
+
+    def take_leave(self) -> None:
+        """From now on say in every answer that it is the last one on its connection."""
+        self._last = b"Connection: close\r\n"
+        self.refresh(self._refreshed_at)
 
     def refresh(self, now: float) -> None:
         """Put the current date (unix seconds) and interval into the answers."""
-        self._date = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        self._refreshed_at = now
+        self._moment = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode() + self._last
         intervals = list(announced(self._announcement.interval_s))
         # Another order each second: two players that always ask one after the other still drift apart.
         random.shuffle(intervals)
@@ -63,10 +70,10 @@ class Answers:
             [b"HTTP/1.1 204 No Content\r\n" + self._heartbeat_lines(interval_s) + b"\r\n" for interval_s in intervals]
         )
         self._refused: dict[Reason, bytes] = {}
-        self.preflight = b"HTTP/1.1 204 No Content\r\n" + _lines(CORS | PREFLIGHT) + self._date + b"\r\n"
+        self.preflight = b"HTTP/1.1 204 No Content\r\n" + _lines(CORS | PREFLIGHT) + self._moment + b"\r\n"
 
     def _heartbeat_lines(self, interval_s: int) -> bytes:
-        return _CORS + b"Turnout-Interval: %d\r\n" % interval_s + self._date
+        return _CORS + b"Turnout-Interval: %d\r\n" % interval_s + self._moment
 
     def refused(self, reason: Reason) -> bytes:
         """Return the refusal of a heartbeat or leave."""
@@ -78,12 +85,14 @@ class Answers:
 
     def given_up(self) -> bytes:
         """Return the last answer to who does not send the rest of a request."""
-        lines = self._heartbeat_lines(self._announcement.interval_s) + b"Connection: close\r\n"
+        lines = self._heartbeat_lines(self._announcement.interval_s)
+        if not self._last:
+            lines += b"Connection: close\r\n"
         return self._problem(Reason.REQUEST_TIMEOUT, lines)
 
     def join_refused(self, reason: Reason, detail: str, retry_s: int) -> bytes:
         """Return the refusal of a join; `retry_s` is said where trying again helps."""
-        return self._problem(reason, _CORS + self._date, retry_s, detail)
+        return self._problem(reason, _CORS + self._moment, retry_s, detail)
 
     def batch(self, status: int, body: bytes) -> bytes:
         """Return the answer to a relay's batch, whose status and body gateway.relay_batches gives."""
@@ -95,7 +104,7 @@ class Answers:
 
     def created(self, document: dict[str, Any]) -> bytes:
         """Return the answer that grants a view."""
-        return _answer(HTTPStatus.CREATED, _CORS + self._date, b"application/json", orjson.dumps(document))
+        return _answer(HTTPStatus.CREATED, _CORS + self._moment, b"application/json", orjson.dumps(document))
 
     @staticmethod
     def _problem(reason: Reason, lines: bytes, retry_s: int = 0, detail: str = "") -> bytes:

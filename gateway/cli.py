@@ -13,7 +13,7 @@ import click
 from counters.event import Event, EventFileError, load_event
 from counters.secrets import SecretsError
 from counters.software import VERSION
-from gateway.mendable import EXIT_CODE, explain
+from gateway.mendable import EXIT_CODE, CannotServeError, explain
 
 EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -127,13 +127,19 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
 @click.option("--metrics-port", type=PORT, default=9464, show_default=True, help="Port of /metrics, /healthz, /readyz.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option("--name", default="", help="Name of this gateway in the evidence. Default: the host's name.")
+@click.option("--take-over", is_flag=True, help="Take port and spool over from the gateway that runs with this spool.")
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
 @_explained
 def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any) -> None:
-    """Run a gateway alone: joins, heartbeats, check-ins. SIGTERM drains it."""
+    """Run a gateway alone: joins, heartbeats, check-ins.
+
+    SIGTERM drains it: it exits with 0 within 20 seconds. SIGHUP replaces its workers, one after the other, without a
+    refused connection. A second one started with --take-over and the same spool gets its port in the same way.
+    """
     from gateway.supervisor import GatewayConfig, run_gateway
+    from gateway.take_over import TakeOverError
 
     event = load_event(event_file)
     if event.simulated:
@@ -153,8 +159,12 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
         workers=options["workers"],
         gateway=options["name"] or socket.gethostname(),
         public_url=options["public_url"],
+        take_over=options["take_over"],
     )
-    sys.exit(run_gateway(config))
+    try:
+        sys.exit(run_gateway(config))
+    except (CannotServeError, TakeOverError) as error:
+        raise _Failure(str(error)) from None
 
 
 @main.command()

@@ -83,6 +83,10 @@ class Courier:
         """Do disk work in the courier's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
 
+    def close(self) -> None:
+        """Wait until the thread has done what it is at, and end it."""
+        self._thread.shutdown()
+
     # Windows to the ledger.
 
     async def carry(self) -> int:

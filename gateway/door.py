@@ -70,6 +70,7 @@ class DoorKeeper:
         self.heads: dict[bytes, RequestHead] = {}
         self.doors: set[Door] = set()
         self.gathered_bytes = 0
+        self.leaving = False  # the worker stops or is replaced: every answer is the last one on its connection
         self.joining: set[asyncio.Task[None]] = set()
         self._crowd: deque[Door] = deque()
         self._counts = cells.values
@@ -85,7 +86,7 @@ class DoorKeeper:
         if said is None:
             said = read_head(text)
             self._counts[self._read] += 1
-            if said is not None and said.lasting and len(text) <= REMEMBERED_HEAD_BYTES:
+            if said is not None and said.lasting and len(text) <= REMEMBERED_HEAD_BYTES and not self.leaving:
                 if len(self.heads) >= HEADS_LIMIT:
                     self.heads.clear()
                 self.heads[text] = said
@@ -162,6 +163,27 @@ class DoorKeeper:
             elif now - door.partial_since > PARTIAL_S:
                 door.give_up()
 
+    def take_leave(self) -> None:
+        """From now on answer each connection once more, say that it closes, and close it.
+
+        A heartbeat pays nothing for this while nobody leaves: only what looks closely asks, and without remembered
+        heads everything is looked at closely.
+        """
+        self.leaving = True
+        self.answers.take_leave()
+        self.heads.clear()
+        for door in self.doors:
+            door.forget_head()
+
+    async def all_gone(self, patience_s: float) -> None:
+        """Wait until there is no connection left, for `patience_s` at most."""
+        until = time.monotonic() + patience_s
+        while True:
+            # Looked at later than now: what was accepted a moment ago is not here yet.
+            await asyncio.sleep(DRAIN_LOOK_S)
+            if not self.doors or time.monotonic() >= until:
+                return
+
     async def close_all(self, patience_s: float) -> None:
         """Close every connection: the worker is stopping. A request that is not whole yet is not taken.
 
@@ -211,6 +233,10 @@ class Door(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection after what is being sent."""
         self._transport.close()
+
+    def forget_head(self) -> None:
+        """Look closely at what comes next."""
+        self._head = _NO_HEAD
 
     @property
     def closing(self) -> bool:
@@ -306,7 +332,7 @@ class Door(asyncio.Protocol):
         answers: list[bytes] = []
         start = 0
         ours = True
-        while start < len(data) and not self.joining and not self._resting:
+        while start < len(data) and not self.joining and not self._resting and not (keeper.leaving and answers):
             head_end = data.find(EMPTY_LINE, start) + len(EMPTY_LINE)
             if head_end < len(EMPTY_LINE):
                 ours = may_become_ours(data[start:])
@@ -331,13 +357,19 @@ class Door(asyncio.Protocol):
                 if head.kind is Kind.BATCH and start < len(data):
                     self._rest()
         if answers:
-            self.answered = True
-            self._transport.write(b"".join(answers))
+            self._answer(b"".join(answers))
         if not ours:
             self._hand_over(data[start:])
         elif start < len(data):
             self.gathered, self._head = bytearray(), _NO_HEAD  # grows in place: a batch has many parts
             self._gather(data[start:])
+
+    def _answer(self, answer: bytes) -> None:
+        self.answered = True
+        self._transport.write(answer)
+        if self._keeper.leaving:
+            # What came behind it was not taken: its sender tries again on a new connection (RFC 9112, section 9.6).
+            self.close()
 
     def _join(self, head: JoinHead) -> list[bytes]:
         """Take a join: return its answer, or nothing yet if it has to wait."""
@@ -365,8 +397,7 @@ class Door(asyncio.Protocol):
         self.joining = False
         if self._transport.is_closing():
             return
-        self.answered = True
-        self._transport.write(answer)
+        self._answer(answer)
         self._go_on()
 
     def _hand_over(self, data: bytes) -> None:

@@ -11,6 +11,10 @@ EXIT_CODE: Final = 2
 _log = logging.getLogger("turnout")
 
 
+class CannotServeError(Exception):
+    """A process cannot serve, and starting it again would change nothing; the sentence says what would."""
+
+
 def explain(error: Exception) -> str:
     """Return what is wrong and what to do about it."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from counters.attendee import block_seats
 from counters.live import RegistryUnavailableError
-from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
+from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError, WorkerName
 from gateway.problems import Refused
 from gateway.reasons import Reason
 
@@ -88,13 +88,22 @@ class SeatLease:
         self._open.appendleft(seat)
 
     async def keep(self, ledger: LedgerClient, name: WorkerName) -> None:
-        """Keep one block in use and two spare ones, for as long as the worker runs."""
+        """Keep one block in use and two spare ones, for as long as the worker runs.
+
+        Raises:
+            LedgerRefusedError: the ledger grants nothing to this gateway; what is held stays.
+        """
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             missing = SPARE_BLOCKS + (not self._open) - len(self._blocks)
             if missing > 0:
-                for block in await self._grant(ledger, name, missing):
+                try:
+                    blocks = await self._grant(ledger, name, missing)
+                except LedgerRefusedError:
+                    self._wanted.set()  # who asks again still wants them
+                    raise
+                for block in blocks:
                     self.add(block)
 
     @staticmethod

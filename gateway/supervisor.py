@@ -1,63 +1,41 @@
 """The supervisor: the parent process of one gateway. It starts the workers, starts dead ones again, and carries.
 
 Workers share one listening socket, which the supervisor holds open: a dead worker's waiting connections are another's.
-The supervisor itself serves /metrics, /healthz and /readyz on the operations port, flushes sketches and hands windows
-over (gateway.courier), and writes the live answer that all workers read.
+What it carries is in gateway.carrying; the operations port, with /metrics, /healthz and /readyz, in gateway.operations.
+
+    SIGTERM, SIGINT    drain and stop: exit 0 within gateway.stopping.STOP_LIMIT_S
+    SIGHUP             replace every worker, one place after the other (gateway.worker_places)
+    a successor        hand the port and the spool on, let the workers move their players, exit 0 (gateway.take_over)
 """
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import signal
 import socket
 import sys
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
-import orjson
 import uvloop
-from aiohttp import web
 
-from counters.announcements import Announcements
+from counters.clock import WallClock
 from counters.event import Event, EventFileError, load_event
-from counters.live import LivePoller, SketchStore
-from counters.live_counts import live_document
 from counters.secrets import Secrets, SecretsError, load_secrets
-from counters.software import VERSION
-from gateway.courier import Courier, as_labels
-from gateway.flusher import Flusher
-from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
-from gateway.mendable import one_sentence
-from gateway.processes import end_tasks, stop_when_told, write_json
-from gateway.reasons import Reason
-from gateway.steering import SteeringKeeper
-from gateway.worker import DRAIN_S, READY, WorkerConfig, open_clock
-from gateway.worker_folders import WorkerFolders
-from metrics import exposition
+from gateway.carrying import LIVE_FILE, Carrying
+from gateway.ledger_client import LedgerClient
+from gateway.listening import bind, inherited
+from gateway.mendable import CannotServeError, one_sentence
+from gateway.operations import Operations
+from gateway.processes import stop_when_told, write_json
+from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
+from gateway.worker import WorkerConfig, first_of, open_clock
+from gateway.worker_places import WorkerPlaces
+from gateway.worker_process import WorkerProcess
 
-FLUSH_EVERY_S: Final = 1.0
-LIVE_PAUSE_S: Final = 0.2
-"""Between two rounds at least, however long Redis took over one."""
-CARRY_EVERY_S: Final = 0.2
-SIMULATED_CARRY_EVERY_S: Final = 0.004
-"""On a simulated clock a window may last a few dozen milliseconds of real time."""
-RESTART_PAUSE_S: Final = (0.1, 5.0)
-"""First and longest wait before a worker that died at once is started again."""
-STABLE_S: Final = 10.0
-LOOK_EVERY_S: Final = 0.02
-STOP_S: Final = DRAIN_S + 5.0
-"""After this a worker that does not stop is killed; what it accepted is in its spool."""
-FAREWELL_S: Final = 4.0
-"""How long a stopping gateway tries to hand its last windows over: two restarts of a ledger. The rest goes with the
-next start."""
-BACKLOG: Final = 4096
-UNREAD_MS: Final = 90_000
-"""As long as a silent connection may stay (gateway.door.IDLE_S)."""
 _log = logging.getLogger("turnout.supervisor")
 
 
@@ -80,278 +58,175 @@ class GatewayConfig:
     public_url: str = ""
     clock_file: str = ""  # the simulated clock; "" = the wall clock
     ready_file: str = ""  # where to write the addresses once workers serve; "" = nowhere
+    take_over: bool = False  # whether to take over from the gateway that runs on this spool, if one does
 
 
 class Supervisor:
     """One gateway's processes and its carrying. Owned by the event loop."""
 
-    def __init__(self, config: GatewayConfig, event: Event, secrets: Secrets, listener: socket.socket) -> None:
+    def __init__(self, config: GatewayConfig, event: Event, secrets: Secrets, holdings: "Holdings") -> None:
         """Prepare; nothing is started yet."""
         self._config = config
         self._event = event
         self._secrets = secrets
-        self._listener = listener
+        self._holdings = holdings
+        # One epoch for all workers, whenever they are started: on one host no two disagree about the window.
         self._clock = open_clock(config.clock_file)
-        self._live_file = Path(config.spool) / "live.json"
-        self._workers: dict[int, asyncio.subprocess.Process] = {}
+        self._places = WorkerPlaces(config.workers, self._start_worker, self._changed, self._interval_s)
+        self._complete = asyncio.Event()
+        self._carrying: Carrying | None = None
         self.stopping = asyncio.Event()
-        self._poller = LivePoller(config.live_url, event)
-        self._sketches = SketchStore(config.live_url)
-        self._folders = WorkerFolders(Path(config.spool), event.digest)
-        self._flusher = Flusher(self._folders, event, self._clock, self._sketches)
-        self._metrics_port = 0
 
     async def run(self, *, with_parent: bool) -> int:
-        """Run until told to stop, or until the parent's pipe closes; return the exit code."""
+        """Run until told to stop, until the parent's pipe closes, or until a successor serves; return the exit code.
+
+        Raises:
+            CannotServeError: the workers cannot serve, for a reason that only a person can mend.
+            TakeOverError: the gateway that ran here does not let go of the spool.
+        """
         stop_when_told(self.stopping, with_parent=with_parent)
-        async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
-            self._courier = Courier(
-                self._folders, self._event, self._config.gateway, self._clock, self._flusher, ledger
-            )
-            self._steering = SteeringKeeper(Path(self._config.spool), self._event, self._clock, ledger, self._announced)
-            operations = await self._serve_operations()
-            pause_s = SIMULATED_CARRY_EVERY_S if self._config.clock_file else CARRY_EVERY_S
-            carrying = [
-                asyncio.create_task(self._courier.keep_carrying(pause_s)),
-                asyncio.create_task(self._keep_live()),
-                asyncio.create_task(self._steering.keep()),
-            ]
-            keeping = [asyncio.create_task(self._keep_worker(place)) for place in range(self._config.workers)]
-            failed = await self._until_stopped([*carrying, *keeping])
-            await self._stop_workers(keeping)
-            await end_tasks(carrying)
-            await self._farewell()
-            await operations.cleanup()
-        self._flusher.close()
-        await self._sketches.close()
-        await self._poller.close()
-        return 1 if failed else 0
+        # From a terminal SIGHUP says that it is gone.
+        hang_up = self.stopping.set if os.isatty(0) else self._places.roll
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+        keeping = asyncio.create_task(self._places.keep())
+        try:
+            async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
+                if not await self._own_spool(keeping):
+                    return await self._stopped([keeping])
+                return await self._carry(ledger, keeping)
+        finally:
+            keeping.cancel()
+            await self._places.stop()
 
-    async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> bool:
-        stopping = asyncio.create_task(self.stopping.wait())
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        faults = [fault for task in done if task is not stopping and (fault := task.exception())]
+    async def _own_spool(self, keeping: asyncio.Task[None]) -> bool:
+        """Make sure that nobody else carries; False: this gateway is to stop before that."""
+        predecessor = self._holdings.predecessor
+        if predecessor is None:
+            return True
+        await first_of(self._complete.wait(), self.stopping.wait(), keeping)
+        if keeping.done() or self.stopping.is_set():
+            return False
+        # One that has died meanwhile has let go.
+        with contextlib.suppress(OSError):
+            predecessor.say_serving()
+        self._holdings.owned = await predecessor.spool_is_free(Path(self._config.spool))
+        _log.info("this gateway has taken over")
+        return True
+
+    async def _carry(self, ledger: LedgerClient, keeping: asyncio.Task[None]) -> int:
+        spool = Path(self._config.spool)
+        carrying = self._carrying = Carrying(
+            self._event, spool, self._config.gateway, self._clock, self._config.live_url, ledger
+        )
+        operations = Operations(
+            self._event, lambda: carrying.snapshot(self._places.running()), self._places.missing
+        )  # fmt: skip
+        successors = Successors(spool, self._event.digest, self._holdings.players, self._holdings.operators)
+        await operations.serve(self._holdings.operators.dup())
+        work = [keeping, *carrying.start(simulated=bool(self._config.clock_file))]
+        self._changed()
+        succeeded = asyncio.create_task(successors.until_one_serves())
+        await first_of(self.stopping.wait(), succeeded, *work)
+        try:
+            if succeeded.done() and not self.stopping.is_set():
+                await operations.stop()
+                await carrying.stop()
+                # The successor carries from here on, also what this gateway's workers have still to accept.
+                os.close(self._holdings.owned)
+                keeping.cancel()
+                _log.info("handed over to a new gateway; the players move")
+                await first_of(self._places.move_on(), self.stopping.wait())
+                return 0
+            succeeded.cancel()
+            code = await self._stopped(work)
+            await self._places.stop()
+            await carrying.farewell()
+            await operations.stop()
+            return code
+        finally:
+            await carrying.stop()
+
+    async def _stopped(self, work: Iterable[asyncio.Task[None]]) -> int:
+        """Say why this gateway stops, if it was not told to; return its exit code.
+
+        Raises:
+            CannotServeError: that is why.
+        """
+        faults = [fault for task in work if task.done() and not task.cancelled() and (fault := task.exception())]
         for fault in faults:
+            if isinstance(fault, CannotServeError):
+                raise fault
             _log.error("the gateway stops because a part of it failed: %r", fault, exc_info=fault)
-        return bool(faults)
+        return 1 if faults else 0
 
-    # Workers.
-
-    async def _keep_worker(self, place: int) -> None:
-        """Keep one worker running; one that dies is started again under a new incarnation."""
-        pause_s = RESTART_PAUSE_S[0]
-        while not self.stopping.is_set():
-            started = time.monotonic()
-            worker = os.urandom(8).hex()
-            process = await self._start_worker(worker)
-            self._workers[place] = process
-            await self._until_serving(worker, process)
-            self._say_ready()
-            code = await process.wait()
-            if self.stopping.is_set():
-                return
-            _log.error("worker %d ended with code %s and is started again; its spool is carried", process.pid, code)
-            pause_s = RESTART_PAUSE_S[0] if time.monotonic() - started > STABLE_S else min(2 * pause_s, 5.0)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), pause_s)
-
-    async def _until_serving(self, worker: str, process: asyncio.subprocess.Process) -> None:
-        ready = Path(self._config.spool) / worker / READY
-        # What is waited for is a file of another process: there is no event to await.
-        while process.returncode is None and not self.stopping.is_set() and not ready.exists():  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _start_worker(self, worker: str) -> asyncio.subprocess.Process:
+    async def _start_worker(self) -> WorkerProcess:
         config = WorkerConfig(
             event_file=self._config.event_file,
             secrets_file=self._config.secrets_file,
             spool=self._config.spool,
-            live_file=str(self._live_file),
+            live_file=str(Path(self._config.spool) / LIVE_FILE),
             registry_url=self._config.registry_url,
             ledger_url=self._config.ledger_url,
             gateway=self._config.gateway,
-            worker=worker,
-            listen_fd=self._listener.fileno(),
+            worker=os.urandom(8).hex(),
+            listen_fd=self._holdings.players.fileno(),
             clock_file=self._config.clock_file,
             public_url=self._config.public_url,
+            epoch=self._clock.epoch if isinstance(self._clock, WallClock) else 0.0,
+            event_sha256=self._event.digest,
         )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.worker",
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=[self._listener.fileno()],
-        )  # fmt: skip
-        assert process.stdin is not None  # noqa: S101 - asked for above
-        process.stdin.write(config.to_json())
-        await process.stdin.drain()
-        return process
+        return await WorkerProcess.start(config)
 
-    async def _stop_workers(self, keeping: list[asyncio.Task[None]]) -> None:
-        self.stopping.set()
-        living = [process for process in self._workers.values() if process.returncode is None]
-        for process in living:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-        for process in living:
-            try:
-                await asyncio.wait_for(process.wait(), STOP_S)
-            except TimeoutError:
-                _log.error("worker %d does not stop and is killed; its spool is carried", process.pid)
-                process.kill()
-                await process.wait()
-        await asyncio.gather(*keeping, return_exceptions=True)
+    def _interval_s(self) -> int:
+        return self._carrying.interval_s if self._carrying else self._event.interval_s
 
-    async def _farewell(self) -> None:
-        deadline = time.monotonic() + FAREWELL_S
-        while time.monotonic() < deadline:
-            try:
-                await self._courier.carry()
-            except (LedgerUnavailableError, LedgerRefusedError) as error:
-                _log.warning("the last windows are not handed over yet: %s", error)
-                await asyncio.sleep(RESTART_PAUSE_S[0] * 5)
-            else:
-                return
-        _log.warning("windows stay in the spool; the next start hands them over")
-
-    def _say_ready(self) -> None:
+    def _changed(self) -> None:
         """Say, once all workers serve and again whenever one was replaced, where the gateway can be reached."""
-        if len(self._workers) < self._config.workers:
+        if not self._places.complete:
             return
-        host, port = self._listener.getsockname()[:2]
+        self._complete.set()
+        if self._carrying is None:
+            return
+        host, port = self._holdings.players.getsockname()[:2]
+        metrics_host, metrics_port = self._holdings.operators.getsockname()[:2]
         ready = {
             "gateway": f"http://{host}:{port}",
-            "metrics": f"http://{self._config.metrics_host}:{self._metrics_port}/metrics",
-            "workers": [process.pid for process in self._workers.values() if process.returncode is None],
+            "metrics": f"http://{metrics_host}:{metrics_port}/metrics",
+            "workers": self._places.serving(),
         }
         if self._config.ready_file:
             write_json(Path(self._config.ready_file), ready)
         else:
             _log.info("%s: gateway %s, metrics %s", self._event.id, ready["gateway"], ready["metrics"])
 
-    def _announced(self, announcements: Announcements) -> None:
-        self._courier.announcements = announcements
-        self._poller.announcements = announcements
 
-    # Live numbers.
+@dataclass(slots=True)
+class Holdings:
+    """What a gateway holds for as long as it runs: its two ports, and the lock of its spool."""
 
-    async def _keep_live(self) -> None:
-        """Once a second, send what rose and at once ask for the numbers: a heartbeat waits for one round, not two."""
-        while True:
-            began = time.monotonic()
-            await self._poll(await self._flusher.flush_or_say())
-            await asyncio.sleep(max(began + FLUSH_EVERY_S - time.monotonic(), LIVE_PAUSE_S))
+    players: socket.socket
+    operators: socket.socket
+    owned: int = -1  # descriptor of the spool's lock; -1 = the predecessor's still
+    predecessor: Predecessor | None = None
 
-    async def _poll(self, withheld: str) -> None:
-        """Ask Redis and write the answer where every worker reads it."""
-        now = self._clock.now()
-        document = live_document(self._event, await self._poller.poll(now, withheld), now)
-        fresh = self._live_file.with_suffix(".new")
+    @classmethod
+    def take(cls, config: GatewayConfig, event_sha256: str) -> "Holdings":
+        """Open the ports and lock the spool, or get them from the gateway that has them.
+
+        Raises:
+            OSError: a port or the spool is in use.
+            TakeOverError: the gateway that runs does not hand on.
+        """
+        spool = Path(config.spool)
         try:
-            fresh.write_bytes(orjson.dumps(document))
-            fresh.rename(self._live_file)
-        except OSError as error:
-            # A full disk ends no gateway. Without the file workers say that live numbers are stale.
-            _log.warning("live numbers cannot be written: %s", error)
-            with contextlib.suppress(OSError):
-                self._live_file.unlink(missing_ok=True)
-
-    # Operations.
-
-    async def _serve_operations(self) -> web.AppRunner:
-        app = web.Application()
-        app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
-        )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await runner.setup()
-        site = web.TCPSite(runner, self._config.metrics_host, self._config.metrics_port)
-        await site.start()
-        self._metrics_port = runner.addresses[0][1]
-        return runner
-
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
-        body, content_type = exposition.render(
-            await asyncio.to_thread(self._snapshot),
-            exposition.Vocabulary(
-                tuple(session.id for session in self._event.sessions), tuple(reason.label for reason in Reason)
-            ),
-        )
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    def _snapshot(self) -> exposition.GatewaySnapshot:
-        totals = self._courier.totals()
-        spool_bytes, oldest_s = self._courier.spool_size()
-        now = self._clock.now()
-        live = self._poller.last
-        titles = {session.number: session.id for session in self._event.sessions} | {0: ""}
-        return exposition.GatewaySnapshot(
-            identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
-            workers=sum(process.returncode is None for process in self._workers.values()),
-            heartbeats=as_labels(totals, "beat", ("beat.",)),
-            joins=as_labels(totals, "join", ("join.",)),
-            checkins=as_labels(totals, "checkin", ("checkin.",)),
-            leaves=totals.get("leave.left", 0),
-            handed_over_connections=totals.get("handed_over.connections", 0),
-            handed_over_heartbeats=totals.get("handed_over.heartbeats", 0),
-            heads_read=totals.get("heads.read", 0),
-            live_attendees={titles[row.session]: row.attendees for row in live.rows},
-            live_views={titles[row.session]: row.views for row in live.rows},
-            interval_s=self._steering.told.steering.interval_s,
-            revoked=len(self._steering.told.steering.revoked),
-            live_span_s=live.seen_within_s,
-            live_age_s=live.age_s(now),
-            live_stale=live.stale(now),
-            redis_flush=self._flusher.durations,
-            redis_flush_failures=self._flusher.failures,
-            registry_failures=totals.get("registry.away", 0),
-            seats_leased=totals.get("seats.leased", 0),
-            spool_bytes=spool_bytes,
-            spool_oldest_s=oldest_s,
-            handovers=self._courier.handed_over,
-        )
-
-    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        running = any(process.returncode is None for process in self._workers.values())
-        return web.Response(text="ready\n" if running else "no worker\n", status=200 if running else 503)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket that child processes inherit.
-
-    Raises:
-        OSError: the address is in use or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections inherit it. A client that reads no answer any more is gone in the end, whoever serves it.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.set_inheritable(True)
-    return listener
-
-
-def own_spool(spool: Path) -> int:
-    """Return a descriptor that keeps other gateways off a spool for as long as it is open: two would carry it at once.
-
-    Raises:
-        OSError: another gateway runs on it.
-    """
-    owned = os.open(spool / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(owned)
-        raise OSError(f"another gateway runs with the spool {spool}: stop it, or give this one its own") from None
-    return owned
+            owned = own_spool(spool)
+        except BlockingIOError:
+            if not config.take_over:
+                raise
+            predecessor = ask(spool, event_sha256)
+            return cls(predecessor.players, predecessor.operators, predecessor=predecessor)
+        players = inherited(os.environ) or bind(config.host, config.port)
+        return cls(players, bind(config.metrics_host, config.metrics_port), owned)
 
 
 def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
@@ -365,27 +240,26 @@ def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
         OSError: the port or the spool is in use.
         EventFileError: the event file is not valid.
         SecretsError: the secrets cannot be read.
+        CannotServeError: the workers cannot serve, for a reason that only a person can mend.
+        TakeOverError: the gateway that runs on the spool is not to be taken over.
     """
     event = load_event(Path(config.event_file))
     secrets = load_secrets(Path(config.secrets_file))
     Path(config.spool).mkdir(parents=True, exist_ok=True)
-    owned = own_spool(Path(config.spool))
-    listener = bind(config.host, config.port)
+    holdings = Holdings.take(config, event.digest)
 
     async def serve() -> int:
-        return await Supervisor(config, event, secrets, listener).run(with_parent=with_parent)
+        return await Supervisor(config, event, secrets, holdings).run(with_parent=with_parent)
 
-    try:
-        return uvloop.run(serve())
-    finally:
-        os.close(owned)
+    # The lock and the ports go with the process.
+    return uvloop.run(serve())
 
 
 def main() -> None:
     """Run a gateway whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = GatewayConfig(**json.loads(sys.stdin.buffer.readline()))
-    with one_sentence(OSError, EventFileError, SecretsError):
+    with one_sentence(OSError, EventFileError, SecretsError, CannotServeError, TakeOverError):
         sys.exit(run_gateway(config, with_parent=True))
 
 

@@ -1,17 +1,20 @@
 """A worker: one process, one event loop, one tally, one door. `python -m gateway.worker`, started by the supervisor.
 
 Its configuration comes as one line of JSON on standard input, which then stays open: when it closes, the supervisor is
-gone, and the worker drains and stops as on SIGTERM.
+gone, and the worker drains and stops as on SIGTERM. On SIGUSR1 it knows that another worker has its place: it accepts
+no more, answers each of its players once more with `Connection: close`, and then drains (gateway.stopping).
 """
 
 import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +25,9 @@ from aiohttp import web
 
 from counters.cells import Cells
 from counters.clock import Clock, SimulatedClock, WallClock
-from counters.event import Event, load_event
+from counters.event import Event, EventFileError, load_event
 from counters.registry import SeatRegistry
-from counters.secrets import Secrets, load_secrets
+from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
 from counters.steering import Steering
 from counters.tally import Tally
@@ -39,27 +42,32 @@ from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.join_desk import JoinDesk
-from gateway.ledger_client import LedgerClient, WorkerName
+from gateway.ledger_client import LedgerClient, LedgerRefusedError, WorkerName
+from gateway.mendable import EXIT_CODE, CannotServeError
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import RelayBatches
 from gateway.seats import SeatLease, Seats
 from gateway.steering import SteeringFollower
+from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
+from gateway.worker_line import WorkerLine, WorkerState
 
 TICK_S: Final = 0.1
 """How late a quiet worker may close its window."""
 SIMULATED_TICK_S: Final = 0.004
 """The same on a simulated clock, where a window may last a few dozen milliseconds of real time."""
 SWEEP_S: Final = 5.0
-DRAIN_S: Final = 10.0
-"""Requests under way get this long to finish when the worker stops."""
 LISTEN_BACKLOG: Final = 4096
 SEATS_PATIENCE_S: Final = 3.0
 """A starting worker waits this long for its first seats; then it serves those who have joined already."""
 READY: Final = "ready"
-"""Name of the file in the worker's folder that says that it serves."""
+"""Name of the file in the worker's folder that says that it serves, to whoever looks from outside."""
+REFUSED_PAUSE_S: Final = 5.0
+"""Between two tries when the ledger refuses a worker that serves already."""
+MOVE_ON: Final = signal.SIGUSR1
+"""The signal that says that another worker has this one's place. Not SIGHUP, which a terminal sends to all at once."""
 _log = logging.getLogger("turnout.worker")
 
 
@@ -78,6 +86,8 @@ class WorkerConfig:
     listen_fd: int
     clock_file: str  # "" = the wall clock
     public_url: str
+    epoch: float = 0.0  # of the gateway's wall clock (counters.clock); 0 = the worker reads the host's itself
+    event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
 
     def to_json(self) -> bytes:
         """Return the line that goes to the worker's standard input."""
@@ -89,9 +99,11 @@ class WorkerConfig:
         return cls(**orjson.loads(line))
 
 
-def open_clock(clock_file: str) -> Clock:
-    """Return the simulated clock in a file, or the wall clock if there is none."""
-    return SimulatedClock(Path(clock_file)) if clock_file else WallClock.start()
+def open_clock(clock_file: str, epoch: float = 0.0) -> Clock:
+    """Return the simulated clock in a file; without one the wall clock of an epoch, or as it is read now."""
+    if clock_file:
+        return SimulatedClock(Path(clock_file))
+    return WallClock(epoch) if epoch else WallClock.start()
 
 
 def cell_names() -> tuple[str, ...]:
@@ -107,7 +119,7 @@ class Worker:
         self.config = config
         self.event = event
         self.secrets = secrets
-        self.clock = open_clock(config.clock_file)
+        self.clock = open_clock(config.clock_file, config.epoch)
         numbers = tuple(session.number for session in event.sessions)
         spool_identity = SpoolIdentity(config.worker, config.gateway, event.digest, len(numbers))
         self.folder, self._lock = create_worker_folder(Path(config.spool), spool_identity)
@@ -117,7 +129,7 @@ class Worker:
         self.announcement = Announcement(event.interval_s)
         self.heartbeats = Heartbeats(keys, self.tally, self.cells, self.clock)
         self.batches = RelayBatches(keys, self.tally, self.cells, self.heartbeats)
-        self.lease = SeatLease(lambda seats: self.cells.add("seats.leased", seats))
+        self.lease = SeatLease(self._leased)
         self.registry = SeatRegistry(config.registry_url, event.id)
         self.seats = seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
@@ -141,11 +153,19 @@ class Worker:
         self.answers = Answers(self.announcement)
         self._follower = SteeringFollower(Path(config.spool), event, self._steer)
         self.stopping = asyncio.Event()
+        self._replaced = asyncio.Event()
+        self._serving = False
+        self._refusal = ""
+        self._line = WorkerLine()
 
     def _steer(self, steering: Steering) -> None:
         self.announcement.interval_s = steering.interval_s
         self.heartbeats.revoked = steering.revoked
         self.joins.revoked = steering.revoked
+
+    def _leased(self, seats: int) -> None:
+        self.cells.add("seats.leased", seats)
+        self._refusal = ""
 
     def _read_live(self) -> dict[str, Any]:
         try:
@@ -154,58 +174,90 @@ class Worker:
             return {"event": self.event.id, "as_of": self.event.iso(self.clock.now()), "stale": True, "numbers": []}
 
     def _missing(self) -> str:
-        if self.stopping.is_set():
-            return "draining"
+        if self.stopping.is_set() or self._replaced.is_set():
+            return "it is stopping"
         if not self.tally.accepting:
             return "no room on the disk for the spool"
+        if self._refusal:
+            return self._refusal
         return "" if self.lease.ready else "no seats from the ledger yet"
 
     async def run(self) -> None:
-        """Serve until told to stop, then drain."""
+        """Serve until told to stop, then drain.
+
+        Raises:
+            CannotServeError: the ledger refuses this gateway.
+        """
         loop = asyncio.get_running_loop()
         stop_when_told(self.stopping, with_parent=True)
-        runner = web.AppRunner(self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S)
+        loop.add_signal_handler(MOVE_ON, self._replaced.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the supervisor's business
+        runner = web.AppRunner(
+            self.api.application(), access_log=None, handle_signals=False, keepalive_timeout=IDLE_S,
+            shutdown_timeout=DRAIN_S,
+        )  # fmt: skip
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
         doors = DoorKeeper(self.heartbeats, self.batches, self.desk, self.answers, self.cells, runner.server)
         halt = threading.Event()
         keeper = threading.Thread(target=self.tally.keep, args=(halt,), daemon=True)
         keeper.start()
-        name = WorkerName(self.config.worker, self.config.gateway, self.event.digest)
         async with LedgerClient(self.config.ledger_url, self.secrets) as ledger:
-            works = (self.lease.keep(ledger, name), self.seats.keep_claiming(), self._tick(doors))
+            works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors))
             tasks = [asyncio.create_task(work) for work in works]
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.lease.leased.wait(), SEATS_PATIENCE_S)
-            listener = socket.socket(fileno=self.config.listen_fd)
-            server = await loop.create_server(doors, sock=listener, backlog=LISTEN_BACKLOG)
-            # What is here now stays to the end: a full collection would stop the loop for tens of milliseconds over it.
-            gc.collect()
-            gc.freeze()
+            leased = asyncio.create_task(self.lease.leased.wait())
+            await asyncio.wait([leased, *tasks], timeout=SEATS_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            leased.cancel()
+            try:
+                if not any(task.done() for task in tasks):
+                    await self._serve(doors, runner, tasks)
+            finally:
+                await end_tasks(tasks)
+                halt.set()
+                self.tally.close(int(self.clock.now() * 1000))
+                await self.seats.farewell()
+                await self.relay.close()
+                await self.registry.close()
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
+
+    async def _serve(self, doors: DoorKeeper, runner: web.AppRunner, tasks: Iterable[asyncio.Task[None]]) -> None:
+        listener = socket.socket(fileno=self.config.listen_fd)
+        server = await asyncio.get_running_loop().create_server(doors, sock=listener, backlog=LISTEN_BACKLOG)
+        # What is here now stays to the end: a full collection would stop the loop for tens of milliseconds over it.
+        gc.collect()
+        gc.freeze()
+        self._serving = True
+        with contextlib.suppress(OSError):  # a full disk
             (self.folder / READY).touch()
-            await self._until_stopped(tasks)
-            # Drain: first no new connections, then the requests under way, then the last window.
-            server.close()
-            await doors.close_all(DRAIN_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(runner.cleanup(), DRAIN_S)
-            await end_tasks(tasks)
-        await self.relay.close()
-        await self.seats.farewell()
-        await self.registry.close()
-        halt.set()
-        self.tally.close(int(self.clock.now() * 1000))
+        self._say_how_it_is()
+        await first_of(self.stopping.wait(), self._replaced.wait(), *tasks)
+        # First no new connections: those that wait are another worker's. From here on every answer is the last one on
+        # its connection, and the client, told so, takes a new one.
+        server.close()
+        doors.take_leave()
+        if self._replaced.is_set():
+            moved = doors.all_gone(moving_s(self.announcement.interval_s))
+            await first_of(moved, self.stopping.wait(), *tasks)
+        until = time.monotonic() + DRAIN_S
+        await doors.all_gone(LAST_READ_S)
+        await doors.close_all(until - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(runner.cleanup(), max(until - time.monotonic(), 0.0))
 
-    async def _until_stopped(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        waiting = asyncio.create_task(self.stopping.wait())
-        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        for task in done - {waiting}:
-            # A background task ends only by a fault, for example a ledger that refuses this gateway for good.
-            _log.error("the worker stops: %s", task.exception())
-            self.failed = True
-
-    failed = False
+    async def _keep_seats(self, ledger: LedgerClient) -> None:
+        """Keep spare seats; a ledger that refuses is a fault at the start, and only a reason not to be ready later."""
+        name = WorkerName(self.config.worker, self.config.gateway, self.event.digest)
+        while True:
+            try:
+                await self.lease.keep(ledger, name)
+            except LedgerRefusedError as error:
+                if not self._serving:
+                    raise CannotServeError(str(error)) from None
+                _log.error("heartbeats go on, and joins while there are seats: %s", error)
+                self._refusal = str(error)
+            await asyncio.sleep(REFUSED_PAUSE_S)
 
     async def _tick(self, doors: DoorKeeper) -> None:
         loop = asyncio.get_running_loop()
@@ -219,16 +271,44 @@ class Worker:
                 self.heartbeats.tick()
                 self._follower.look()
                 self.answers.refresh(self.clock.now())
+                self._say_how_it_is()
             if now >= sweep_at + SWEEP_S:
                 sweep_at = now
                 doors.sweep(now)
             await asyncio.sleep(pause_s)
 
+    def _say_how_it_is(self) -> None:
+        self._line.say(WorkerState(serving=self._serving, missing=self._missing()))
 
-async def _serve(config: WorkerConfig, event: Event, secrets: Secrets) -> bool:
-    worker = Worker(config, event, secrets)
-    await worker.run()
-    return not worker.failed
+
+async def first_of(*waited_for: Awaitable[object]) -> None:
+    """Wait until one of these is over; tasks among them go on, the rest is cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in waited_for]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, one in zip(tasks, waited_for, strict=True):
+        if task is not one:
+            task.cancel()
+
+
+async def _run(config: WorkerConfig, event: Event, secrets: Secrets) -> None:
+    await Worker(config, event, secrets).run()
+
+
+def serve(config: WorkerConfig) -> int:
+    """Run a worker until it is told to stop; return its exit code."""
+    try:
+        event, secrets = load_event(Path(config.event_file)), load_secrets(Path(config.secrets_file))
+        if config.event_sha256 not in {"", event.digest}:
+            raise CannotServeError(  # noqa: TRY301 - said as the others are
+                f"{config.event_file} is not the event any more that this gateway runs: what a running event counts by "
+                "is in its log. Put the file back as it was; another event needs a gateway of its own"
+            )
+        uvloop.run(_run(config, event, secrets))
+    except (CannotServeError, EventFileError, SecretsError) as error:
+        _log.error("%s", error)
+        WorkerLine().say(WorkerState(missing=str(error), refusal=str(error)))
+        return EXIT_CODE
+    return 0
 
 
 def main() -> None:
@@ -238,9 +318,7 @@ def main() -> None:
     # wrong in a handler is logged by gateway.problems.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     allow_many_files()
-    config = WorkerConfig.from_json(sys.stdin.buffer.readline())
-    served = uvloop.run(_serve(config, load_event(Path(config.event_file)), load_secrets(Path(config.secrets_file))))
-    sys.exit(0 if served else 3)
+    sys.exit(serve(WorkerConfig.from_json(sys.stdin.buffer.readline())))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.supervisor import own_spool
+from gateway.take_over import own_spool
 
 
 def test_a_spool_has_one_gateway_at_a_time(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""What one gateway's supervisor carries: evidence to the ledger, sketches to Redis, the live answer to the workers.
+
+Whoever owns the spool carries, and nobody else: a gateway that takes over begins when the old one has let go.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from counters.announcements import Announcements
+from counters.clock import Clock
+from counters.event import Event
+from counters.live import LivePoller, SketchStore
+from counters.live_counts import live_document
+from counters.software import VERSION
+from gateway.courier import Courier, as_labels
+from gateway.flusher import Flusher
+from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.processes import end_tasks
+from gateway.steering import SteeringKeeper
+from gateway.stopping import FAREWELL_S
+from gateway.worker_folders import WorkerFolders
+from metrics import exposition
+
+FLUSH_EVERY_S: Final = 1.0
+LIVE_PAUSE_S: Final = 0.2
+"""Between two rounds at least, however long Redis took over one."""
+CARRY_EVERY_S: Final = 0.2
+SIMULATED_CARRY_EVERY_S: Final = 0.004
+"""On a simulated clock a window may last a few dozen milliseconds of real time."""
+FAREWELL_AGAIN_S: Final = 0.5
+LIVE_FILE: Final = "live.json"
+"""In the spool: the live answer, which every worker reads."""
+_log = logging.getLogger("turnout.supervisor")
+
+
+class Carrying:
+    """Carries for one gateway. Owned by the supervisor's event loop."""
+
+    def __init__(
+        self, event: Event, spool: Path, gateway: str, clock: Clock, live_url: str, ledger: LedgerClient,
+    ) -> None:  # fmt: skip
+        """Prepare, in a spool that this process owns; nothing is carried yet."""
+        self._event = event
+        self._clock = clock
+        self._live_file = spool / LIVE_FILE
+        self._poller = LivePoller(live_url, event)
+        self._sketches = SketchStore(live_url)
+        folders = WorkerFolders(spool, event.digest)
+        self._flusher = Flusher(folders, event, clock, self._sketches)
+        self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger)
+        self._steering = SteeringKeeper(spool, event, clock, ledger, self._announced)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def interval_s(self) -> int:
+        """What players are told."""
+        return self._steering.told.steering.interval_s
+
+    def start(self, *, simulated: bool) -> Iterable[asyncio.Task[None]]:
+        """Carry from now on; return the tasks that do, which end only by a fault."""
+        pause_s = SIMULATED_CARRY_EVERY_S if simulated else CARRY_EVERY_S
+        self._tasks = [
+            asyncio.create_task(self._courier.keep_carrying(pause_s)),
+            asyncio.create_task(self._keep_live()),
+            asyncio.create_task(self._steering.keep()),
+        ]
+        return self._tasks
+
+    async def stop(self) -> None:
+        """Carry no more; what was under way is over when this returns, and another may own the spool."""
+        await end_tasks(self._tasks)
+        # A thread is not ended by that: it may be deleting what the ledger has.
+        await asyncio.to_thread(self._courier.close)
+        await asyncio.to_thread(self._flusher.close)
+        await self._sketches.close()
+        await self._poller.close()
+
+    async def farewell(self) -> None:
+        """Flush, and hand over what the workers left, now that they have all ended."""
+        await end_tasks(self._tasks)
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self._flusher.flush_or_say()
+                await self._carry_all()
+        except TimeoutError:
+            _log.warning("windows stay in the spool; the next start hands them over")
+
+    async def _carry_all(self) -> None:
+        while True:
+            try:
+                await self._courier.carry()
+            except (LedgerUnavailableError, LedgerRefusedError) as error:
+                _log.warning("the last windows are not handed over yet: %s", error)
+                await asyncio.sleep(FAREWELL_AGAIN_S)
+            else:
+                return
+
+    def _announced(self, announcements: Announcements) -> None:
+        self._courier.announcements = announcements
+        self._poller.announcements = announcements
+
+    # Live numbers.
+
+    async def _keep_live(self) -> None:
+        """Once a second, send what rose and at once ask for the numbers: a heartbeat waits for one round, not two."""
+        while True:
+            began = time.monotonic()
+            await self._poll(await self._flusher.flush_or_say())
+            await asyncio.sleep(max(began + FLUSH_EVERY_S - time.monotonic(), LIVE_PAUSE_S))
+
+    async def _poll(self, withheld: str) -> None:
+        """Ask Redis and write the answer where every worker reads it."""
+        now = self._clock.now()
+        document = live_document(self._event, await self._poller.poll(now, withheld), now)
+        fresh = self._live_file.with_suffix(".new")
+        try:
+            fresh.write_bytes(orjson.dumps(document))
+            fresh.rename(self._live_file)
+        except OSError as error:
+            # A full disk ends no gateway. Without the file workers say that live numbers are stale.
+            _log.warning("live numbers cannot be written: %s", error)
+            with contextlib.suppress(OSError):
+                self._live_file.unlink(missing_ok=True)
+
+    # For /metrics.
+
+    def snapshot(self, workers: int) -> exposition.GatewaySnapshot:
+        """Return what /metrics says. From any thread."""
+        totals = self._courier.totals()
+        spool_bytes, oldest_s = self._courier.spool_size()
+        now = self._clock.now()
+        live = self._poller.last
+        titles = {session.number: session.id for session in self._event.sessions} | {0: ""}
+        return exposition.GatewaySnapshot(
+            identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
+            workers=workers,
+            heartbeats=as_labels(totals, "beat", ("beat.",)),
+            joins=as_labels(totals, "join", ("join.",)),
+            checkins=as_labels(totals, "checkin", ("checkin.",)),
+            leaves=totals.get("leave.left", 0),
+            handed_over_connections=totals.get("handed_over.connections", 0),
+            handed_over_heartbeats=totals.get("handed_over.heartbeats", 0),
+            heads_read=totals.get("heads.read", 0),
+            live_attendees={titles[row.session]: row.attendees for row in live.rows},
+            live_views={titles[row.session]: row.views for row in live.rows},
+            interval_s=self.interval_s,
+            revoked=len(self._steering.told.steering.revoked),
+            live_span_s=live.seen_within_s,
+            live_age_s=live.age_s(now),
+            live_stale=live.stale(now),
+            redis_flush=self._flusher.durations,
+            redis_flush_failures=self._flusher.failures,
+            registry_failures=totals.get("registry.away", 0),
+            seats_leased=totals.get("seats.leased", 0),
+            spool_bytes=spool_bytes,
+            spool_oldest_s=oldest_s,
+            handovers=self._courier.handed_over,
+        )
