@@ -9,17 +9,20 @@ A hand-over is accepted when its segments lie in `evidence` and its line in `rep
 again changes nothing. A window is sealed in the order of time, when every worker that holds seats has reported past its
 end, or a grace after it; who is missing is named in the leaf. What comes for a sealed window becomes a late leaf.
 
-Everything here runs in one thread. An OSError on the way leaves disk and memory apart: the process then ends, and the
-next one starts from the disk, by the same code.
+What goes first is durable before what refers to it: evidence, report, promise to the gateway, manifest, leaf. Memory is
+changed last, and follows from the disk: a ledger that starts and one that goes on take in leaves by the same code
+(counters.sealed_so_far). So a disk that refuses costs the call in which it did, and nothing else: the next call settles
+what was under way and tries again.
+
+Everything here runs in one thread.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,29 +30,25 @@ from counters import canonical_json, evidence
 from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
-from counters.evidence import JournalSegment, PresenceSegment, SegmentError, SessionPresence
+from counters.evidence import SegmentError
 from counters.evidence_store import EvidenceStore
 from counters.handover import HandOver
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.log import Log
 from counters.ledger.note import Signer
-from counters.log_entries import read_steering
-from counters.manifest import Granted, Manifest
+from counters.manifest import Granted
+from counters.sealed_so_far import Basis, SealedSoFar, journals_of, merged_presence
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
 from counters.software import SOFTWARE
-from counters.steering import Change, Steering, SteeringLeaf, apply, replay, revocations_file, steering_entry
-from counters.window_leaf import (
-    ExclusionsSoFar,
-    StoredSegment,
-    build_late_leaf,
-    build_leaf,
-    build_manifest,
-    merge_presence,
-)
+from counters.steering import Change, Steering, SteeringLeaf, apply, revocations_file, steering_entry
+from counters.waiting_evidence import Waiting, WaitingEvidence
+from counters.window_leaf import StoredSegment, build_late_leaf, build_leaf, build_manifest
 
 GRACE_S: Final = 8.0
 """How long after its end a window waits for workers that have not reported (DESIGN.md §5)."""
+PROBE_BYTES: Final = 16 * 1024 * 1024
+"""More than a full gateway's minute, which is about 10 MB: a disk that takes this takes the hand-overs that wait."""
 GROUP: Final = 64
 """Leaves in one commit at most: after an outage the backlog is sealed in groups, not one sync at a time."""
 
@@ -112,74 +111,82 @@ class Sealer:
         """
         self.event = event
         self._commitment = pseudonym_commitment
+        self._probe = data / "ledger" / "probe"
         self.disk = disk
         self.log = Log.open(data / "log", signer, disk=disk)
         self.evidence = EvidenceStore(data / "evidence", disk)
-        self.evidence.sweep()
         self._grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
         self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
-        self._exclusions = ExclusionsSoFar(event)
-        self._pending: defaultdict[int, dict[str, StoredSegment]] = defaultdict(dict)
-        self._late: list[tuple[int, float, tuple[StoredSegment, ...]]] = []
-        self._known: set[str] = set()
+        self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
+        self._waiting = WaitingEvidence()
         self._through: dict[str, int] = {}
         self._ended: set[str] = set()
         self._noticed: dict[int, float] = {}
         self._heard: dict[str, tuple[int, float]] = {}
-        self._before: tuple[int, dict[int, SessionPresence]] = (0, {})
+        self._refused_at = 0.0
         self._schedule = event.scheduled_windows()
-        self.steering = Steering.of(event)
-        self.changes: list[SteeringLeaf] = []
-        """The changes of steering so far, in the order of the log."""
-        self.sealed_window = 0
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
-        self.missing_workers = 0
-        self.attendees: dict[str, int | None] = {}
         try:
-            if self.log.size == 0:
-                self.log.append([event_entry(event, pseudonym_commitment, event.iso(now))])
-            self._recover()
+            self._begin(now)
         except BaseException:
             self.close()
             raise
 
     # What is there already.
 
-    def _recover(self) -> None:
+    def _begin(self, now: float) -> None:
+        """Go on from what is on the disk, which a crash may have left at any step."""
+        self.evidence.sweep()
+        self.disk.remove(self._probe)
+        if self.log.size == 0:
+            self.log.append([event_entry(self.event, self._commitment, self.event.iso(now))])
+        # A crash before this line leaves an empty log: whoever starts next locks its own event file.
         first = json.loads(self.log.entry(0))
         if (first["event_sha256"], first["pseudonym_key_sha256"]) != (self.event.digest, self._commitment):
             raise OtherEventError(
                 "this data directory was begun with another event file or pseudonym key: rules are locked once the "
                 "log has begun. Start with the file that leaf 0 holds, or in a new directory"
             )
-        last: tuple[dict[str, Any], Manifest] | None = None
-        for index, entry in enumerate(self.log.entries(1), start=1):
-            leaf = json.loads(entry)
-            if leaf["type"] == "steering":
-                self.changes.append(read_steering(self.event, index, leaf))
-            if leaf["type"] not in {"window", "late"}:
-                continue
-            manifest = Manifest.decode(self.evidence.get(leaf["manifest_sha256"]))
-            self._known.update(file.sha256 for file in manifest.evidence)
-            self._exclusions.add(_journals(self._stored_of(manifest, "journal")))
-            if leaf["type"] == "window":
-                last = leaf, manifest
-                self.missing_workers += len(leaf["missing"])
-        if last is not None:
-            leaf, manifest = last
-            window = int(datetime.fromisoformat(leaf["window"]).timestamp())
-            self._remember_sealed(window, leaf, _merged(self._stored_of(manifest, "presence")))
-        self.steering = replay(self.event, self.changes, self.evidence.get)
-        for row in self._reports.records:
+        self._catch_up()
+        self._sealed.basis()  # reads the last window's evidence: if it is gone, that is said at the start
+        for number, row in enumerate(self._reports.records):
             self._take_promises(row["workers"])
-            fresh = [digest for digest in row["segments"] if digest not in self._known]
-            stored = [self._stored(digest, self.evidence.get(digest)) for digest in fresh]
-            self._sort_in(row["window"], row["received_at"], stored)
+            fresh = [digest for digest in row["segments"] if digest not in self._sealed.known]
+            files = [self._stored(digest, self.evidence.get(digest)) for digest in fresh]
+            self._waiting.add(number, row["window"], row["received_at"], files)
 
-    def _stored_of(self, manifest: Manifest, kind: str) -> list[StoredSegment]:
-        digests = [file.sha256 for file in manifest.evidence if file.kind == kind]
-        return [self._stored(digest, self.evidence.get(digest)) for digest in digests]
+    def _catch_up(self) -> None:
+        """Take in the leaves that memory does not know yet."""
+        if self._sealed.leaves == self.log.size:
+            return
+        self._sealed.take(self.log.entries(self._sealed.leaves))
+        self._waiting.drop(self._sealed.known)
+        self._noticed = {window: tick for window, tick in self._noticed.items() if window > self._sealed.window}
+
+    def settle(self) -> None:
+        """Bring memory and disk together again after an append that failed on the way: its leaves are in, or not.
+
+        Raises:
+            OSError: the disk still refuses. Nothing may be written until it does not.
+        """
+        self.log.settle()
+        self._catch_up()
+
+    def check_disk(self) -> None:
+        """Find out whether the disk has room for a full hand-over.
+
+        Raises:
+            OSError: it has not.
+        """
+        try:
+            self.disk.write(self._probe, bytes(PROBE_BYTES))
+        finally:
+            with contextlib.suppress(OSError):
+                self.disk.remove(self._probe)
+
+    def _decoded(self, digest: str) -> StoredSegment:
+        return self._waiting.find(digest) or self._stored(digest, self.evidence.get(digest))
 
     def _stored(self, digest: str, data: bytes) -> StoredSegment:
         return StoredSegment(digest, len(data), evidence.decode(data))
@@ -188,6 +195,7 @@ class Sealer:
 
     def grant(self, worker: str, gateway: str, blocks: int, now: float) -> list[int]:
         """Grant blocks of seats to a worker, durably, and expect its reports from the current window on."""
+        # No leaf says who holds seats: grants need no settled log.
         return self._grants.grant(worker, gateway, blocks, _window_of(now))
 
     def accept(self, bundle: HandOver, now: float, tick: float) -> str:
@@ -203,32 +211,46 @@ class Sealer:
 
         Raises:
             EvidenceRefusedError: a segment is unsound, of another event or window, or of the future; nothing was taken.
+            OSError: the disk refuses; nothing was taken, and no window is sealed without it while it is tried again.
         """
         if bundle.segments and bundle.window > now + WINDOW_S:
             raise EvidenceRefusedError("it is of a window that has not begun: set the gateway's clock right")
-        stored = [self._check(bundle, data) for data in bundle.segments]
+        files = [self._check(bundle, data) for data in bundle.segments]
+        try:
+            self.settle()
+            outcome = self._keep(bundle, files, now)
+        except OSError:
+            self._refused_at = tick
+            raise
         self._heard[bundle.gateway] = (bundle.window, tick)
-        fresh = [file for file in stored if file.sha256 not in self._known]
+        return outcome
+
+    def _keep(self, bundle: HandOver, files: Sequence[StoredSegment], now: float) -> str:
+        fresh = [file for file in files if file.sha256 not in self._sealed.known and file.sha256 not in self._waiting]
         by_digest = {hashlib.sha256(data).hexdigest(): data for data in bundle.segments}
         for file in fresh:
             self.evidence.put(by_digest[file.sha256])
         # A crash here leaves evidence files that no report names: the gateway got no answer and hands over again.
         promises = [{"worker": r.worker, "through": r.through, "ended": r.ended} for r in bundle.workers]
-        row = {
-            "window": bundle.window,
-            "gateway": bundle.gateway,
-            "workers": promises,
-            "segments": [file.sha256 for file in fresh],
-            "received_at": now,
-        }
+        number = len(self._reports.records)
         if fresh or self._says_more(promises):
-            self._reports.add(row)
+            self._reports.add(
+                {
+                    "window": bundle.window,
+                    "gateway": bundle.gateway,
+                    "workers": promises,
+                    "segments": [file.sha256 for file in fresh],
+                    "received_at": now,
+                }
+            )
         # A crash here leaves an accepted hand-over whose gateway got no answer: the same one is "known" then.
         self._take_promises(promises)
-        late = self._sort_in(bundle.window, now, fresh)
-        if not stored:
+        self._waiting.add(number, bundle.window, now, fresh)
+        if not files:
             return "promise"
-        return ("late" if late else "new") if fresh else "known"
+        if not fresh:
+            return "known"
+        return "late" if bundle.window <= self._sealed.window else "new"
 
     def _check(self, bundle: HandOver, data: bytes) -> StoredSegment:
         try:
@@ -255,26 +277,17 @@ class Sealer:
             if row["ended"]:
                 self._ended.add(row["worker"])
 
-    def _sort_in(self, window: int, received_at: float, fresh: Sequence[StoredSegment]) -> bool:
-        """Put new evidence where it belongs; whether it is late."""
-        self._known.update(file.sha256 for file in fresh)
-        late = window <= self.sealed_window
-        if fresh and late:
-            self._late.append((window, received_at, tuple(fresh)))
-        elif fresh:
-            self._pending[window].update((file.sha256, file) for file in fresh)
-        return late
-
     # Sealing.
 
-    def _candidates(self, now: float) -> list[int]:
+    def _candidates(self, now: float, pending: Collection[int]) -> list[int]:
         """The windows that have ended and have no leaf: all scheduled ones, and others with evidence; ascending."""
-        waiting = {window for window in self._schedule if window > self.sealed_window} | self._pending.keys()
+        waiting = {window for window in self._schedule if window > self._sealed.window} | set(pending)
         return sorted(window for window in waiting if window + WINDOW_S <= now)
 
     def unsealed(self, now: float) -> int:
         """How many windows have ended by `now` and have no leaf yet, and how many late hand-overs wait."""
-        return len(self._candidates(now)) + len(self._late)
+        sealed = self._sealed.window
+        return len(self._candidates(now, self._waiting.pending(sealed))) + len(self._waiting.late(sealed))
 
     def _missing(self, window: int, tick: float) -> list[str] | None:
         """The workers that have not reported past a window's end; None while there is still time for them."""
@@ -289,60 +302,72 @@ class Sealer:
         # A gateway hands over its oldest window first: while it works off a backlog it is waited for, and once it is
         # heard of a later window it has no more of this one.
         heard = [self._heard.get(holder.gateway, (0, 0.0)) for holder in absent]
-        since = max(self._noticed[window], *(at for of, at in heard if of <= window), 0.0)
+        # One that was refused for the disk's sake comes again, within seconds.
+        since = max(self._noticed[window], self._refused_at, *(at for of, at in heard if of <= window))
         if tick - since < GRACE_S:
             return None
         return sorted(holder.worker for holder in absent)
 
     def seal(self, now: float, tick: float) -> int:
-        """Seal what can be sealed, as one group; return how many leaves were appended."""
-        entries = [self._late_leaf(*late) for late in self._late[:GROUP]]
-        late_done = len(entries)
-        candidates = self._candidates(now)
+        """Seal what can be sealed, as one group; return how many leaves were appended.
+
+        Raises:
+            OSError: the disk refuses; nothing is lost, and the same is tried again when this is called again.
+        """
+        self.settle()
+        pending = self._waiting.pending(self._sealed.window)
+        late = self._waiting.late(self._sealed.window)[:GROUP]
+        due: list[tuple[int, list[str]]] = []
+        candidates = self._candidates(now, pending)
         for window in candidates:
             self._noticed.setdefault(window, tick)
-        for window in candidates[: GROUP - late_done]:
+        for window in candidates[: GROUP - len(late)]:
             missing = self._missing(window, tick)
             if missing is None:
                 break
-            entries.append(self._window_leaf(window, missing))
+            due.append((window, missing))
+        if not late and not due:
+            return 0
+        basis = self._sealed.basis()
+        entries = [self._late_leaf(each, basis) for each in late]
+        entries += [self._window_leaf(window, pending[window], missing, basis) for window, missing in due]
         # A crash up to here leaves manifests that no leaf names; the reports are worked off again.
-        if entries:
-            self.log.append(entries)
-            del self._late[:late_done]
-            self._checkpoint_s = now
-            if len(entries) > late_done:
-                self._seal_lag_s = max(now - self.sealed_window - WINDOW_S, 0.0)
+        self._enter(entries)
+        self._sealed.remember(basis)
+        self._checkpoint_s = now
+        if due:
+            self._seal_lag_s = max(now - self._sealed.window - WINDOW_S, 0.0)
         return len(entries)
 
-    def _window_leaf(self, window: int, missing: list[str]) -> bytes:
-        stored = list(self._pending.pop(window, {}).values())
+    def _enter(self, entries: Sequence[bytes]) -> Checkpoint:
+        """Append to a settled log. What they stand on is durable already."""
+        checkpoint = self.log.append(entries)
+        # A crash here leaves leaves that nobody was told of: whoever starts next takes them in as this line does.
+        self._catch_up()
+        return checkpoint
+
+    def _window_leaf(self, window: int, stored: Sequence[StoredSegment], missing: list[str], basis: Basis) -> bytes:
         segments = [file.segment for file in stored]
-        self._exclusions.add(_journals(stored))
-        manifest = build_manifest(self.event, window, stored, missing, SOFTWARE, granted=self._granted())
+        basis.exclusions.add(journals_of(stored))
+        merged = merged_presence(stored)
+        manifest = build_manifest(
+            self.event, window, stored, missing, SOFTWARE, merged=merged, granted=self._granted()
+        )
         self.evidence.put(manifest.encode())
-        previous, presence = self._before
-        before = presence if previous == window - WINDOW_S else {}
-        merged = _merged(stored)
-        entry = build_leaf(self.event, window, segments, before, self._exclusions.excluded, manifest, merged=merged)
-        self.missing_workers += len(missing)
-        self._noticed.pop(window, None)
-        self._remember_sealed(window, json.loads(entry), merged)
+        excluded = basis.exclusions.excluded
+        entry = build_leaf(self.event, window, segments, basis.before(window), excluded, manifest, merged=merged)
+        basis.window, basis.presence = window, merged
         return entry
 
-    def _remember_sealed(self, window: int, leaf: dict[str, Any], merged: dict[int, SessionPresence]) -> None:
-        self.sealed_window = max(window, self.sealed_window)
-        self._before = (window, merged)
-        self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
+    def _late_leaf(self, late: Sequence[Waiting], basis: Basis) -> bytes:
+        stored = [each.file for each in late]
+        basis.exclusions.add(journals_of(stored))
+        manifest = build_manifest(self.event, late[0].window, stored, (), SOFTWARE, granted=self._granted())
+        self.evidence.put(manifest.encode())
+        return build_late_leaf(self.event, late[0].window, manifest, late[0].received_at)
 
     def _granted(self) -> list[Granted]:
         return [Granted(one.worker, one.since, one.blocks) for one in self._grants.holders.values()]
-
-    def _late_leaf(self, window: int, received_at: float, stored: Sequence[StoredSegment]) -> bytes:
-        self._exclusions.add(_journals(stored))
-        manifest = build_manifest(self.event, window, stored, (), SOFTWARE, granted=self._granted())
-        self.evidence.put(manifest.encode())
-        return build_late_leaf(self.event, window, manifest, received_at)
 
     # Steering.
 
@@ -355,7 +380,9 @@ class Sealer:
         Raises:
             SteeringError: it makes no sense.
             RevokedLimitError: the list would be too long.
+            OSError: the disk refuses; whether the change is in force shows when it is asked for again.
         """
+        self.settle()
         steering, effective = apply(self.steering, change)
         if steering == self.steering:
             return effective
@@ -363,43 +390,46 @@ class Sealer:
         if revocations is not None:
             self.evidence.put(revocations)
         # A crash here leaves a file that no leaf names: the change is not in force, and nobody was told that it is.
-        entry = steering_entry(self.event, steering, now, revocations, SOFTWARE)
-        index = self.log.size
-        self.log.append([entry])
+        self._enter([steering_entry(self.event, steering, now, revocations, SOFTWARE)])
         # A crash here leaves a change in force whose organiser got no answer: asked for again, it changes nothing.
-        self.changes.append(read_steering(self.event, index, json.loads(entry)))
-        self.steering = steering
         return effective
+
+    @property
+    def steering(self) -> Steering:
+        """What is in force."""
+        return self._sealed.steering
+
+    @property
+    def changes(self) -> Sequence[SteeringLeaf]:
+        """The changes of steering so far, in the order of the log."""
+        return self._sealed.changes
 
     # What else goes into the log.
 
     def append(self, entry: bytes) -> Checkpoint:
-        """Append another entry, for example a certificate's."""
-        return self.log.append([entry])
+        """Append another entry, for example a certificate's.
+
+        Raises:
+            OSError: the disk refuses; whether the entry is in shows in the log once `settle` returns.
+        """
+        self.settle()
+        return self._enter([entry])
 
     def state(self, now: float) -> SealingState:
         """Return what /metrics shows."""
         return SealingState(
             size=self.log.size,
-            sealed_window=self.sealed_window,
+            sealed_window=self._sealed.window,
             unsealed=self.unsealed(now),
             seal_lag_s=self._seal_lag_s,
             checkpoint_s=self._checkpoint_s,
-            missing_workers=self.missing_workers,
-            attendees=self.attendees,
+            missing_workers=self._sealed.missing_workers,
+            attendees=self._sealed.attendees,
         )
 
     def close(self) -> None:
         """Let go of the data directory."""
         self.log.close()
-
-
-def _journals(stored: Sequence[StoredSegment]) -> list[JournalSegment]:
-    return [file.segment for file in stored if isinstance(file.segment, JournalSegment)]
-
-
-def _merged(stored: Sequence[StoredSegment]) -> dict[int, SessionPresence]:
-    return merge_presence(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
 
 
 def _window_of(now: float) -> int:

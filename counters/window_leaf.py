@@ -94,6 +94,14 @@ class ExclusionsSoFar:
         self.excluded = BitMap()
         """Seats; to be read, and changed by nobody else."""
 
+    def copy(self) -> "ExclusionsSoFar":
+        """Return another that starts from here: what is added to it does not show here."""
+        other = ExclusionsSoFar.__new__(ExclusionsSoFar)
+        other._categories = self._categories  # noqa: SLF001 - the same class
+        other._known = self._known.copy()  # noqa: SLF001
+        other.excluded = self.excluded.copy()
+        return other
+
     def add(self, journals: Iterable[JournalSegment]) -> None:
         """Take in the journals of the next leaf, late leaves included."""
         if not self._categories:

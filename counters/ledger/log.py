@@ -72,6 +72,7 @@ class Log(LogView):
         self._committed_path = private / "committed"
         self._folder = DurableFolder(directory.parent, private / "scratch", disk)
         self._unsettled: str | None = None  # why nothing may be appended
+        self._undecided = False  # whether `settle` can end that: the disk refused, and nothing else went wrong
         self._staging_failed = False
         self._head = self._recover()
 
@@ -103,7 +104,7 @@ class Log(LogView):
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
-                self._unsettled = "it was closed"
+                self._unsettled, self._undecided = "it was closed", False
 
     def __enter__(self) -> Self:
         return self
@@ -133,14 +134,15 @@ class Log(LogView):
         Raises:
             TileError: An entry is longer than 65,535 bytes; nothing was written.
             OSError: The disk refuses. While staging: the group is not in, and appending may go on. Later: whether it is
-                in shows when the log is opened again, and until then appending raises LogError.
+                in shows after `settle`, or when the log is opened again; until then appending raises LogError.
             LogLockedError: Something else has changed the log in spite of the lock.
             LogError: An earlier append failed in between, or the log is closed.
         """
         with self._appending:
             if self._unsettled is not None:
                 raise LogError(
-                    f"the log {self._directory} takes no more entries because {self._unsettled}: open it again"
+                    f"the log {self._directory} takes no more entries because {self._unsettled}: "
+                    "settle it, or open it again"
                 )
             if not entries:
                 return self._head.checkpoint
@@ -162,9 +164,24 @@ class Log(LogView):
                 self._head = _Head(edge, checkpoint, note)
             except BaseException as error:
                 self._unsettled = f"an append failed in between ({error!r})"
+                self._undecided = isinstance(error, OSError)
                 raise
             self._remove_replaced(changed)
             return checkpoint
+
+    def settle(self) -> None:
+        """After an append that the disk refused on the way, do what opening does: its group is in, or not.
+
+        Does nothing if there was none.
+
+        Raises:
+            OSError: The disk still refuses; call again.
+            LogCorruptError: The files are not those of this log any more.
+        """
+        with self._appending:
+            if self._undecided:
+                self._head = self._recover()
+                self._unsettled, self._undecided = None, False
 
     def _commit(self, expected: Checkpoint | None, checkpoint: Checkpoint) -> None:
         """Decide: from now on the log of this size has this root, and no other may ever be signed."""

@@ -222,9 +222,9 @@ def test_after_the_grace_a_window_is_sealed_and_names_who_is_missing(ledger: Led
     ledger.tick += 0.02
     assert ledger.seal() == 1
     assert ledger.checked().windows[NINE].missing == (A, B)
-    assert ledger.sealer.missing_workers == 2
+    assert ledger.sealer.state(ledger.now).missing_workers == 2
     ledger.restart()
-    assert ledger.sealer.missing_workers == 2
+    assert ledger.sealer.state(ledger.now).missing_workers == 2
 
 
 def test_the_manifest_of_a_window_names_the_seats_of_whoever_is_missing_and_of_nobody_else(

@@ -1,0 +1,115 @@
+"""What the log says so far, as far as the leaves to come depend on it: taken in leaf by leaf.
+
+The same code reads the leaves when a ledger starts and after each of its own appends. So the ledger's memory follows
+from what is durable: after an append that failed it may be behind the disk for a while, and is never ahead of it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from counters.event import Event
+from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
+from counters.log_entries import read_steering
+from counters.manifest import Manifest
+from counters.segment import WINDOW_S
+from counters.steering import Steering, SteeringLeaf, replay
+from counters.window_leaf import ExclusionsSoFar, StoredSegment, merge_presence
+
+
+@dataclass(slots=True)
+class Basis:
+    """What a window's leaf depends on besides its own evidence. Owned by whoever builds the next group of leaves."""
+
+    exclusions: ExclusionsSoFar
+    window: int  # the last window that has a leaf, unix seconds; 0 = none
+    presence: Mapping[int, SessionPresence]  # in that window, by session number
+
+    def before(self, window: int) -> Mapping[int, SessionPresence]:
+        """Presence in the clock minute before a window; empty if that has no leaf."""
+        return self.presence if self.window == window - WINDOW_S else {}
+
+
+class SealedSoFar:
+    """Owned by the sealer."""
+
+    def __init__(self, event: Event, read: Callable[[str], bytes], decoded: Callable[[str], StoredSegment]) -> None:
+        """Start before leaf 0.
+
+        Args:
+            event: whose log.
+            read: from a digest to the file of evidence.
+            decoded: from a digest to a segment.
+        """
+        self._event = event
+        self._read = read
+        self._decoded = decoded
+        self.leaves = 0
+        """How many leaves were taken in."""
+        self.known: set[str] = set()
+        """Digests of the segments that are in leaves."""
+        self.changes: list[SteeringLeaf] = []
+        """The changes of steering so far, in the order of the log."""
+        self.steering = Steering.of(event)
+        """What is in force; replaced whole."""
+        self.window = 0
+        """The last window that has a leaf, unix seconds; 0 = none yet."""
+        self.missing_workers = 0
+        """Workers named missing so far, counted once for each window."""
+        self.attendees: dict[str, int | None] = {}
+        """Last window: present by session id, "" = event; None = suppressed."""
+        self._exclusions = ExclusionsSoFar(event)
+        self._last: Manifest | None = None  # of the last window
+        self._presence: Mapping[int, SessionPresence] | None = {}  # in it; None = not merged yet
+
+    def take(self, entries: Iterable[bytes]) -> None:
+        """Take in the next entries of the log.
+
+        Raises:
+            EvidenceError: a file that a leaf stands on is absent or changed.
+        """
+        changes = len(self.changes)
+        for entry in entries:
+            leaf = json.loads(entry)
+            if leaf["type"] == "steering":
+                self.changes.append(read_steering(self._event, self.leaves, leaf))
+            if leaf["type"] in {"window", "late"}:
+                self._take_evidence(leaf)
+            self.leaves += 1
+        if len(self.changes) > changes:
+            self.steering = replay(self._event, self.changes, self._read)
+
+    def _take_evidence(self, leaf: dict[str, Any]) -> None:
+        manifest = Manifest.decode(self._read(leaf["manifest_sha256"]))
+        self.known.update(file.sha256 for file in manifest.evidence)
+        journals = (self._decoded(file.sha256) for file in manifest.evidence if file.kind == "journal")
+        self._exclusions.add(journals_of(journals))
+        if leaf["type"] == "window":
+            self.missing_workers += len(leaf["missing"])
+            self.window = int(datetime.fromisoformat(leaf["window"]).timestamp())
+            self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
+            self._last, self._presence = manifest, None
+
+    def basis(self) -> Basis:
+        """Return what the next group of leaves is built upon; building it changes nothing here."""
+        if self._presence is None:
+            files = self._last.evidence if self._last else ()
+            self._presence = merged_presence(self._decoded(file.sha256) for file in files if file.kind == "presence")
+        return Basis(self._exclusions.copy(), self.window, self._presence)
+
+    def remember(self, basis: Basis) -> None:
+        """Keep what was merged for a group that has just been taken in, so that it need not be merged again."""
+        if basis.window == self.window:
+            self._presence = basis.presence
+
+
+def journals_of(stored: Iterable[StoredSegment]) -> list[JournalSegment]:
+    """Return the journals among segments."""
+    return [file.segment for file in stored if isinstance(file.segment, JournalSegment)]
+
+
+def merged_presence(stored: Iterable[StoredSegment]) -> dict[int, SessionPresence]:
+    """Return who was present, by session number, as all presence segments among these together say."""
+    return merge_presence(file.segment for file in stored if isinstance(file.segment, PresenceSegment))
