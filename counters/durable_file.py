@@ -5,7 +5,9 @@ or the new one, and perhaps a `.new` beside it, or something in the scratch fold
 """
 
 import contextlib
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +59,26 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = DI
         raise
     # A crash before this line may lose the name: the caller has not been told otherwise.
     disk.sync_directory(path.parent)
+
+
+def read_or_create(path: Path, make: Callable[[], bytes], *, mode: int = 0o644, disk: Disk = DISK) -> bytes:
+    """Return what a file holds that is made once; of several processes that start together, one makes it.
+
+    Raises:
+        OSError: the disk refused, or the file cannot be read.
+    """
+    make_folder(path.parent, disk=disk)
+    alone = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        if path.exists():
+            # Whoever wrote it may have been killed before its name was durable; from here on others rely on it.
+            disk.sync_directory(path.parent)
+        else:
+            write_durably(path, make(), mode=mode, disk=disk)
+    finally:
+        os.close(alone)
+    return path.read_bytes()
 
 
 class DurableFolder:

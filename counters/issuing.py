@@ -3,14 +3,15 @@
     DIR/certificates/<id>.json         the certificate, canonical JSON
     DIR/certificates/<id>.tlog-proof   its place in the log, for offline verification
 
-The id is the certificate's index in the log.
+The id is the certificate's index in the log. The certificate is on disk before its leaf, and the proof is written last:
+a certificate counts as issued once both are there.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from counters.certificate import Progress, certificate_entry, compute_certificate
+from counters.certificate import CertificateError, Progress, certificate_entry, compute_certificate
 from counters.durable_file import make_folder, write_durably
 from counters.ledger.log import Log
 from counters.ledger.note import Verifier
@@ -50,14 +51,47 @@ def compute(sealer: Sealer, verifier: Verifier, now: float, progress: Progress |
 
 def enter(sealer: Sealer, certificate: bytes, directory: Path) -> Issued:
     """Put a computed certificate into the log and on disk. Only in the thread that owns the sealer."""
+    complete(sealer, directory)
     index = sealer.log.size
-    sealer.append(certificate_entry(certificate))
-    # A crash here leaves an entry whose certificate nobody has: the numbers can be had again, by a new certificate.
-    issued = Issued(index, certificate, _proof(sealer.log, index))
     make_folder(directory, disk=sealer.disk)
-    for name, data in ((f"{index}.tlog-proof", issued.proof), (f"{index}.json", certificate)):
-        write_durably(directory / name, data, disk=sealer.disk)
+    write_durably(directory / f"{index}.json", certificate, disk=sealer.disk)
+    # A crash here leaves a certificate that no leaf names: `complete` removes it, and nobody was told of it.
+    sealer.append(certificate_entry(certificate))
+    # A crash here leaves a certificate without its proof: `complete` writes it.
+    issued = Issued(index, certificate, _proof(sealer.log, index))
+    write_durably(directory / f"{index}.tlog-proof", issued.proof, disk=sealer.disk)
     return issued
+
+
+def complete(sealer: Sealer, directory: Path) -> None:
+    """Finish what a crash or a full disk left half-issued. Only in the thread that owns the sealer.
+
+    Raises:
+        OSError: the disk refuses; call again.
+    """
+    sealer.settle()
+    for number in _numbers(directory, "json") - _numbers(directory, "tlog-proof"):
+        path = directory / f"{number}.json"
+        if number < sealer.log.size and sealer.log.entry(number) == _entry_of(path.read_bytes()):
+            write_durably(directory / f"{number}.tlog-proof", _proof(sealer.log, number), disk=sealer.disk)
+        else:
+            sealer.disk.remove(path)
+
+
+def issued_numbers(directory: Path) -> list[int]:
+    """Return the ids of the certificates that are issued, ascending."""
+    return sorted(_numbers(directory, "json") & _numbers(directory, "tlog-proof"))
+
+
+def _numbers(directory: Path, kind: str) -> set[int]:
+    return {int(path.stem) for path in directory.glob(f"*.{kind}") if path.stem.isdecimal()}
+
+
+def _entry_of(certificate: bytes) -> bytes | None:
+    try:
+        return certificate_entry(certificate)
+    except CertificateError:
+        return None
 
 
 def _proof(log: Log, index: int) -> bytes:

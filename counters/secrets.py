@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from counters.disk import DISK, Disk
-from counters.durable_file import make_folder, sync_folder, write_durably
+from counters.durable_file import read_or_create, write_durably
 
 KEY_BYTES: Final = 32
 
@@ -78,11 +78,17 @@ def load_secrets(path: Path) -> Secrets:
 
 
 def load_or_create_secrets(path: Path, disk: Disk = DISK) -> Secrets:
-    """Read the secrets file, or write a fresh one (mode 0600, durable before it is used)."""
-    if path.exists():
-        # Whoever wrote it may have been killed before its name was durable; from here on others rely on it.
-        sync_folder(path.parent, disk)
-        return load_secrets(path)
+    """Read the secrets file, or write a fresh one (mode 0600, durable before it is used).
+
+    Raises:
+        SecretsError: the file that is there cannot be used.
+        OSError: the disk refuses.
+    """
+    read_or_create(path, _fresh, mode=0o600, disk=disk)
+    return load_secrets(path)
+
+
+def _fresh() -> bytes:
     secrets = Secrets.generate()
     document = {
         "version": 1,
@@ -91,9 +97,7 @@ def load_or_create_secrets(path: Path, disk: Disk = DISK) -> Secrets:
         "organiser_key": secrets.organiser_key,
         "scanner_key": secrets.scanner_key,
     }
-    make_folder(path.parent, disk=disk)
-    write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600, disk=disk)
-    return secrets
+    return json.dumps(document, indent=1).encode()
 
 
 def bind_to_log(path: Path, leaf: bytes, disk: Disk = DISK) -> None:
@@ -107,6 +111,7 @@ def bind_to_log(path: Path, leaf: bytes, disk: Disk = DISK) -> None:
         return
     if bound:
         raise _another_log(path)
+    # A crash before it is noted: the log is there, so the next start gets here again.
     document = json.loads(path.read_bytes()) | {"log": digest}
     write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600, disk=disk)
 

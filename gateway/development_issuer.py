@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
-from counters.durable_file import make_folder, write_durably
+from counters.durable_file import make_folder, read_or_create, write_durably
 from counters.event import Event, Issuer, MissingDevelopmentKeys, MissingKeys, load_event
 from counters.issuer_keys import IssuerKeyError, algorithm_of, read_jwks, thumbprint
 
@@ -62,9 +62,8 @@ class DevelopmentIssuer:
         """
         path = private_key_path(directory, issuer_id)
         try:
-            if not path.exists():
-                make_folder(directory, mode=0o700)
-                write_durably(path, json.dumps(_generated(algorithm), indent=1).encode() + b"\n", mode=0o600)
+            make_folder(directory, mode=0o700)
+            read_or_create(path, lambda: json.dumps(_generated(algorithm), indent=1).encode() + b"\n", mode=0o600)
             development_issuer = cls.load(directory, issuer_id)
             development_issuer.publish(jwks)
         except OSError as error:

@@ -1,7 +1,7 @@
 """The ledger's process: takes hand-overs, grants seats, seals windows, serves the log and the organiser.
 
-Everything that changes the ledger runs in one thread of its own, so that it needs no locks and HTTP never waits for a
-disk; certificates are computed beside it.
+Everything that changes the ledger runs in one thread of its own (gateway.ledger_thread); certificates are computed
+beside it.
 """
 
 import asyncio
@@ -9,12 +9,10 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 import uvloop
@@ -23,7 +21,7 @@ from aiohttp import web
 from counters import issuing
 from counters.clock import Clock, SimulatedClock, WallClock
 from counters.disk import DISK, Disk
-from counters.durable_file import make_folder, sync_folder, write_durably
+from counters.durable_file import make_folder, read_or_create
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
 from counters.ledger.log import LogError
@@ -37,6 +35,7 @@ from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, STEERING_PATH, mac_is_right
+from gateway.ledger_thread import LedgerThread
 from gateway.mendable import one_sentence
 from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json, reading
@@ -47,9 +46,6 @@ from gateway.viewing_token import TokenKeys
 from metrics import exposition
 
 SECRETS_FILE: Final = "secrets.json"
-SEAL_EVERY_S: Final = 0.2
-SIMULATED_SEAL_EVERY_S: Final = 0.1
-"""On a simulated clock windows pass in milliseconds of real time; several are sealed as one group."""
 HAND_OVER_LIMIT_BYTES: Final = 256 * 1024 * 1024
 """A full gateway's minute, 6 M seats in bitmaps and 25 sessions of registers, is about 10 MB."""
 LOOK_EVERY_S: Final = 0.01
@@ -61,8 +57,6 @@ LIVE_EVERY_S: Final = 1.0
 KEEP_ALIVE_S: Final = 90.0
 """A connection that brings no whole head for this long is closed; aiohttp's own limit is an hour."""
 _log = logging.getLogger("turnout.ledger")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +76,8 @@ class LedgerConfig:
 
 def load_or_create_signer(path: Path, origin: str, disk: Disk = DISK) -> Signer:
     """Return the log's signing key, made at the first start: mode 0600, and durable before it signs anything."""
-    if path.exists():
-        # Whoever wrote it may have been killed before its name was durable; from here on it signs.
-        sync_folder(path.parent, disk)
-        return Signer.decode(path.read_text().strip())
-    signer = Signer.generate(origin)
-    make_folder(path.parent, disk=disk)
-    write_durably(path, signer.encode().encode() + b"\n", mode=0o600, disk=disk)
-    return signer
+    text = read_or_create(path, lambda: Signer.generate(origin).encode().encode() + b"\n", mode=0o600, disk=disk)
+    return Signer.decode(text.decode().strip())
 
 
 class LedgerService:
@@ -110,8 +98,9 @@ class LedgerService:
         signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin, disk)
         self._verifier = signer.verifier
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
+        issuing.complete(self._sealer, self._data / "certificates")
         self._token_keys = TokenKeys.derive(secrets, event.id)
-        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
         self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
@@ -122,8 +111,10 @@ class LedgerService:
         """Leaf 0 of the log."""
         return self._sealer.log.entry(0)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _why_not_ready(self) -> str:
+        """Why the ledger does not seal, in one line; "" if it does."""
+        causes = [self._thread.refused]
+        return "; ".join(cause for cause in causes if cause)
 
     # Life.
 
@@ -148,28 +139,20 @@ class LedgerService:
         }
         write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
         _log.info("%s: ledger %s, metrics %s", self._event.id, ready["ledger"], ready["metrics"])
-        sealing = asyncio.create_task(self._keep_sealing())
+        sealing = asyncio.create_task(self._thread.keep_sealing())
         stopping = asyncio.create_task(self.stopping.wait())
         await asyncio.wait([sealing, stopping], return_when=asyncio.FIRST_COMPLETED)
         failed = sealing.done()
         if failed:
-            # Disk and memory may be apart now: the next start goes by the disk.
+            # Not for a disk that refuses, which is tried again; but the log or the evidence is not what it should be.
             _log.error("the ledger stops because it cannot seal", exc_info=sealing.exception())
         sealing.cancel()
         stopping.cancel()
         await runner.cleanup()
         await operations.cleanup()
         await self._poller.close()
-        if not failed:
-            await self._in_thread(self._sealer.close)
-        self._thread.shutdown()
+        await self._thread.close()
         return 1 if failed else 0
-
-    async def _keep_sealing(self) -> None:
-        pause_s = SIMULATED_SEAL_EVERY_S if self._event.simulated else SEAL_EVERY_S
-        while True:
-            await self._in_thread(lambda: self._sealer.seal(self._clock.now(), time.monotonic()))
-            await asyncio.sleep(pause_s)
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[problems], client_max_size=HAND_OVER_LIMIT_BYTES)
@@ -186,7 +169,7 @@ class LedgerService:
                 web.post(event + "/steering", self._steer),
                 *self._organiser.routes(),
                 web.get("/healthz", self._healthz),
-                web.get("/readyz", self._healthz),
+                web.get("/readyz", self._readyz),
             ]
         )
         return app
@@ -214,7 +197,7 @@ class LedgerService:
             raise Refused(Reason.OTHER_PSEUDONYM_KEY)
         now = self._clock.now()
         try:
-            granted = await self._in_thread(lambda: self._sealer.grant(worker, gateway, blocks, now))
+            granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now))
         except NoSeatsLeftError:
             raise Refused(Reason.SEATS_EXHAUSTED) from None
         return json_response({"blocks": granted})
@@ -230,7 +213,7 @@ class LedgerService:
             return self._sealer.accept(bundle, now, time.monotonic())
 
         try:
-            outcome = await self._in_thread(take)
+            outcome = await self._thread.write(take)
         except (HandOverError, EvidenceRefusedError) as error:
             raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
         return json_response({"outcome": outcome})
@@ -276,7 +259,7 @@ class LedgerService:
             return self._sealer.steer(asked.change, now)
 
         try:
-            changed = await self._in_thread(steer)
+            changed = await self._thread.write(steer)
         except SteeringError as error:
             raise Refused(Reason.BODY_MALFORMED, f"{error}.") from None
         except RevokedLimitError as error:
@@ -308,6 +291,10 @@ class LedgerService:
     async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         return web.Response(text="ok\n")
 
+    async def _readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        cause = self._why_not_ready()
+        return web.Response(text=f"not sealing: {cause}\n" if cause else "ok\n", status=503 if cause else 200)
+
     # Certificates.
 
     async def _compute(self) -> bytes:
@@ -317,7 +304,7 @@ class LedgerService:
 
     async def _enter(self, certificate: bytes) -> issuing.Issued:
         directory = self._data / "certificates"
-        return await self._in_thread(lambda: issuing.enter(self._sealer, certificate, directory))
+        return await self._thread.write(lambda: issuing.enter(self._sealer, certificate, directory))
 
     # The simulated clock.
 
@@ -342,7 +329,7 @@ class LedgerService:
         """Wait until at most `limit` windows that have ended are unsealed, at most `patience_s`."""
         deadline = time.monotonic() + (patience_s if patience_s is not None else float("inf"))
         while time.monotonic() < deadline and not self.stopping.is_set():
-            if await self._in_thread(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
+            if await self._thread.do(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -351,13 +338,13 @@ class LedgerService:
     def _operations(self) -> web.Application:
         app = web.Application()
         app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._healthz)]
+            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
         )
         return app
 
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
         now = self._clock.now()
-        state = await self._in_thread(lambda: self._sealer.state(now))
+        state = await self._thread.do(lambda: self._sealer.state(now))
         sealed = float(state.sealed_window) if state.sealed_window else None
         snapshot = exposition.LedgerSnapshot(
             identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),

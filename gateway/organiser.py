@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from counters.event import Event
-from counters.issuing import Issued
+from counters.issuing import Issued, issued_numbers
 from counters.secrets import Secrets
 from gateway.problems import CORS, Refused, bearer, json_response
 from gateway.reasons import Reason
@@ -106,7 +106,7 @@ class Organiser:
     async def list(self, request: web.Request) -> web.Response:
         """Return the ids of the certificates issued so far."""
         self.check_event(request)
-        ids = sorted(int(path.stem) for path in self._directory.glob("*.json") if path.stem.isdigit())
+        ids = issued_numbers(self._directory)
         return json_response({"event": self._event.id, "certificates": [{"id": each} for each in ids]})
 
     async def certificate(self, request: web.Request) -> web.StreamResponse:
@@ -114,7 +114,8 @@ class Organiser:
         self.check_event(request)
         name = request.match_info["name"]
         path = self._directory / (name if name.endswith(".tlog-proof") else f"{name}.json")
-        if not _NAME.fullmatch(name) or not path.is_file():
+        # Without its proof it is not issued yet, and may never be.
+        if not _NAME.fullmatch(name) or not path.is_file() or not path.with_suffix(".tlog-proof").is_file():
             raise Refused(Reason.NOT_FOUND)
         kind = "application/json" if path.suffix == ".json" else "text/plain; charset=utf-8"
         return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": kind})

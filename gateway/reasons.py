@@ -59,6 +59,7 @@ class Reason(Enum):
     TOO_MANY_JOINS = (503, "More players join at the moment than can be taken in. Try again as Retry-After says.")
     SEATS_EXHAUSTED = (503, "No seats are leased at the moment. Try again shortly.")
     DISK_FULL = (503, "The disk for evidence is full: nothing more is accepted until there is room.")
+    DISK_FAILS = (503, "The disk for evidence cannot be written: nothing more is accepted until it can.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.
