@@ -350,9 +350,7 @@ class Sealer:
         segments = [file.segment for file in stored]
         basis.exclusions.add(journals_of(stored))
         merged = merged_presence(stored)
-        manifest = build_manifest(
-            self.event, window, stored, missing, SOFTWARE, merged=merged, granted=self._granted()
-        )
+        manifest = build_manifest(self.event, window, stored, missing, SOFTWARE, merged=merged, granted=self._granted())
         self.evidence.put(manifest.encode())
         excluded = basis.exclusions.excluded
         entry = build_leaf(self.event, window, segments, basis.before(window), excluded, manifest, merged=merged)
