@@ -18,7 +18,7 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
-from tests.faults.crowd import Place, Truth
+from tests.faults.truth import Place, Truth
 
 
 @dataclass(slots=True)
