@@ -204,30 +204,32 @@ class Witness:
 
     def _keep_split(self, log: _Watched, checkpoint: Checkpoint, note: bytes) -> None:
         """Keep two checkpoints of one size with different roots, both signed by the log: proof that it was forked."""
-        _log.error(
-            "SPLIT VIEW of the log %s: it has signed two roots for its first %d entries. Both are kept in %s",
-            checkpoint.origin, checkpoint.size, self._log_folder("misbehaviour", checkpoint.origin),
-        )  # fmt: skip
         if log.latest is not None:
             self._keep("split-view", log.latest, log.note)
-        self._keep("split-view", checkpoint, note)
+        if self._keep("split-view", checkpoint, note):
+            _log.error(
+                "SPLIT VIEW of the log %s: it has signed two roots for its first %d entries. Both are kept in %s",
+                checkpoint.origin, checkpoint.size, self._log_folder("misbehaviour", checkpoint.origin),
+            )  # fmt: skip
 
     def _keep_unproven(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Keep a signed checkpoint that came with a proof that does not hold."""
-        _log.warning("%s: size %d came without a proof that it continues", checkpoint.origin, checkpoint.size)
-        self._keep("unproven", checkpoint, note)
+        if self._keep("unproven", checkpoint, note):
+            _log.warning("%s: size %d came without a proof that it continues", checkpoint.origin, checkpoint.size)
 
-    def _keep(self, what: str, checkpoint: Checkpoint, note: bytes) -> None:
+    def _keep(self, what: str, checkpoint: Checkpoint, note: bytes) -> bool:
+        """Keep a checkpoint as evidence; return whether it is new."""
         folder = self._log_folder("misbehaviour", checkpoint.origin)
         path = folder / f"{what}-{checkpoint.size}-{checkpoint.root.hex()}"
         if path.exists() or len(list(folder.glob(f"{what}-*"))) >= KEPT_LIMIT:
-            return
+            return False
         try:
             make_folder(folder, disk=self._disk)
             write_durably(path, note, disk=self._disk)
         except OSError:
             # The answer is no in any case.
             _log.exception("a checkpoint that is evidence against %s could not be kept", checkpoint.origin)
+        return True
 
     def _log_folder(self, kind: str, origin: str) -> Path:
         return self._folder / kind / sha256(origin.encode()).hexdigest()
@@ -247,7 +249,9 @@ def _take_lock(path: Path) -> int:
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
-        raise WitnessStateError(f"{path.parent} is used by the witness of process {holder}: stop that one first") from None
+        raise WitnessStateError(
+            f"{path.parent} is used by the witness of process {holder}: stop that one first"
+        ) from None
     except BaseException:
         os.close(descriptor)
         raise
