@@ -296,6 +296,52 @@ def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path
 
 
 @main.command()
+@click.option("--data", type=FOLDER, default=Path("turnout-witness"), show_default=True,
+              help="Its key and what it has cosigned. Never lose it, never run two witnesses on one.")  # fmt: skip
+@click.option("--name", default="", help="Name of its key, a URL without scheme that is yours; at the first start.")
+@click.option(
+    "--log", "log_keys", multiple=True, metavar="VKEY", help="Verifier key of a log to watch. May be given again."
+)
+@click.option("--logs", "log_files", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
+              help="File, or folder of files, with lines `log VKEY`; read again when it changes.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=PORT, default=8082, show_default=True, help="Port to listen on; 0 = a free one.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
+@click.option("--metrics-port", type=PORT, default=9466, show_default=True, help="Port of /metrics and /healthz.")
+@_explained
+def witness(data: Path, **options: Any) -> None:
+    """Watch logs of others, and cosign what only grows.
+
+    A witness signs a log's checkpoint only if it continues everything that it has signed of that log before. So an
+    operator who shows two histories, rewrites one, or goes back to an old backup finds no signature for it; and who
+    reads a certificate can demand yours (turnout verify --policy). It sees sizes and digests, nobody's attendance.
+
+    \b
+    1. turnout witness --name witness.newspaper.example/1      makes the key; the verifier key is on the terminal
+    2. the organiser writes that and your URL into the event file:
+         [[witness]]
+         name = "newspaper"
+         vkey = "witness.newspaper.example/1+…"
+         url = "https://witness.newspaper.example"
+         operated_by = "The Newspaper"
+    3. the organiser's ledger says its own verifier key: turnout witness --log VKEY, or a line `log VKEY` in a file
+
+    Any log and any witness of the C2SP tlog-witness kind work with it. Put a TLS proxy in front of it. If it has two
+    signed checkpoints that cannot be of one log, they are kept in DATA/misbehaviour: that is proof, publish it.
+    """
+    from counters.ledger.witness import WitnessStateError
+    from gateway.witness_service import WitnessConfig, WitnessSetupError, run_witness
+
+    _log_to_terminal()
+    files = tuple(map(str, options.pop("log_files")))
+    config = WitnessConfig(data=str(data), log_files=files, **options)
+    try:
+        sys.exit(run_witness(config))
+    except (WitnessSetupError, WitnessStateError) as error:
+        raise _Failure(str(error)) from None
+
+
+@main.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
 @click.option("--issuer", "issuer_id", default="", help="Which development issuer. Default: the first.")

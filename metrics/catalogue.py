@@ -23,6 +23,7 @@ class Process(StrEnum):
 
     GATEWAY = "gateway"
     LEDGER = "ledger"
+    WITNESS = "witness"
 
 
 class Open(StrEnum):
@@ -31,6 +32,7 @@ class Open(StrEnum):
     REFUSALS = "refusals"  # the labels of every reason for which a gateway says no
     SESSIONS = "sessions"  # the ids of the event's sessions
     IDENTITY = "identity"  # one value: what this process is
+    WITNESSES = "witnesses"  # the names of the event's witnesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,19 @@ ACCEPTED: Final = ("accepted",)
 HANDOVER_OUTCOMES: Final = ("accepted", "repeated", "refused", "unreachable")
 """What the ledger said to a segment; `repeated` is a digest it already held, `unreachable` is no answer at all."""
 
+WITNESS_VERDICTS: Final = ("cosigned", "malformed", "untrusted", "unknown_log", "conflict", "inconsistent")
+"""What a witness says to a log (counters.ledger.witness_protocol). `conflict` is no harm: it tells the log a size."""
+COSIGNING_OUTCOMES: Final = (*WITNESS_VERDICTS, "unreachable", "not_understood")
+"""The same as the ledger sees it; `not_understood` is an answer that is none of them, or no cosignature."""
+
 FLUSH_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds in seconds: one SET and PFMERGE takes 81 µs, and a flush that takes over 1 s misses the next one."""
 
 _GATEWAY: Final = (Process.GATEWAY,)
 _LEDGER: Final = (Process.LEDGER,)
-_EVERYWHERE: Final = (Process.GATEWAY, Process.LEDGER)
+_WITNESS: Final = (Process.WITNESS,)
+_OF_EVENT: Final = (Process.GATEWAY, Process.LEDGER)
+_EVERYWHERE: Final = (*_OF_EVENT, Process.WITNESS)
 _SESSION: Final = (Label("session", more=Open.SESSIONS),)
 
 
@@ -85,7 +94,7 @@ EVENT_INFO: Final = Metric(
     "turnout_event_info",
     Kind.GAUGE,
     "Always 1; the labels name the event and say whether its clock, and so every number here, is SIMULATED.",
-    _EVERYWHERE,
+    _OF_EVENT,
     (Label("event", more=Open.IDENTITY), Label("simulated", ("false", "true"))),
 )
 
@@ -261,6 +270,25 @@ LEDGER_MISSING_WORKERS: Final = Metric(
     "Workers that had not reported when a window was sealed, added up over all windows.",
     _LEDGER,
 )
+LEDGER_WITHHELD: Final = Metric(
+    "turnout_ledger_withheld",
+    Kind.GAUGE,
+    "Leaves that are in the log and not published yet, because too few witnesses have cosigned them.",
+    _LEDGER,
+)
+LEDGER_WITNESSES: Final = Metric(
+    "turnout_ledger_witnesses",
+    Kind.GAUGE,
+    "Witnesses in the event file. With none, a log restored from an old backup cannot be told from the newest.",
+    _LEDGER,
+)
+LEDGER_COSIGNINGS: Final = Metric(
+    "turnout_ledger_cosignings_total",
+    Kind.COUNTER,
+    "Requests for a cosignature since the ledger started, by witness and by what it said.",
+    _LEDGER,
+    (Label("witness", more=Open.WITNESSES), Label("outcome", COSIGNING_OUTCOMES)),
+)
 WINDOW_ATTENDEES: Final = Metric(
     "turnout_window_attendees_exact",
     Kind.GAUGE,
@@ -273,6 +301,24 @@ WINDOW_EVENT_ATTENDEES: Final = Metric(
     Kind.GAUGE,
     "The same exact number for the whole event, each attendee once; absent where the leaf suppresses it.",
     _LEDGER,
+)
+
+WITNESS_REQUESTS: Final = Metric(
+    "turnout_witness_requests_total",
+    Kind.COUNTER,
+    "Requests to cosign, by what the witness said; `failed` where its disk refused.",
+    _WITNESS,
+    _outcome((*WITNESS_VERDICTS, "failed")),
+)
+WITNESS_LOGS: Final = Metric(
+    "turnout_witness_logs", Kind.GAUGE, "Logs of which this witness has cosigned a checkpoint.", _WITNESS
+)
+WITNESS_COSIGNED: Final = Metric(
+    "turnout_witness_cosigned_timestamp_seconds",
+    Kind.GAUGE,
+    "When this witness last cosigned, unix time.",
+    _WITNESS,
+    unit="seconds",
 )
 
 CATALOGUE: Final = (
@@ -307,7 +353,13 @@ CATALOGUE: Final = (
     LEDGER_SEAL_LAG,
     LEDGER_CHECKPOINT,
     LEDGER_MISSING_WORKERS,
+    LEDGER_WITHHELD,
+    LEDGER_WITNESSES,
+    LEDGER_COSIGNINGS,
     WINDOW_ATTENDEES,
     WINDOW_EVENT_ATTENDEES,
+    WITNESS_REQUESTS,
+    WITNESS_LOGS,
+    WITNESS_COSIGNED,
 )
 """Every metric there is, in the order of the page and of the exposition."""

@@ -10,8 +10,8 @@ its first increase. A label value outside its closed set is a fault of the calle
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
+from itertools import accumulate, product
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,7 +19,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from metrics import catalogue
-from metrics.catalogue import FLUSH_BUCKETS_S, Kind, Label, Metric, Open
+from metrics.catalogue import FLUSH_BUCKETS_S, Kind, Metric, Open
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The Prometheus text format, which every version of Prometheus reads. Written out because the name of
@@ -37,11 +37,13 @@ class UnknownLabelError(ValueError):
 class Vocabulary:
     """The closed sets that the catalogue leaves open until a process starts.
 
-    `sessions` are the ids of the event's sessions; `refusals` the labels of every reason for saying no.
+    `sessions` are the ids of the event's sessions; `refusals` the labels of every reason for saying no; `witnesses` the
+    names of the event's witnesses.
     """
 
     sessions: tuple[str, ...]
     refusals: tuple[str, ...]
+    witnesses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class LedgerSnapshot:
     """The ledger at one moment.
 
     Times are unix seconds of the event's clock. `window_attendees` is what the newest window leaf publishes, by
-    session id and "" for the whole event, None where the leaf suppresses it. Other Nones: nothing sealed or signed yet.
+    session id and "" for the whole event, None where the leaf suppresses it. `cosignings` are by witness and outcome.
+    Other Nones: nothing sealed or signed yet.
     """
 
     identity: Identity
@@ -117,13 +120,27 @@ class LedgerSnapshot:
     checkpoint_s: float | None
     missing_workers: int
     window_attendees: Mapping[str, int | None]
+    withheld: int = 0
+    witnesses: int = 0
+    cosignings: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-_Reading = float | Mapping[str, float | None] | Durations | None
-"""What a snapshot knows of one metric: a number, numbers by label value, durations, or nothing yet."""
+@dataclass(frozen=True, slots=True)
+class WitnessSnapshot:
+    """A witness at one moment; `cosigned_s` is unix seconds, None = nothing cosigned since its start."""
+
+    version: str
+    requests: Mapping[str, int]
+    logs: int
+    cosigned_s: float | None
 
 
-def render(snapshot: GatewaySnapshot | LedgerSnapshot, vocabulary: Vocabulary) -> tuple[bytes, str]:
+Snapshot = GatewaySnapshot | LedgerSnapshot | WitnessSnapshot
+_Reading = float | Mapping[str, float | None] | Mapping[tuple[str, str], int] | Durations | None
+"""What a snapshot knows of one metric: a number, numbers by one or two label values, durations, or nothing yet."""
+
+
+def render(snapshot: Snapshot, vocabulary: Vocabulary) -> tuple[bytes, str]:
     """Return the exposition of a snapshot and its content type.
 
     Raises:
@@ -137,7 +154,7 @@ def render(snapshot: GatewaySnapshot | LedgerSnapshot, vocabulary: Vocabulary) -
 class SnapshotCollector(Collector):
     """Yields the metric families of one snapshot, in the catalogue's order."""
 
-    def __init__(self, snapshot: GatewaySnapshot | LedgerSnapshot, vocabulary: Vocabulary) -> None:
+    def __init__(self, snapshot: Snapshot, vocabulary: Vocabulary) -> None:
         self._snapshot = snapshot
         self._vocabulary = vocabulary
 
@@ -148,8 +165,12 @@ class SnapshotCollector(Collector):
             UnknownLabelError: the snapshot names an outcome or a session outside the closed sets.
         """
         snapshot = self._snapshot
-        yield from _identity(snapshot.identity)
-        readings = _gateway(snapshot) if isinstance(snapshot, GatewaySnapshot) else _ledger(snapshot)
+        if isinstance(snapshot, WitnessSnapshot):
+            yield _build(snapshot.version)
+            readings = _witness(snapshot)
+        else:
+            yield from (_build(snapshot.identity.version), _event(snapshot.identity))
+            readings = _gateway(snapshot) if isinstance(snapshot, GatewaySnapshot) else _ledger(snapshot)
         for metric, reading in readings:
             yield self._family(metric, reading)
 
@@ -158,31 +179,47 @@ class SnapshotCollector(Collector):
         if isinstance(reading, Durations):
             _add_histogram(family, reading)
         elif isinstance(reading, Mapping):
-            (label,) = metric.labels
-            for value, number in self._by_label(metric, label, reading).items():
-                family.add_sample(metric.name, {label.name: value}, number)
+            names = [label.name for label in metric.labels]
+            for values, number in self._by_labels(metric, reading).items():
+                family.add_sample(metric.name, dict(zip(names, values, strict=True)), number)
         elif reading is not None:
             family.add_sample(metric.name, {}, reading)
         return family
 
-    def _by_label(self, metric: Metric, label: Label, reading: Mapping[str, float | None]) -> dict[str, float]:
-        closed = label.values + self._more(label.more)
-        if unknown := sorted(reading.keys() - set(closed)):
-            raise UnknownLabelError(f"{metric.name}: {label.name}={unknown[0]!r} is not in the closed set")
-        numbers = dict.fromkeys(closed, 0.0) if metric.kind is Kind.COUNTER else {}
-        return numbers | {value: number for value, number in reading.items() if number is not None}
+    def _by_labels(
+        self, metric: Metric, reading: Mapping[str, float | None] | Mapping[tuple[str, str], int]
+    ) -> dict[tuple[str, ...], float]:
+        closed = [label.values + self._more(label.more) for label in metric.labels]
+        known = {(key,) if isinstance(key, str) else key: number for key, number in reading.items()}
+        for values in sorted(known):
+            for label, value, allowed in zip(metric.labels, values, closed, strict=True):
+                if value not in allowed:
+                    raise UnknownLabelError(f"{metric.name}: {label.name}={value!r} is not in the closed set")
+        numbers = dict.fromkeys(product(*closed), 0.0) if metric.kind is Kind.COUNTER else {}
+        return numbers | {values: number for values, number in known.items() if number is not None}
 
     def _more(self, more: Open | None) -> tuple[str, ...]:
-        if more is Open.SESSIONS:
-            return self._vocabulary.sessions
-        return self._vocabulary.refusals if more is Open.REFUSALS else ()
+        match more:
+            case Open.SESSIONS:
+                return self._vocabulary.sessions
+            case Open.REFUSALS:
+                return self._vocabulary.refusals
+            case Open.WITNESSES:
+                return self._vocabulary.witnesses
+            case _:
+                return ()
 
 
-def _identity(identity: Identity) -> Iterator[Family]:
-    build, event = _open_family(catalogue.BUILD_INFO), _open_family(catalogue.EVENT_INFO)
-    build.add_sample(build.name, {"version": identity.version}, 1)
-    event.add_sample(event.name, {"event": identity.event, "simulated": str(identity.simulated).lower()}, 1)
-    yield from (build, event)
+def _build(version: str) -> Family:
+    family = _open_family(catalogue.BUILD_INFO)
+    family.add_sample(family.name, {"version": version}, 1)
+    return family
+
+
+def _event(identity: Identity) -> Family:
+    family = _open_family(catalogue.EVENT_INFO)
+    family.add_sample(family.name, {"event": identity.event, "simulated": str(identity.simulated).lower()}, 1)
+    return family
 
 
 def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:
@@ -218,8 +255,17 @@ def _ledger(snapshot: LedgerSnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.LEDGER_SEAL_LAG, snapshot.seal_lag_s
     yield catalogue.LEDGER_CHECKPOINT, snapshot.checkpoint_s
     yield catalogue.LEDGER_MISSING_WORKERS, snapshot.missing_workers
+    yield catalogue.LEDGER_WITHHELD, snapshot.withheld
+    yield catalogue.LEDGER_WITNESSES, snapshot.witnesses
+    yield catalogue.LEDGER_COSIGNINGS, snapshot.cosignings
     yield catalogue.WINDOW_ATTENDEES, _sessions(snapshot.window_attendees)
     yield catalogue.WINDOW_EVENT_ATTENDEES, snapshot.window_attendees.get(WHOLE_EVENT)
+
+
+def _witness(snapshot: WitnessSnapshot) -> Iterator[tuple[Metric, _Reading]]:
+    yield catalogue.WITNESS_REQUESTS, snapshot.requests
+    yield catalogue.WITNESS_LOGS, snapshot.logs
+    yield catalogue.WITNESS_COSIGNED, snapshot.cosigned_s
 
 
 def _sessions(by_session: Mapping[str, float | None]) -> dict[str, float | None]:

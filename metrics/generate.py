@@ -11,12 +11,13 @@ _MORE: Final = {
     Open.REFUSALS: "the label of every refusal",
     Open.SESSIONS: "the session's id",
     Open.IDENTITY: "",
+    Open.WITNESSES: "the witness's name",
 }
 
 _HEAD: Final = """<!-- Generated from metrics/catalogue.py by `make generate`; do not edit. -->
 # Metrics
 
-The gateway and the ledger each serve `/metrics` on their ops port, in the Prometheus text format. A gateway's numbers
+Gateway, ledger and witness each serve `/metrics` on their ops port, in the Prometheus text format. A gateway's numbers
 are sums over its worker processes; its counters do not fall when a worker is replaced. Every outcome of a counter is
 there from the start, at 0.
 

@@ -10,7 +10,7 @@ from gateway.reasons import Reason
 from metrics.catalogue import CATALOGUE, Kind, Label, Metric, Open, Process
 from metrics.generate import page
 
-ALLOWED_LABELS = {"outcome", "session", "version", "event", "simulated"}
+ALLOWED_LABELS = {"outcome", "session", "version", "event", "simulated", "witness"}
 """Whoever adds a label here has thought about whether it can point at one person."""
 
 BASE_UNITS = ("seconds", "bytes", "ratio", "celsius", "meters")

@@ -13,10 +13,13 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
+from counters.ledger.witness_protocol import Verdict
 from metrics.catalogue import (
     CATALOGUE,
+    COSIGNING_OUTCOMES,
     FLUSH_BUCKETS_S,
     HEARTBEAT_OUTCOMES,
+    WITNESS_VERDICTS,
     Kind,
     Process,
 )
@@ -25,12 +28,16 @@ from metrics.exposition import (
     GatewaySnapshot,
     Identity,
     LedgerSnapshot,
+    Snapshot,
     UnknownLabelError,
     Vocabulary,
+    WitnessSnapshot,
     render,
 )
 
-VOCABULARY = Vocabulary(sessions=("opening", "forum-7"), refusals=("token_expired", "draining"))
+VOCABULARY = Vocabulary(
+    sessions=("opening", "forum-7"), refusals=("token_expired", "draining"), witnesses=("news", "town")
+)
 IDENTITY = Identity(version="0.1.0", event="wiotc2023", simulated=True)
 GATEWAY = GatewaySnapshot(
     identity=IDENTITY,
@@ -65,23 +72,29 @@ LEDGER = LedgerSnapshot(
     checkpoint_s=1700355661.5,
     missing_workers=0,
     window_attendees={"": 812, "opening": 808, "forum-7": None},
+    withheld=3,
+    witnesses=2,
+    cosignings={("news", "cosigned"): 5, ("town", "unreachable"): 2},
 )
+WITNESS = WitnessSnapshot(version="0.1.0", requests={"cosigned": 4, "failed": 1}, logs=2, cosigned_s=1700355661)
 
 
-def families(snapshot: GatewaySnapshot | LedgerSnapshot) -> dict[str, Family]:
+def families(snapshot: Snapshot) -> dict[str, Family]:
     """Return the families of a rendered snapshot as Prometheus' own parser reads them, by name."""
     text, _ = render(snapshot, VOCABULARY)
     return {family.name: family for family in text_string_to_metric_families(text.decode())}
 
 
-def values(snapshot: GatewaySnapshot | LedgerSnapshot, name: str) -> dict[str, float]:
+def values(snapshot: Snapshot, name: str) -> dict[str, float]:
     """Return a family's numbers by the value of its one label, or by "" where it has none."""
     return {next(iter(s.labels.values()), ""): s.value for s in families(snapshot)[name].samples}
 
 
-@pytest.mark.parametrize(("snapshot", "process"), [(GATEWAY, Process.GATEWAY), (LEDGER, Process.LEDGER)])
+@pytest.mark.parametrize(
+    ("snapshot", "process"), [(GATEWAY, Process.GATEWAY), (LEDGER, Process.LEDGER), (WITNESS, Process.WITNESS)]
+)
 def test_each_process_exposes_exactly_what_the_catalogue_declares_for_it_in_that_order(
-    snapshot: GatewaySnapshot | LedgerSnapshot, process: Process
+    snapshot: Snapshot, process: Process
 ) -> None:
     declared = [
         (metric.name.removesuffix("_total"), metric.kind.value, metric.help)
@@ -92,12 +105,15 @@ def test_each_process_exposes_exactly_what_the_catalogue_declares_for_it_in_that
     assert exposed == declared
 
 
-@pytest.mark.parametrize("snapshot", [GATEWAY, LEDGER])
+@pytest.mark.parametrize("snapshot", [GATEWAY, LEDGER, WITNESS])
 def test_every_label_is_declared_and_every_value_is_in_its_closed_set(
-    snapshot: GatewaySnapshot | LedgerSnapshot,
+    snapshot: Snapshot,
 ) -> None:
     metrics = {metric.name.removesuffix("_total"): metric for metric in CATALOGUE}
-    open_sets = {"sessions": VOCABULARY.sessions, "refusals": VOCABULARY.refusals, "identity": ("0.1.0", "wiotc2023")}
+    open_sets = {
+        "sessions": VOCABULARY.sessions, "refusals": VOCABULARY.refusals, "identity": ("0.1.0", "wiotc2023"),
+        "witnesses": VOCABULARY.witnesses,
+    }  # fmt: skip
     for name, family in families(snapshot).items():
         closed = {label.name: {*label.values, *open_sets.get(label.more or "", ())} for label in metrics[name].labels}
         for sample in family.samples:
@@ -110,6 +126,17 @@ def test_a_counter_has_every_outcome_from_the_start_at_zero() -> None:
     beats = values(GATEWAY, "turnout_heartbeats")
     assert beats == {"playing": 1200, "background": 0, "paused": 7, "ended": 0, "token_expired": 3, "draining": 0}
     assert set(beats) == {*HEARTBEAT_OUTCOMES, *VOCABULARY.refusals}
+
+
+def test_a_witness_that_was_never_asked_is_there_with_every_outcome_at_zero() -> None:
+    samples = families(LEDGER)["turnout_ledger_cosignings"].samples
+    said = {(s.labels["witness"], s.labels["outcome"]): s.value for s in samples}
+    assert len(said) == 2 * len(COSIGNING_OUTCOMES)
+    assert {pair: count for pair, count in said.items() if count} == LEDGER.cosignings
+
+
+def test_the_verdicts_are_those_of_the_protocol() -> None:
+    assert tuple(verdict.label for verdict in Verdict) == WITNESS_VERDICTS
 
 
 def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
@@ -137,9 +164,11 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
         replace(GATEWAY, handovers={"token_expired": 1}),
         replace(GATEWAY, live_attendees={"party": 3}),
         replace(LEDGER, window_attendees={"party": 3}),
+        replace(LEDGER, cosignings={("stranger", "cosigned"): 1}),
+        replace(LEDGER, cosignings={("news", "failed"): 1}),
     ],
 )
-def test_a_label_value_outside_its_closed_set_is_an_error(wrong: GatewaySnapshot | LedgerSnapshot) -> None:
+def test_a_label_value_outside_its_closed_set_is_an_error(wrong: Snapshot) -> None:
     with pytest.raises(UnknownLabelError, match="not in the closed set"):
         render(wrong, VOCABULARY)
 
@@ -192,7 +221,7 @@ def test_the_text_is_the_same_for_the_same_snapshot_and_says_its_type() -> None:
 
 
 @pytest.mark.parametrize("snapshot", [GATEWAY, LEDGER], ids=["gateway", "ledger"])
-def test_promtool_finds_nothing_to_improve(snapshot: GatewaySnapshot | LedgerSnapshot) -> None:
+def test_promtool_finds_nothing_to_improve(snapshot: Snapshot) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":

@@ -1,0 +1,258 @@
+"""The witness's process: takes checkpoints over HTTP and answers with cosignatures (C2SP tlog-witness).
+
+DIR/witness.key    the secret key, made at the first start: mode 0600
+DIR/witness.json   where it can be reached, and its verifier key
+DIR/logs/, DIR/misbehaviour/, DIR/lock   counters.ledger.witness
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from counters.durable_file import make_folder, write_durably
+from counters.ledger.cosignature import witness_key
+from counters.ledger.note import NoteError, Signer, Verifier
+from counters.ledger.witness import Witness, WitnessStateError
+from counters.ledger.witness_protocol import ADD_CHECKPOINT, REQUEST_LIMIT_BYTES, SIZE_TYPE, Verdict
+from counters.software import VERSION
+from counters.trust_policy import TrustPolicy, TrustPolicyError
+from gateway.mendable import one_sentence
+from gateway.problems import problems, reading
+from gateway.processes import stop_when_told, write_json
+from metrics import exposition
+
+READ_S: Final = 10.0
+"""A request is a few kilobytes: one that takes longer to arrive is not from a log that waits for the answer."""
+KEEP_ALIVE_S: Final = 90.0
+"""Longer than the minute between two checkpoints of an event, so that a ledger's connection lasts."""
+THREADS: Final = 4
+"""Requests at once; each waits for the disk. More wait their turn."""
+FAILED: Final = "failed"
+TEXT: Final = "text/plain; charset=utf-8"
+_log = logging.getLogger("turnout.witness")
+
+
+class WitnessSetupError(Exception):
+    """The witness cannot start as it was asked to; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessConfig:
+    """What a witness needs to know."""
+
+    data: str
+    name: str  # of its key; "" = that of the key that is there
+    log_keys: tuple[str, ...]  # verifier keys of logs to watch
+    log_files: tuple[str, ...]  # files, or folders of files, with lines `log <vkey>`
+    host: str
+    port: int  # 0 = a free one
+    metrics_host: str
+    metrics_port: int
+
+
+class TrustedLogs:
+    """The keys of the logs that are watched. Files are read again when they have changed."""
+
+    def __init__(self, keys: Sequence[str], files: Sequence[Path]) -> None:
+        """Read them all.
+
+        Raises:
+            NoteError: a key is malformed.
+            TrustPolicyError: a file is.
+            OSError: a file cannot be read.
+        """
+        self._given = [Verifier.decode(key) for key in keys]
+        self._files = files
+        self._seen: object = None
+        self._keys: dict[str, list[Verifier]] = {}
+        self._read()
+
+    def __len__(self) -> int:
+        """How many logs."""
+        return len(self._keys)
+
+    def __call__(self, origin: str) -> Sequence[Verifier]:
+        """Return the keys of a log; none if it is not watched."""
+        if origin not in self._keys:
+            # Whoever adds a log to a file need not start the witness anew.
+            try:
+                self._read()
+            except (OSError, TrustPolicyError) as error:
+                _log.error("the list of logs stays as it was: %s", error)
+        return self._keys.get(origin, ())
+
+    def _paths(self) -> list[Path]:
+        return [path for given in self._files for path in (sorted(given.iterdir()) if given.is_dir() else [given])]
+
+    def _read(self) -> None:
+        paths = self._paths()
+        seen = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        if seen == self._seen:
+            return
+        keys: dict[str, list[Verifier]] = {}
+        for log in (*self._given, *(log for path in paths for log in _logs_in(path))):
+            if log not in keys.setdefault(log.name, []):
+                keys[log.name].append(log)
+        self._keys, self._seen = keys, seen
+        _log.info("watching %d logs: %s", len(keys), ", ".join(sorted(keys)) or "none yet")
+
+
+def _logs_in(path: Path) -> tuple[Verifier, ...]:
+    try:
+        return TrustPolicy.decode(path.read_text(encoding="utf-8")).logs
+    except (TrustPolicyError, UnicodeDecodeError) as error:
+        raise TrustPolicyError(f"{path}: {error}") from None
+
+
+def load_or_create_key(path: Path, name: str) -> Signer:
+    """Return the witness's secret key, made at the first start: mode 0600, and durable before it signs anything.
+
+    Raises:
+        WitnessSetupError: there is none and no (good) name for it, or the one there has another name or is no key.
+    """
+    if not path.exists():
+        if not name:
+            raise WitnessSetupError(
+                "this witness has no key yet: name it with --name, a URL without its scheme that is yours, such as "
+                "witness.newspaper.example/1. The name is part of the key"
+            )
+        try:
+            signer = Signer.generate(name)
+        except NoteError as error:
+            raise WitnessSetupError(f"--name: {error}") from None
+        make_folder(path.parent)
+        write_durably(path, signer.encode().encode() + b"\n", mode=0o600)
+        return signer
+    try:
+        signer = Signer.decode(path.read_text().strip())
+    except (NoteError, UnicodeDecodeError) as error:
+        raise WitnessSetupError(f"{path} is no key: {error}. Restore it from where it is kept safe") from None
+    if name not in {"", signer.name}:
+        raise WitnessSetupError(f"the key in {path} is named {signer.name!r}, not {name!r}: leave out --name")
+    return signer
+
+
+class WitnessService:
+    """One witness behind HTTP. Owned by its event loop; the witness itself works in threads."""
+
+    def __init__(self, config: WitnessConfig, signer: Signer, witness: Witness) -> None:
+        self._config = config
+        self._vkey = witness_key(signer).encode()
+        self._witness = witness
+        self._threads = ThreadPoolExecutor(THREADS, "witness")
+        self._requests: Counter[str] = Counter()
+        self._cosigned_s: float | None = None
+
+    async def run(self, *, with_parent: bool) -> int:
+        """Serve until told to stop; return the exit code."""
+        stopping = asyncio.Event()
+        stop_when_told(stopping, with_parent=with_parent)
+        runner = web.AppRunner(self._public(), access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
+        operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
+        for each, host, port in (
+            (runner, self._config.host, self._config.port),
+            (operations, self._config.metrics_host, self._config.metrics_port),
+        ):
+            await each.setup()
+            await web.TCPSite(each, host, port).start()
+        ready = {
+            "witness": "http://{}:{}".format(*runner.addresses[0][:2]),
+            "metrics": "http://{}:{}/metrics".format(*operations.addresses[0][:2]),
+            "vkey": self._vkey,
+        }
+        write_json(Path(self._config.data) / "witness.json", ready)
+        _log.info("%s: %s, metrics %s", self._vkey, ready["witness"], ready["metrics"])
+        await stopping.wait()
+        # Requests under way are answered first.
+        await runner.cleanup()
+        await operations.cleanup()
+        self._threads.shutdown()
+        return 0
+
+    def _public(self) -> web.Application:
+        app = web.Application(middlewares=[problems], client_max_size=REQUEST_LIMIT_BYTES)
+        app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint), web.get("/healthz", self._healthz)])
+        return app
+
+    def _operations(self) -> web.Application:
+        app = web.Application()
+        app.add_routes([web.get("/metrics", self._metrics), web.get("/healthz", self._healthz)])
+        return app
+
+    async def _add_checkpoint(self, request: web.Request) -> web.Response:
+        async with reading(READ_S):
+            body = await request.read()
+        now = int(time.time())
+        loop = asyncio.get_running_loop()
+        try:
+            answer = await loop.run_in_executor(self._threads, self._witness.add_checkpoint, body, now)
+        except OSError:
+            self._requests[FAILED] += 1
+            raise
+        self._requests[answer.verdict.label] += 1
+        if answer.verdict is Verdict.COSIGNED:
+            self._cosigned_s = now
+        kind = SIZE_TYPE if answer.verdict is Verdict.CONFLICT else TEXT
+        text = answer.body if answer.body.endswith("\n") else answer.body + "\n"
+        return web.Response(body=text.encode(), status=answer.verdict.value, headers={"Content-Type": kind})
+
+    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        snapshot = exposition.WitnessSnapshot(
+            version=VERSION,
+            requests=dict(self._requests),
+            logs=len(self._witness.sizes),
+            cosigned_s=self._cosigned_s,
+        )
+        body, content_type = exposition.render(snapshot, exposition.Vocabulary((), ()))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def run_witness(config: WitnessConfig, *, with_parent: bool = False) -> int:
+    """Run a witness in this process until SIGTERM; return the exit code.
+
+    Raises:
+        WitnessSetupError: it has no key and no name, or the list of logs cannot be used.
+        WitnessStateError: another witness owns the folder, or what it has cosigned cannot be read.
+        OSError: a port is in use, or the disk refuses.
+    """
+    data = Path(config.data)
+    signer = load_or_create_key(data / "witness.key", config.name)
+    try:
+        trusted = TrustedLogs(config.log_keys, [Path(file) for file in config.log_files])
+    except (NoteError, TrustPolicyError) as error:
+        raise WitnessSetupError(f"the logs to watch: {error}") from None
+    if not len(trusted):
+        _log.warning("no log is watched yet: add its verifier key with --log or to a file named with --logs")
+    with contextlib.closing(Witness(data, signer, trusted)) as witness:
+        return asyncio.run(WitnessService(config, signer, witness).run(with_parent=with_parent))
+
+
+def start_line(config: WitnessConfig) -> bytes:
+    """Return the line that `main` reads."""
+    return json.dumps(asdict(config)).encode() + b"\n"
+
+
+def main() -> None:
+    """Run a witness whose configuration is one line of JSON on standard input; it ends with its parent."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = WitnessConfig(**json.loads(sys.stdin.buffer.readline()))
+    with one_sentence(OSError, WitnessSetupError, WitnessStateError):
+        sys.exit(run_witness(config, with_parent=True))
+
+
+if __name__ == "__main__":
+    main()
