@@ -163,7 +163,9 @@ def _refusals(spools: Sequence[WindowSpool]) -> Mapping[str, int]:
     return refusals
 
 
-def coverage(spool: WindowSpool, gateway: str, *, power_lost: bool = False) -> Coverage:
+def coverage(
+    spool: WindowSpool, gateway: str, *, power_lost: bool = False, clock_offset_ms: int | None = None
+) -> Coverage:
     """What one worker can vouch for in a window.
 
     The death of a worker takes nothing: what it stored belongs to the kernel. If the host itself went down since
@@ -178,4 +180,23 @@ def coverage(spool: WindowSpool, gateway: str, *, power_lost: bool = False) -> C
         synced_until_ms=max(spool.synced_until_ms, spool.opened_ms) if power_lost else until_ms,
         crashed=power_lost or not spool.closed_ms,
         records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
+        clock_offset_ms=clock_offset_ms,
+    )
+
+
+def unreadable(
+    worker: str, gateway: str, window: int, *, crashed: bool, clock_offset_ms: int | None = None
+) -> Coverage:
+    """Say that a worker accepted something in a window whose files cannot be read: it vouches for no moment of it."""
+    start_ms = window * 1000
+    return Coverage(
+        worker=worker,
+        gateway=gateway,
+        from_ms=start_ms,
+        until_ms=start_ms,
+        synced_until_ms=start_ms,
+        crashed=crashed,
+        records=0,
+        clock_offset_ms=clock_offset_ms,
+        unreadable=True,
     )

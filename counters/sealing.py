@@ -24,7 +24,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from counters import canonical_json, evidence
 from counters.disk import DISK, Disk
@@ -32,6 +32,7 @@ from counters.durable_lines import DurableLines
 from counters.event import Event
 from counters.evidence import SegmentError
 from counters.evidence_store import EvidenceStore
+from counters.expected_reports import ExpectedReports
 from counters.handover import HandOver
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.log import Log
@@ -45,8 +46,6 @@ from counters.steering import Change, Steering, SteeringLeaf, apply, revocations
 from counters.waiting_evidence import Waiting, WaitingEvidence
 from counters.window_leaf import StoredSegment, build_late_leaf, build_leaf, build_manifest
 
-GRACE_S: Final = 8.0
-"""How long after its end a window waits for workers that have not reported (DESIGN.md §5)."""
 PROBE_BYTES: Final = 16 * 1024 * 1024
 """More than a full gateway's minute, which is about 10 MB: a disk that takes this takes the hand-overs that wait."""
 GROUP: Final = 64
@@ -119,11 +118,7 @@ class Sealer:
         self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self._waiting = WaitingEvidence()
-        self._through: dict[str, int] = {}
-        self._ended: set[str] = set()
-        self._noticed: dict[int, float] = {}
-        self._heard: dict[str, tuple[int, float]] = {}
-        self._refused_at = 0.0
+        self._expected = ExpectedReports(self._grants.holders)
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
@@ -151,7 +146,7 @@ class Sealer:
         self._catch_up()
         self._sealed.basis()  # reads the last window's evidence: if it is gone, that is said at the start
         for number, row in enumerate(self._reports.records):
-            self._take_promises(row["workers"])
+            self._expected.take(row["workers"])
             fresh = [digest for digest in row["segments"] if digest not in self._sealed.known]
             files = [self._stored(digest, self.evidence.get(digest)) for digest in fresh]
             self._waiting.add(number, row["window"], row["received_at"], files)
@@ -162,7 +157,7 @@ class Sealer:
             return
         self._sealed.take(self.log.entries(self._sealed.leaves))
         self._waiting.drop(self._sealed.known)
-        self._noticed = {window: tick for window, tick in self._noticed.items() if window > self._sealed.window}
+        self._expected.sealed(self._sealed.window)
 
     def settle(self) -> None:
         """Bring memory and disk together again after an append that failed on the way: its leaves are in, or not.
@@ -213,16 +208,16 @@ class Sealer:
             EvidenceRefusedError: a segment is unsound, of another event or window, or of the future; nothing was taken.
             OSError: the disk refuses; nothing was taken, and no window is sealed without it while it is tried again.
         """
-        if bundle.segments and bundle.window > now + WINDOW_S:
+        if bundle.window > now + WINDOW_S or any(report.through > now + 2 * WINDOW_S for report in bundle.workers):
             raise EvidenceRefusedError("it is of a window that has not begun: set the gateway's clock right")
         files = [self._check(bundle, data) for data in bundle.segments]
         try:
             self.settle()
             outcome = self._keep(bundle, files, now)
         except OSError:
-            self._refused_at = tick
+            self._expected.turned_away(tick)
             raise
-        self._heard[bundle.gateway] = (bundle.window, tick)
+        self._expected.hear(bundle.gateway, bundle.window, tick)
         return outcome
 
     def _keep(self, bundle: HandOver, files: Sequence[StoredSegment], now: float) -> str:
@@ -233,7 +228,7 @@ class Sealer:
         # A crash here leaves evidence files that no report names: the gateway got no answer and hands over again.
         promises = [{"worker": r.worker, "through": r.through, "ended": r.ended} for r in bundle.workers]
         number = len(self._reports.records)
-        if fresh or self._says_more(promises):
+        if fresh or self._expected.says_more(promises):
             self._reports.add(
                 {
                     "window": bundle.window,
@@ -244,7 +239,7 @@ class Sealer:
                 }
             )
         # A crash here leaves an accepted hand-over whose gateway got no answer: the same one is "known" then.
-        self._take_promises(promises)
+        self._expected.take(promises)
         self._waiting.add(number, bundle.window, now, fresh)
         if not files:
             return "promise"
@@ -265,18 +260,6 @@ class Sealer:
             raise EvidenceRefusedError(f"a segment is of a heartbeat interval that never was: {head.interval_s} s")
         return stored
 
-    def _says_more(self, promises: Sequence[dict[str, Any]]) -> bool:
-        return any(
-            row["through"] > self._through.get(row["worker"], 0) or (row["ended"] and row["worker"] not in self._ended)
-            for row in promises
-        )
-
-    def _take_promises(self, promises: Sequence[dict[str, Any]]) -> None:
-        for row in promises:
-            self._through[row["worker"]] = max(row["through"], self._through.get(row["worker"], 0))
-            if row["ended"]:
-                self._ended.add(row["worker"])
-
     # Sealing.
 
     def _candidates(self, now: float, pending: Collection[int]) -> list[int]:
@@ -288,25 +271,6 @@ class Sealer:
         """How many windows have ended by `now` and have no leaf yet, and how many late hand-overs wait."""
         sealed = self._sealed.window
         return len(self._candidates(now, self._waiting.pending(sealed))) + len(self._waiting.late(sealed))
-
-    def _missing(self, window: int, tick: float) -> list[str] | None:
-        """The workers that have not reported past a window's end; None while there is still time for them."""
-        absent = [
-            holder
-            for worker, holder in self._grants.holders.items()
-            if holder.since <= window and worker not in self._ended
-            and self._through.get(worker, 0) < window + WINDOW_S
-        ]  # fmt: skip
-        if not absent:
-            return []
-        # A gateway hands over its oldest window first: while it works off a backlog it is waited for, and once it is
-        # heard of a later window it has no more of this one.
-        heard = [self._heard.get(holder.gateway, (0, 0.0)) for holder in absent]
-        # One that was refused for the disk's sake comes again, within seconds.
-        since = max(self._noticed[window], self._refused_at, *(at for of, at in heard if of <= window))
-        if tick - since < GRACE_S:
-            return None
-        return sorted(holder.worker for holder in absent)
 
     def seal(self, now: float, tick: float) -> int:
         """Seal what can be sealed, as one group; return how many leaves were appended.
@@ -320,9 +284,9 @@ class Sealer:
         due: list[tuple[int, list[str]]] = []
         candidates = self._candidates(now, pending)
         for window in candidates:
-            self._noticed.setdefault(window, tick)
+            self._expected.notice(window, tick)
         for window in candidates[: GROUP - len(late)]:
-            missing = self._missing(window, tick)
+            missing = self._expected.missing(window, tick)
             if missing is None:
                 break
             due.append((window, missing))

@@ -2,7 +2,8 @@
 
 One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock on `lock`) for as long as it lives:
 
-    lock                   JSON: worker, gateway, event, boot of the host; who can lock it knows that its owner is dead
+    lock                   JSON: worker, gateway, event, boot of the host, epoch of its clock; who can lock it knows
+                           that its owner is dead
     cells                  outcome counters (counters.cells)
     uniques-<day>          registers of the day's uniques, raised at join (counters.uniques)
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
@@ -177,8 +178,8 @@ def hold_open(owner: object, path: Path, flags: int) -> int:
     return descriptor
 
 
-def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, int]:
-    """Make and lock the folder of a new incarnation.
+def create_worker_folder(spool: Path, identity: SpoolIdentity, epoch: float | None = None) -> tuple[Path, int]:
+    """Make and lock the folder of a new incarnation; `epoch` is its wall clock's (counters.clock).
 
     Returns:
         The folder, and the descriptor that holds its lock for as long as it is open.
@@ -195,6 +196,7 @@ def create_worker_folder(spool: Path, identity: SpoolIdentity) -> tuple[Path, in
         "event_sha256": identity.event_digest,
         "pid": os.getpid(),
         "boot": boot_id(),
+        "epoch": epoch,
     }
     os.write(descriptor, json.dumps(about).encode())
     os.fsync(descriptor)

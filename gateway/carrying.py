@@ -49,6 +49,7 @@ class Carrying:
         """Prepare, in a spool that this process owns; nothing is carried yet."""
         self._event = event
         self._clock = clock
+        self._ledger = ledger
         self._live_file = spool / LIVE_FILE
         self._poller = LivePoller(live_url, event)
         self._sketches = SketchStore(live_url)
@@ -65,9 +66,12 @@ class Carrying:
 
     def start(self, *, simulated: bool) -> Iterable[asyncio.Task[None]]:
         """Carry from now on; return the tasks that do, which end only by a fault."""
+        if not simulated:
+            self._ledger.heard = self._courier.clocks.heard
         pause_s = SIMULATED_CARRY_EVERY_S if simulated else CARRY_EVERY_S
         self._tasks = [
             asyncio.create_task(self._courier.keep_carrying(pause_s)),
+            asyncio.create_task(self._courier.keep_saying_alive()),
             asyncio.create_task(self._keep_live()),
             asyncio.create_task(self._steering.keep()),
         ]
@@ -96,7 +100,7 @@ class Carrying:
         while True:
             try:
                 await self._courier.carry()
-            except (LedgerUnavailableError, LedgerRefusedError) as error:
+            except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
                 _log.warning("the last windows are not handed over yet: %s", error)
                 await asyncio.sleep(FAREWELL_AGAIN_S)
             else:
@@ -159,6 +163,7 @@ class Carrying:
             redis_flush_failures=self._flusher.failures,
             registry_failures=totals.get("registry.away", 0),
             seats_leased=totals.get("seats.leased", 0),
+            clock_offset_s=self._courier.clocks.largest_s(),
             spool_bytes=spool_bytes,
             spool_oldest_s=oldest_s,
             handovers=self._courier.handed_over,

@@ -11,9 +11,10 @@ from typing import Any, Final
 from counters import issuing
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
+from counters.expected_reports import GRACE_S
 from counters.ledger.log import LogError, LogLockedError
 from counters.ledger.note import Signer
-from counters.sealing import GRACE_S, OtherEventError, Sealer
+from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
 from gateway.ledger_service import open_event_clock
 

@@ -6,13 +6,15 @@ to the ledger, and deletes the files after the ledger's durable acknowledgement.
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -21,34 +23,35 @@ from counters.announcements import Announcements
 from counters.cells import read_cells
 from counters.clock import Clock
 from counters.event import Event
-from counters.evidence import SegmentHead
-from counters.handover import HandOver, WorkerReport, coverage, window_segments
+from counters.evidence import Coverage, SegmentHead
+from counters.handover import HandOver, WorkerReport, coverage, unreadable, window_segments
 from counters.spool import SpoolError, WindowSpool, read_window
 from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.outgoing import Outgoing, OutgoingFile
+from gateway.worker_clocks import WorkerClocks
 from gateway.worker_folders import WorkerFolder, WorkerFolders
 
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
 RETRY_S: Final = (0.2, 5.0)
 LOOK_EVERY_S: Final = 0.2
+SIGN_EVERY_S: Final = 2.0
+"""A hand-over that takes longer says so, again and again: four times within the ledger's grace of 8 s."""
+BACKLOG: Final = 3
+"""More windows than this waiting are a backlog."""
+SAY_EVERY_S: Final = 5.0
+UNSOUND: Final = "evidence_malformed"
+"""The label with which the ledger refuses a bundle for what is in it."""
+PASSING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN))
+"""What keeps a sound file from being read for the moment."""
 ASIDE: Final = "unreadable"
 """Folder in the spool for files that no version of this reads: somebody has to look at them."""
 _log = logging.getLogger("turnout.courier")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """One bundle on its way, and what may be deleted once the ledger has it."""
-
-    window: int
-    bundle: bytes
-    spools: tuple[WindowSpool, ...] = ()
-    ended: tuple[WorkerFolder, ...] = ()  # folders of dead workers that hold nothing else
 
 
 class Courier:
@@ -70,6 +73,13 @@ class Courier:
         self._noticed: dict[int, float] = {}
         self._looked = (0, 0.0)  # window of the clock and monotonic time of the last look for windows that are due
         self._awaited = False  # whether a living worker has not closed a window that is over
+        self._outgoing_file = OutgoingFile(folders.spool, event.digest)
+        self._outgoing = self._outgoing_file.read()  # the bundle on its way
+        self._spools: tuple[WindowSpool, ...] = ()  # what it was made of, if it was made in this run
+        self._backlog_said = -SAY_EVERY_S
+        self.at_work: tuple[int, float] | None = None
+        """The window that is being handed over, and since when by the monotonic clock."""
+        self.clocks = WorkerClocks(folders)
         self.retired: dict[str, int] = {}
         """Counters of workers whose folders are gone: totals must not fall when a worker does."""
         self.handed_over: Counter[str] = Counter()
@@ -94,14 +104,17 @@ class Courier:
 
         Raises:
             LedgerUnavailableError: nothing is lost; call again.
-            LedgerRefusedError: nothing is lost, but the ledger takes nothing of this gateway.
+            LedgerRefusedError: nothing is lost, but the ledger does not take this bundle.
+            OSError: the disk refused; nothing is lost.
         """
         carried = 0
         while (load := await self.on_disk(self._next)) is not None:
+            # A crash here leaves a bundle that was kept and perhaps never sent: the next start sends the same.
             await self._hand_over(load.bundle)
             # Acknowledged: the ledger has it on disk. A crash before the files are gone hands the same over again.
             await self.on_disk(self._forget, load)
-            carried += bool(load.spools)
+            self.at_work = None
+            carried += bool(load.delete or load.aside)
         return carried
 
     async def _hand_over(self, bundle: bytes) -> None:
@@ -110,18 +123,29 @@ class Courier:
         except LedgerUnavailableError:
             self.handed_over["unreachable"] += 1
             raise
-        except LedgerRefusedError:
+        except LedgerRefusedError as error:
             self.handed_over["refused"] += 1
+            if error.reason == UNSOUND:
+                # It took nothing. What was wrong may be right when the bundle is made the next time, as a clock.
+                await self.on_disk(self._withdraw)
             raise
         self.handed_over["repeated" if outcome == "known" else "accepted"] += 1
 
-    def _next(self) -> _Load | None:
-        """The next bundle to hand over, with what may be deleted once it is; None if nothing is due."""
+    def _next(self) -> Outgoing | None:
+        """The next bundle to hand over, with what becomes of the spool once it is; None if nothing is due."""
+        if self._outgoing is None:
+            self._outgoing = self._made()
+        if self._outgoing is not None and self.at_work is None:
+            self.at_work = (self._outgoing.window, time.monotonic())
+        return self._outgoing
+
+    def _made(self) -> Outgoing | None:
         folders = self._folders.read()
         now = self._clock.now()
         opened = {folder.worker: folder.open_window() for folder in folders}
         self._awaited = any(window is not None and window + WINDOW_S <= now for window in opened.values())
         due = sorted({w for f in folders for w in f.windows if w != opened[f.worker]})
+        self._say_backlog(due, now)
         for window in due:
             lagging = {w for w, open_window in opened.items() if open_window is not None and open_window <= window}
             over = window + WINDOW_S <= now or not any(not f.dead for f in folders)
@@ -130,15 +154,34 @@ class Courier:
             waits = lagging or any(folder.between_windows(window) for folder in folders)
             if waits and time.monotonic() - self._noticed.setdefault(window, time.monotonic()) < PATIENCE_S:
                 break
+            self.at_work = (window, time.monotonic())
             return self._bundle(window, folders, lagging)
         ended = [folder for folder in folders if folder.dead and not folder.windows]
         return self._promise(ended, now) if ended else None
 
-    def _bundle(self, window: int, folders: Sequence[WorkerFolder], lagging: set[str]) -> _Load:
+    def _say_backlog(self, due: Sequence[int], now: float) -> None:
+        over = [window for window in due if window + WINDOW_S <= now]
+        if len(over) > BACKLOG and time.monotonic() > self._backlog_said + SAY_EVERY_S:
+            self._backlog_said = time.monotonic()
+            _log.info("%d windows wait to be handed over, the oldest of %s", len(over), self._event.iso(over[0]))
+
+    def _bundle(self, window: int, folders: Sequence[WorkerFolder], lagging: set[str]) -> Outgoing:
         self._noticed.pop(window, None)
         closed = [f for f in folders if window in f.windows and f.worker not in lagging]
-        spools = [spool for folder in closed if (spool := self._read(folder, window)) is not None]
-        power_lost = {folder.worker for folder in closed if folder.power_lost}
+        spools: list[WindowSpool] = []
+        rows: list[Coverage] = []
+        aside: list[Path] = []
+        for folder in closed:
+            offset_ms = self.clocks.offset_ms(folder)
+            spool = _read(folder, window)
+            if spool is None:
+                aside += sorted(folder.path.glob(f"w{window}[-.]*"))
+                rows.append(
+                    unreadable(folder.worker, self._gateway, window, crashed=folder.dead, clock_offset_ms=offset_ms)
+                )
+            else:
+                spools.append(spool)
+                rows.append(coverage(spool, self._gateway, power_lost=folder.power_lost, clock_offset_ms=offset_ms))
         reports = [
             WorkerReport(f.worker, window + WINDOW_S, ended=f.dead and set(f.windows) <= {window})
             for f in folders
@@ -149,52 +192,64 @@ class Courier:
             gateway=self._gateway,
             window=window,
             interval_s=self.announcements.longest_s(window, window + WINDOW_S),
-            workers=tuple(
-                sorted(
-                    (coverage(s, self._gateway, power_lost=s.worker in power_lost) for s in spools),
-                    key=lambda row: row.worker,
-                )
-            ),
+            workers=tuple(sorted(rows, key=lambda row: row.worker)),
         )
         segments = window_segments(head, spools, self._numbers)
         nothing = not any(len(spool.records) or len(spool.journal) or any(spool.counters.values()) for spool in spools)
-        if nothing and not self._event.scheduled(window):
+        if nothing and not aside and not self._event.scheduled(window):
             segments = ()
-        bundle = HandOver(self._event.digest, self._gateway, window, tuple(reports), segments).encode()
-        ended = tuple(f for f in folders if f.dead and set(f.windows) <= {window})
-        return _Load(window, bundle, tuple(spools), ended)
+        self._spools = tuple(spools)
+        outgoing = Outgoing(
+            window,
+            HandOver(self._event.digest, self._gateway, window, tuple(reports), segments).encode(),
+            delete=self._named(path for spool in spools for path in spool.paths),
+            aside=self._named(aside),
+            ended=tuple(f.worker for f in folders if f.dead and set(f.windows) <= {window}),
+        )
+        if segments:
+            self._outgoing_file.keep(outgoing)
+        return outgoing
 
-    def _read(self, folder: WorkerFolder, window: int) -> WindowSpool | None:
-        """Read a window; one that cannot be read, as after a power cut, is put aside and holds up no other."""
-        try:
-            return read_window(folder.windows[window])
-        except (SpoolError, OSError, ValueError):
-            aside = self._folders.spool / ASIDE
-            aside.mkdir(exist_ok=True)
-            for path in folder.path.glob(f"w{window}[-.]*"):
-                path.rename(aside / f"{folder.worker}-{path.name}")
-            _log.exception("a window of worker %s cannot be read: its files are kept in %s", folder.worker, aside)
-            return None
+    def _named(self, paths: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(str(path.relative_to(self._folders.spool)) for path in paths)
 
-    def _promise(self, ended: list[WorkerFolder], now: float) -> _Load:
+    def _promise(self, ended: list[WorkerFolder], now: float) -> Outgoing:
+        """Say that dead workers have nothing more. It holds no evidence, so it is not kept: any other says the same."""
         window = int(now) // WINDOW_S * WINDOW_S
         reports = tuple(WorkerReport(folder.worker, window, ended=True) for folder in ended)
         bundle = HandOver(self._event.digest, self._gateway, window, reports, ()).encode()
-        return _Load(window, bundle, ended=tuple(ended))
+        return Outgoing(window, bundle, ended=tuple(folder.worker for folder in ended))
 
-    def _forget(self, load: _Load) -> None:
-        self._flusher.take_final(load.window, load.spools)
-        for spool in load.spools:
-            for path in spool.paths:
-                path.unlink(missing_ok=True)
-        for folder in load.ended:
-            self._flusher.take_last_uniques(folder)
-            with self._retiring:
-                for name, count in _cells(folder.path).items():
-                    self.retired[name] = self.retired.get(name, 0) + count
-                for path in folder.path.iterdir():
-                    path.unlink()
-                folder.path.rmdir()
+    def _forget(self, load: Outgoing) -> None:
+        spool = self._folders.spool
+        self._flusher.take_final(load.window, self._spools)
+        # A crash among these leaves some of the files; the bundle is handed over again and the rest goes then.
+        for name in load.delete:
+            (spool / name).unlink(missing_ok=True)
+        for name in load.aside:
+            self._put_aside(spool / name)
+        for folder in self._folders.read():
+            if folder.worker in load.ended and folder.dead and not folder.windows:
+                self._flusher.take_last_uniques(folder)
+                with self._retiring:
+                    for cell, count in _cells(folder.path).items():
+                        self.retired[cell] = self.retired.get(cell, 0) + count
+                    for path in folder.path.iterdir():
+                        path.unlink()
+                    folder.path.rmdir()
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        self._outgoing_file.forget()
+        self._outgoing, self._spools = None, ()
+
+    def _put_aside(self, path: Path) -> None:
+        """Keep a file that could not be read, as after a power cut: somebody has to look at it."""
+        aside = self._folders.spool / ASIDE
+        aside.mkdir(exist_ok=True)
+        if path.exists():
+            path.rename(aside / f"{path.parent.name}-{path.name}")
+            _log.error("%s of worker %s could not be read: it is kept in %s", path.name, path.parent.name, aside)
 
     def _worth_a_look(self) -> bool:
         """Whether a window may have become due: the clock is in another one, or a worker has still to close its own.
@@ -203,23 +258,41 @@ class Courier:
         """
         window = int(self._clock.now()) // WINDOW_S
         now = time.monotonic()
-        if window == self._looked[0] and not self._awaited and now - self._looked[1] < LOOK_EVERY_S:
+        if (
+            window == self._looked[0]
+            and not self._awaited
+            and self._outgoing is None
+            and now - self._looked[1] < LOOK_EVERY_S
+        ):
             return False
         self._looked = (window, now)
         return True
 
     async def keep_carrying(self, pause_s: float) -> None:
         """Carry for as long as the gateway runs."""
-        wait_s = RETRY_S[0]
+        retry_s = 0.0
         while True:
             try:
                 if self._worth_a_look():
                     await self.carry()
-                wait_s = pause_s
-            except (LedgerUnavailableError, LedgerRefusedError) as error:
+                wait_s, retry_s = pause_s, 0.0
+            except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
                 _log.warning("evidence stays in the spool for now: %s", error)
-                wait_s = min(max(wait_s, RETRY_S[0]) * 2, RETRY_S[1])
+                retry_s = min(max(retry_s, RETRY_S[0]) * 2, RETRY_S[1])
+                # Spread out: gateways that lost the ledger at the same moment do not all come back at one.
+                wait_s = retry_s * random.uniform(0.5, 1)  # noqa: S311 - jitter
             await asyncio.sleep(wait_s)
+
+    async def keep_saying_alive(self) -> None:
+        """Tell the ledger about every hand-over that takes long, so that its window waits for it and is not late."""
+        while True:
+            await asyncio.sleep(SIGN_EVERY_S)
+            if self.at_work is None or time.monotonic() < self.at_work[1] + SIGN_EVERY_S:
+                continue
+            sign = HandOver(self._event.digest, self._gateway, self.at_work[0], (), ()).encode()
+            # Away or unwilling, it hears of it from the hand-over itself.
+            with contextlib.suppress(LedgerUnavailableError, LedgerRefusedError):
+                await self._ledger.hand_over(sign)
 
     # For /metrics.
 
@@ -244,6 +317,21 @@ class Courier:
                 size += sum(map(_size, paths))
                 oldest_s = max(oldest_s, now - window - WINDOW_S)
         return size, oldest_s
+
+
+def _read(folder: WorkerFolder, window: int) -> WindowSpool | None:
+    """Read a window; None if it cannot be read, as after a power cut: it holds up no other.
+
+    Raises:
+        OSError: it cannot be read at the moment.
+    """
+    try:
+        return read_window(folder.windows[window])
+    except (SpoolError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
+        _log.exception("a window of worker %s cannot be read", folder.worker)
+        return None
 
 
 def _size(path: Path) -> int:

@@ -6,6 +6,8 @@ Every request carries `Turnout-Mac`: the hex of BLAKE2b-256 over method, path an
 
 import hashlib
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hmac import compare_digest
 from http import HTTPStatus
@@ -15,6 +17,7 @@ from typing import Any, Final, Self
 import aiohttp
 import orjson
 
+from counters.clock import elapsed
 from counters.secrets import Secrets
 from counters.steering import Steering, read_interval, read_seat, read_view
 
@@ -22,8 +25,14 @@ MAC_HEADER: Final = "Turnout-Mac"
 GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
 STEERING_PATH: Final = "/v1/ledger/steering"
-TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=2)
-"""A hand-over of a full window is a few megabytes and three fsyncs; a ledger that takes longer is down."""
+CONNECT_S: Final = 2.0
+PATIENCE_S: Final = 30.0
+"""A hand-over is a few fsyncs; a ledger that takes longer is down. The way there comes on top:"""
+SLOWEST_BYTES_A_S: Final = 64 * 1024
+"""A full window is about ten megabytes: it gets through a line of half a megabit a second in the end."""
+PASSING: Final = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
+"""Refusals that another try may not meet."""
+OUTCOMES: Final = ("new", "known", "late", "promise")
 
 
 class LedgerUnavailableError(Exception):
@@ -32,6 +41,11 @@ class LedgerUnavailableError(Exception):
 
 class LedgerRefusedError(Exception):
     """The ledger said no, and trying again will not change that."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        """Keep what it said, and the label of its reason (gateway.reasons); "" if that is none of ours."""
+        super().__init__(message)
+        self.reason = reason
 
 
 def request_mac(secrets: Secrets, method: str, path: str, body: bytes) -> str:
@@ -61,10 +75,13 @@ class LedgerClient:
         """Talk to the ledger at `url`."""
         self._url = url.rstrip("/")
         self._secrets = secrets
+        self.heard: Callable[[float, float, float], None] = lambda _sent, _received, _now: None
+        """Told with each answer when it was asked for and when it was here (counters.clock.elapsed), and what the
+        ledger's clock said meanwhile (unix seconds)."""
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
-        self._session = aiohttp.ClientSession(timeout=TIMEOUT, auto_decompress=False)
+        self._session = aiohttp.ClientSession(auto_decompress=False)
         return self
 
     async def __aexit__(
@@ -90,19 +107,23 @@ class LedgerClient:
             }
         )
         answer = await self._post(GRANT_PATH, body)
-        return [int(block) for block in answer["blocks"]]
+        with _understanding("seats"):
+            return [int(block) for block in answer["blocks"]]
 
     async def hand_over(self, bundle: bytes) -> str:
         """Hand evidence over; when this returns, the ledger has it on disk.
 
         Returns:
-            "new", "known" or "late".
+            "new", "known", "late" or "promise".
 
         Raises:
             LedgerUnavailableError: try again with the same bytes.
             LedgerRefusedError: the ledger found the evidence unsound.
         """
-        return str((await self._post(HAND_OVER_PATH, bundle))["outcome"])
+        answer = await self._post(HAND_OVER_PATH, bundle)
+        with _understanding("a hand-over"):
+            # What is no acknowledgement word for word is none: the spool is deleted on it.
+            return OUTCOMES[OUTCOMES.index(answer["outcome"])]
 
     async def steering(self, event_digest: str, known: int) -> Steering | None:
         """Ask what is in force.
@@ -119,26 +140,59 @@ class LedgerClient:
             LedgerRefusedError: another event or another secret.
         """
         answer = await self._post(STEERING_PATH, orjson.dumps({"event_sha256": event_digest, "known": known}))
-        try:
+        with _understanding("steering"):
             if answer["number"] == known:
                 return None
             revoked = frozenset([*map(read_seat, answer["seats"]), *map(read_view, answer["views"])])
             return Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LedgerUnavailableError(f"the ledger's answer about steering makes no sense: {error}") from error
 
     async def _post(self, path: str, body: bytes) -> Any:
         headers = {MAC_HEADER: request_mac(self._secrets, "POST", path, body)}
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_S + len(body) / SLOWEST_BYTES_A_S, sock_connect=CONNECT_S)
+        sent = elapsed()
         try:
-            async with self._session.post(self._url + path, data=io.BytesIO(body), headers=headers) as answer:
+            async with self._session.post(
+                self._url + path, data=io.BytesIO(body), headers=headers, timeout=timeout
+            ) as answer:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:
-                    return orjson.loads(text)
-                detail = text.decode(errors="replace")[:500]
-                if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                    raise LedgerUnavailableError(f"the ledger answered {answer.status}: {detail}")
-                raise LedgerRefusedError(f"the ledger refused ({answer.status}): {detail}")
+                    return self._take_in(orjson.loads(text), sent)
+                if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING:
+                    raise LedgerUnavailableError(f"the ledger answered {answer.status}: {_said(text)}")
+                raise LedgerRefusedError(f"the ledger refused ({answer.status}): {_said(text)}", _reason(text))
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             raise LedgerUnavailableError(
                 f"the ledger at {self._url} does not answer: {error or type(error).__name__}"
             ) from error
+
+    def _take_in(self, answer: Any, sent: float) -> Any:
+        received = elapsed()
+        with _understanding("the time"):
+            now = float(answer["now"])
+        self.heard(sent, received, now)
+        return answer
+
+
+@contextmanager
+def _understanding(what: str) -> Iterator[None]:
+    """Read an answer; one that makes no sense, as of something else that listens there, is none."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerUnavailableError(f"the ledger's answer about {what} makes no sense: {error}") from error
+
+
+def _problem(text: bytes) -> dict[str, Any]:
+    try:
+        problem = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _said(text: bytes) -> str:
+    return str(_problem(text).get("detail") or text.decode(errors="replace")[:500])
+
+
+def _reason(text: bytes) -> str:
+    return str(_problem(text).get("reason", ""))

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import uvloop
@@ -183,6 +183,10 @@ class LedgerService:
             raise Refused(Reason.MAC_WRONG)
         return body
 
+    def _answer(self, document: dict[str, Any]) -> web.Response:
+        """Answer a gateway; it learns what time it is here."""
+        return json_response(document | {"now": self._clock.now()})
+
     async def _grant(self, request: web.Request) -> web.Response:
         body = await self._authentic_body(request)
         try:
@@ -200,7 +204,7 @@ class LedgerService:
             granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now))
         except NoSeatsLeftError:
             raise Refused(Reason.SEATS_EXHAUSTED) from None
-        return json_response({"blocks": granted})
+        return self._answer({"blocks": granted})
 
     async def _hand_over(self, request: web.Request) -> web.Response:
         body = await self._authentic_body(request)
@@ -216,7 +220,7 @@ class LedgerService:
             outcome = await self._thread.write(take)
         except (HandOverError, EvidenceRefusedError) as error:
             raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
-        return json_response({"outcome": outcome})
+        return self._answer({"outcome": outcome})
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, if it does not know."""
@@ -231,8 +235,8 @@ class LedgerService:
         # A value that the ledger's thread replaces whole.
         steering = self._sealer.steering
         if steering.number == known:
-            return json_response({"number": known})
-        return json_response(
+            return self._answer({"number": known})
+        return self._answer(
             {
                 "number": steering.number,
                 "interval_s": steering.interval_s,

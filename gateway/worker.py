@@ -26,6 +26,7 @@ from aiohttp import web
 from counters.cells import Cells
 from counters.clock import Clock, SimulatedClock, WallClock
 from counters.event import Event, EventFileError, load_event
+from counters.ledger_clock import ClockWatch
 from counters.registry import SeatRegistry
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
@@ -120,9 +121,11 @@ class Worker:
         self.event = event
         self.secrets = secrets
         self.clock = open_clock(config.clock_file, config.epoch)
+        self._epoch = self.clock.epoch if isinstance(self.clock, WallClock) else None
+        self._clock_watch = ClockWatch(Path(config.spool), self._epoch)
         numbers = tuple(session.number for session in event.sessions)
         spool_identity = SpoolIdentity(config.worker, config.gateway, event.digest, len(numbers))
-        self.folder, self._lock = create_worker_folder(Path(config.spool), spool_identity)
+        self.folder, self._lock = create_worker_folder(Path(config.spool), spool_identity, self._epoch)
         self.cells = Cells(self.folder / "cells", cell_names())
         self.tally = Tally(self.folder, spool_identity, self.clock, numbers, self.cells, event.day)
         keys = TokenKeys.derive(secrets, event.id)
@@ -180,6 +183,8 @@ class Worker:
             return "no room on the disk for the spool"
         if self._refusal:
             return self._refusal
+        if too_far_off := self._clock_watch.too_far_off:
+            return too_far_off
         return "" if self.lease.ready else "no seats from the ledger yet"
 
     async def run(self) -> None:
@@ -270,6 +275,7 @@ class Worker:
                 second = now
                 self.heartbeats.tick()
                 self._follower.look()
+                self._clock_watch.look()
                 self.answers.refresh(self.clock.now())
                 self._say_how_it_is()
             if now >= sweep_at + SWEEP_S:

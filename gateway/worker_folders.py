@@ -24,6 +24,7 @@ class WorkerFolder:
     dead: bool
     power_lost: bool  # the host went down since: what was not synced may be gone
     windows: Mapping[int, list[Path]]  # window -> chunk files
+    epoch: float | None = None  # of its wall clock (counters.ledger_clock); None = simulated, or of another boot
 
     def open_window(self) -> int | None:
         """The window that a living worker writes into; None if it has none open."""
@@ -62,7 +63,9 @@ class WorkerFolders:
                     # Dead first, then its files: a worker that dies in between is taken the next time.
                     dead = owner_is_dead(path)
                     windows = window_chunks(path)
-                    folders.append(WorkerFolder(path, path.name, dead, owner.get("boot") != self._boot, windows))
+                    power_lost = owner.get("boot") != self._boot
+                    epoch = None if power_lost else owner.get("epoch")
+                    folders.append(WorkerFolder(path, path.name, dead, power_lost, windows, epoch))
         self._listed = (time.monotonic(), folders)
         return folders
 

@@ -220,6 +220,13 @@ REGISTRY_FAILURES: Final = Metric(
 SEATS_LEASED: Final = Metric(
     "turnout_seats_leased", Kind.GAUGE, "Seats that the ledger granted and no attendee holds yet.", _GATEWAY
 )
+CLOCK_OFFSET: Final = Metric(
+    "turnout_clock_offset_seconds",
+    Kind.GAUGE,
+    "Clock of the worker that is off the most minus the ledger's; absent on a simulated clock and until measured.",
+    _GATEWAY,
+    unit="seconds",
+)
 SPOOL: Final = Metric(
     "turnout_spool_bytes",
     Kind.GAUGE,
@@ -345,6 +352,7 @@ CATALOGUE: Final = (
     REDIS_FLUSH_FAILURES,
     REGISTRY_FAILURES,
     SEATS_LEASED,
+    CLOCK_OFFSET,
     SPOOL,
     SPOOL_OLDEST,
     HANDOVERS,

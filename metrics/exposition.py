@@ -99,6 +99,7 @@ class GatewaySnapshot:
     redis_flush_failures: int
     registry_failures: int
     seats_leased: int
+    clock_offset_s: float | None
     spool_bytes: int
     spool_oldest_s: float
     handovers: Mapping[str, int]
@@ -244,6 +245,7 @@ def _gateway(snapshot: GatewaySnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.REDIS_FLUSH_FAILURES, snapshot.redis_flush_failures
     yield catalogue.REGISTRY_FAILURES, snapshot.registry_failures
     yield catalogue.SEATS_LEASED, snapshot.seats_leased
+    yield catalogue.CLOCK_OFFSET, snapshot.clock_offset_s
     yield catalogue.SPOOL, snapshot.spool_bytes
     yield catalogue.SPOOL_OLDEST, snapshot.spool_oldest_s
     yield catalogue.HANDOVERS, snapshot.handovers

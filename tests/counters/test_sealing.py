@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from counters import canonical_json, evidence, hyperloglog, sealing
+from counters import canonical_json, evidence, hyperloglog
 from counters.durable_lines import DurableLines
 from counters.event import Counting, Event, Session, Simulation
 from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, journal_segments
 from counters.evidence_store import EvidenceStore
+from counters.expected_reports import AT_WORK_S, GRACE_S
 from counters.handover import HandOver, WorkerReport
 from counters.journal import Join
 from counters.ledger.log import Log, LogLockedError
@@ -27,7 +28,7 @@ from counters.ledger.reader import LogReader
 from counters.log_entries import SealedLog, certificate_entry, read_log
 from counters.manifest import Granted, Manifest
 from counters.sealed_evidence import read_evidence_of
-from counters.sealing import GRACE_S, GROUP, EvidenceRefusedError, OtherEventError, Sealer, event_entry
+from counters.sealing import GROUP, EvidenceRefusedError, OtherEventError, Sealer, event_entry
 from tests.counters.synthetic import SIGNER, event_of
 from tests.counters.worker_at_hand import NINE, a_join
 
@@ -255,6 +256,60 @@ def test_a_gateway_that_works_off_a_backlog_is_waited_for(ledger: LedgerAtHand) 
         ledger.accept(bundle(NINE + 60 * number, (), B))
         assert ledger.seal() == 1
     assert all(leaf.missing == () for leaf in ledger.checked().windows.values())
+
+
+def test_a_window_is_not_late_while_its_gateway_says_that_it_is_at_work_on_it(ledger: LedgerAtHand) -> None:
+    ledger.now = NINE
+    ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.now = NINE + 60
+    ledger.seal()
+    sign = HandOver(EVENT.digest, "gw-1", NINE, (), ())
+    for _ in range(10):
+        ledger.tick += 5
+        assert ledger.accept(sign) == "promise"
+        assert ledger.seal() == 0
+    reports = ledger.data / "ledger" / "reports.jsonl"
+    assert reports.read_bytes() == b"", "a sign of life is nothing to keep"
+    assert ledger.accept(bundle(NINE, (presence(NINE, {1, 2}),), A)) == "new"
+    assert ledger.seal() == 1
+    assert ledger.checked().windows[NINE].missing == ()
+
+
+def test_a_gateway_that_never_gets_done_with_a_window_holds_up_the_log_for_a_minute_and_no_longer(
+    ledger: LedgerAtHand,
+) -> None:
+    ledger.now = NINE
+    ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.now = NINE + 60
+    ledger.seal()
+    began = ledger.tick
+    while not ledger.seal():
+        ledger.tick += 1
+        ledger.accept(HandOver(EVENT.digest, "gw-1", NINE, (), ()))
+        assert ledger.tick < began + 100
+    assert ledger.tick - began == pytest.approx(1 + AT_WORK_S + GRACE_S, abs=1.01)
+    assert ledger.checked().windows[NINE].missing == (A,)
+
+
+def test_signs_of_life_over_a_later_window_do_not_keep_an_older_one_waiting(ledger: LedgerAtHand) -> None:
+    ledger.now = NINE
+    ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.now = NINE + 120
+    ledger.seal()
+    ledger.tick += GRACE_S + 1
+    ledger.accept(HandOver(EVENT.digest, "gw-1", NINE + 60, (), ()))
+    assert ledger.seal() == 1
+    assert ledger.checked().windows[NINE].missing == (A,)
+
+
+@pytest.mark.parametrize(
+    "ahead", [bundle(NINE, through=NINE + 3600), HandOver(EVENT.digest, "gw-1", NINE + 120, (), ())]
+)
+def test_what_is_of_a_time_that_has_not_come_is_refused_a_promise_too(ledger: LedgerAtHand, ahead: HandOver) -> None:
+    """Believed, a gateway whose clock is an hour ahead would not be missing for an hour."""
+    ledger.now = NINE
+    with pytest.raises(EvidenceRefusedError, match="has not begun"):
+        ledger.accept(ahead)
 
 
 def test_a_gateway_that_goes_on_without_one_of_its_workers_does_not_hold_up_the_log(ledger: LedgerAtHand) -> None:
@@ -602,4 +657,4 @@ def test_a_certificate_does_not_stand_in_the_way_of_opening_again(ledger: Ledger
     ledger.restart()
     ledger.now = NINE + 60
     assert ledger.settle() == 1
-    assert sealing.GRACE_S == 8.0
+    assert GRACE_S == 8.0

@@ -1,6 +1,8 @@
 """The courier: what workers accepted reaches the ledger once and whole, and Redis in the bytes of its own sketches."""
 
 import asyncio
+import errno
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -14,10 +16,12 @@ import uvloop
 
 from counters import evidence, hyperloglog
 from counters.evidence import JournalSegment, PresenceSegment
+from counters.handover import HandOver
 from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
 from counters.spool import owner_is_dead, window_chunks
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import courier as courier_module
+from gateway import outgoing
 from gateway.courier import ASIDE, Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
@@ -94,6 +98,11 @@ def seats_in_evidence(running: RunningLedger) -> dict[int, set[int]]:
                 for presence in segment.sessions:
                     seats.setdefault(presence.session, set()).update(presence.playing)
     return seats
+
+
+def manifest(running: RunningLedger, leaf: dict[str, Any]) -> dict[str, Any]:
+    """The manifest that a leaf names."""
+    return dict(json.loads((running.data / "evidence" / leaf["manifest_sha256"]).read_bytes()))
 
 
 def beat(served: Serving, *seats: int, session: int = 1) -> None:
@@ -268,8 +277,179 @@ def test_a_file_that_cannot_be_read_is_put_aside_and_holds_up_no_other(
 
         with_courier(living, running, carry)
         assert seats_in_evidence(running) == {1: set(range(21, 31))}
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        rows = {row["worker"]: row for row in manifest(running, running.windows()[ISO])["coverage"]}
+        assert {worker: (row["unreadable"], row["records"]) for worker, row in rows.items()} == {
+            living.worker.config.worker: (False, 10),
+            dead.worker.config.worker: (True, 0),
+        }
+        nothing = rows[dead.worker.config.worker]
+        assert nothing["crashed"]
+        assert nothing["from_ms"] == nothing["until_ms"] == WINDOW * 1000
         aside = Path(living.worker.config.spool) / ASIDE
         assert f"{dead.worker.config.worker}-w{WINDOW}-000" in {path.name for path in aside.iterdir()}
+
+
+def test_what_cannot_be_read_is_told_again_until_the_ledger_has_heard_it(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    """Put aside before the acknowledgement, a crash in between would leave a hole that nobody knows of."""
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, 1, 2, 3)
+        next_window(served)
+        broken = served.worker.folder / f"w{WINDOW}-000"
+        broken.write_bytes(bytes(broken.stat().st_size))
+        aside = Path(served.worker.config.spool) / ASIDE
+
+        async def fail(courier: Courier) -> None:
+            with pytest.raises(LedgerUnavailableError):
+                await courier.carry()
+            assert broken.exists()
+            assert not aside.exists()
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+
+        with_courier(served, None, fail)
+        with_courier(served, running, carry)
+        assert not broken.exists()
+        assert len(list(aside.iterdir())) >= 1
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        (row,) = manifest(running, running.windows()[ISO])["coverage"]
+        assert (row["unreadable"], row["crashed"]) == (True, False)
+
+
+def test_what_was_perhaps_sent_is_sent_again_in_the_very_same_bytes(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    """A crash after the ledger took it, before the gateway knew; meanwhile a worker came to that stood still."""
+    with worker_of(running, simulated_event_file) as stopped, worker_of(running, simulated_event_file) as going:
+        beat(stopped, *range(1, 21))
+        beat(going, *range(21, 41))
+        assert going.join("x" * 64).status == 401
+        next_window(going)
+        sent = []
+
+        async def crash(courier: Courier) -> None:
+            courier._noticed[WINDOW] = -1000.0  # its patience is over
+
+            async def send(bundle: bytes) -> str:
+                sent.append(bundle)
+                await LedgerClient.hand_over(courier._ledger, bundle)
+                raise LedgerUnavailableError("the answer is lost")
+
+            courier._ledger.hand_over = send  # type: ignore[method-assign]
+            with pytest.raises(LedgerUnavailableError):
+                await courier.carry()
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 2
+            assert courier.handed_over == {"repeated": 1, "accepted": 1}
+
+        with_courier(going, running, crash)
+        next_window(stopped, 0)
+        with_courier(going, running, carry)
+        assert seats_in_evidence(running) == {1: set(range(1, 41))}
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        assert running.windows()[ISO]["refusals"] == {"token_malformed": 1}
+
+
+def test_a_crash_anywhere_among_the_deletions_leaves_what_is_deleted_the_next_time(
+    running: RunningLedger, simulated_event_file: Path, tmp_path: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        served.join("x" * 64)
+        next_window(served)
+        spool = Path(served.worker.config.spool)
+
+        async def fail(courier: Courier) -> None:
+            with pytest.raises(LedgerUnavailableError):
+                await courier.carry()
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+            assert await courier.carry() == 0
+
+        with_courier(served, None, fail)
+        kept = tmp_path / "kept"
+        shutil.copytree(spool, kept)
+        with_courier(served, running, carry)
+        name = f"outgoing-{served.event.digest[:16]}"
+        assert list(served.worker.folder.glob(f"w{WINDOW}*")) == []
+        for left in range(2):  # nothing was deleted yet; everything was but the note of what was on its way
+            shutil.copy(kept / name, spool / name)
+            if left:
+                shutil.copy(kept / served.worker.config.worker / f"w{WINDOW}-000", served.worker.folder)
+            with_courier(served, running, carry)
+            assert not (spool / name).exists()
+            assert list(served.worker.folder.glob(f"w{WINDOW}*")) == []
+        until(lambda: ISO in running.windows(), "the window is sealed")
+        assert seats_in_evidence(running) == {1: set(range(1, 21))}
+        assert [leaf["type"] for leaf in running.leaves()].count("late") == 0
+
+
+def test_a_note_of_what_is_on_its_way_that_is_damaged_is_made_anew(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+        note = Path(served.worker.config.spool) / f"outgoing-{served.event.digest[:16]}"
+
+        async def carry(courier: Courier) -> None:
+            assert await courier.carry() == 1
+
+        note.write_bytes(b'{"version": 1, "bundle_sha256": "00"}\nnothing')
+        with_courier(served, running, carry)
+        assert not note.exists()
+        assert seats_in_evidence(running) == {1: set(range(1, 21))}
+
+
+def test_a_full_disk_does_not_keep_the_spool_from_being_handed_over(
+    running: RunningLedger, simulated_event_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+
+        async def carry(courier: Courier) -> None:
+            monkeypatch.setattr(outgoing, "write_durably", full)
+            assert await courier.carry() == 1
+
+        with_courier(served, running, carry)
+        assert seats_in_evidence(running) == {1: set(range(1, 21))}
+
+
+def test_a_hand_over_that_takes_long_says_so(
+    running: RunningLedger, simulated_event_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        beat(served, *range(1, 21))
+        next_window(served)
+        monkeypatch.setattr(courier_module, "SIGN_EVERY_S", 0.01)
+        signed = asyncio.Event()
+
+        async def carry(courier: Courier) -> None:
+            async def slow(bundle: bytes) -> str:
+                if not HandOver.decode(bundle).segments:
+                    assert (HandOver.decode(bundle).window, HandOver.decode(bundle).workers) == (WINDOW, ())
+                    signed.set()
+                else:
+                    await signed.wait()
+                return await LedgerClient.hand_over(courier._ledger, bundle)
+
+            courier._ledger.hand_over = slow  # type: ignore[method-assign]
+            saying = asyncio.create_task(courier.keep_saying_alive())
+            async with asyncio.timeout(PATIENCE_S):
+                assert await courier.carry() == 1
+            assert courier.at_work is None
+            saying.cancel()
+
+        with_courier(served, running, carry)
 
 
 def test_the_spool_of_another_event_is_left_alone(running: RunningLedger, simulated_event_file: Path) -> None:

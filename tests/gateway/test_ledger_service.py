@@ -151,11 +151,13 @@ def test_the_client_tells_a_refusal_from_an_outage(running: RunningLedger, simul
         async with LedgerClient(running.url, running.secrets) as client:
             (block,) = await client.grant(name, 1)
             assert block * SEATS_PER_BLOCK < 2**31
+            running.jump(NOW)
             assert await client.hand_over(promise(simulated, int(NOW))) == "promise"
-            with pytest.raises(LedgerRefusedError, match="other_event"):
+            with pytest.raises(LedgerRefusedError, match="another event file") as refused:
                 await client.grant(WorkerName(WORKER, "g", "00" * 32), 1)
+            assert refused.value.reason == "other_event"
         async with LedgerClient(running.url, Secrets(bytes(32), bytes(32))) as stranger:
-            with pytest.raises(LedgerRefusedError, match="mac_wrong"):
+            with pytest.raises(LedgerRefusedError, match="this event's secret"):
                 await stranger.grant(name, 1)
         for url in (NO_LEDGER, running.url + "/elsewhere", "http://localhost:x", "nonsense"):
             async with LedgerClient(url, running.secrets) as nobody:

@@ -148,7 +148,7 @@ def test_who_is_revoked_is_told_to_nobody_without_the_events_secret(
     body = orjson.dumps({"event_sha256": simulated_event.digest, "known": 0})
     assert asked(running, body, Secrets(bytes(32), bytes(32))).reason == "mac_wrong"
     assert running.ask("POST", STEERING_PATH, body).reason == "mac_wrong"
-    assert asked(running, body).json == {"number": 0}, "nothing is sent that is known"
+    assert asked(running, body).json == {"number": 0, "now": NOW}, "nothing is sent that is known"
     other = orjson.dumps({"event_sha256": "00" * 32, "known": 0})
     assert asked(running, other).reason == "other_event"
     for junk in (b"", b"null", b"{}", b"\xff"):

@@ -60,6 +60,7 @@ GATEWAY = GatewaySnapshot(
     redis_flush_failures=1,
     registry_failures=2,
     seats_leased=131072,
+    clock_offset_s=-0.25,
     spool_bytes=8192,
     spool_oldest_s=0.0,
     handovers={"accepted": 4},
