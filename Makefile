@@ -24,6 +24,8 @@ PYTEST ?=
 TESTERS ?= 3
 # `make bench BENCH='--rounds 3'`: arguments for the bench.
 BENCH ?=
+# `make soak SOAK='--seed 7 --minutes 60'`: which faults, and for how long.
+SOAK ?=
 # `make demo PYTHON=/opt/python3.13/bin/python3`: the Python to use; otherwise the first suitable one on the PATH.
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
@@ -60,6 +62,10 @@ $(OWN_EVENT): | $(DEMO_EVENT)
 .PHONY: test
 test: $(DEV_STAMP) ## Run the tests: PYTEST='-k ledger -x'; with TURNOUT_REQUIRE_ALL=1 a missing program fails instead of skipping
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(PYTEST)
+
+.PHONY: soak
+soak: $(DEV_STAMP) ## Break everything at random under load for minutes, and reckon every heartbeat: SOAK='--seed 7 --minutes 60'
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## Check style, formatting and types

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +53,9 @@ class Part(ABC):
         """Start it, and return once it serves."""
         assert not self.running, f"{self.name} runs already"
         self._let_go()
+        self._launch()
+
+    def _launch(self) -> None:
         self._prepare()
         with self.said.open("ab") as output:
             self._process = subprocess.Popen(
@@ -188,13 +192,30 @@ class GatewayPart(Part):
         self.port = 0
 
     def start(self) -> None:
-        self._place(port=self.port)
+        self.config = replace(self.config, port=self.port, take_over=False)
         super().start()
         self.port = port_of(json.loads(self._ready_file.read_text())["gateway"])
 
-    def _place(self, port: int) -> None:
-        fields = {name: getattr(self.config, name) for name in self.config.__dataclass_fields__}
-        self.config = GatewayConfig(**(fields | {"port": port}))
+    def succeed(self) -> int:
+        """Start a successor that takes port and spool over; return the exit code of the one before."""
+        before, pipe = self._process, self._pipe
+        assert before is not None
+        self.config = replace(self.config, port=self.port, take_over=True)
+        try:
+            self._launch()
+            return before.wait(CERTAIN_S)
+        finally:
+            before.kill()
+            before.wait(CERTAIN_S)
+            if pipe is not None:
+                pipe.close()
+
+    def roll(self) -> None:
+        """SIGHUP: replace every worker; return once others serve in the place of all."""
+        before = self.workers()
+        self.send(signal.SIGHUP)
+        until(lambda: not living(before), f"the workers of {self.name} are replaced", CERTAIN_S)
+        self.until_serving()
 
     @property
     def metrics_port(self) -> int:

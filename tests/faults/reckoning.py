@@ -40,6 +40,11 @@ class Found:
         """The windows of the late leaves."""
         return [unix_s(leaf["window"]) for leaf in self.leaves if leaf["type"] == "late"]
 
+    @property
+    def missing(self) -> int:
+        """How many workers are named missing, summed over the windows."""
+        return sum(len(leaf["missing"]) for leaf in self.windows.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -101,11 +106,11 @@ def _take(found: Found, window: int, sessions: dict[int, set[int]], segment: Pre
 
 
 def lost(truth: Truth, found: Found) -> list[str]:
-    """What was acknowledged and is not there."""
+    """What was acknowledged and is not there, one by one."""
     missing = [
-        f"session {session}, window {window}: seats {sorted(seats - found.present[session, window])[:5]}"
+        f"session {session}, window {window}: seat {seat}"
         for (session, window), seats in sorted(truth.acknowledged.items())
-        if not seats <= found.present[session, window]
+        for seat in sorted(seats - found.present[session, window])
     ]
     missing += [
         f"{beat} is in none of its windows"
@@ -114,9 +119,7 @@ def lost(truth: Truth, found: Found) -> list[str]:
             beat.seat in found.present[beat.session, window] for window in range(beat.sent, beat.answered + 1, WINDOW_S)
         )
     ]
-    if not truth.joined <= found.joined:
-        missing.append(f"joins of seats {sorted(truth.joined - found.joined)[:5]}")
-    return missing
+    return missing + [f"the join of seat {seat}" for seat in sorted(truth.joined - found.joined)]
 
 
 def invented(truth: Truth, found: Found) -> list[str]:

@@ -96,6 +96,7 @@ class Rig:
             lambda name: issuer.mint(self.event.issuers[0], name, now=self.clock.now()),
         )
         self.log_key = ""
+        self._manifests: dict[str, frozenset[str]] = {}
 
     def _gateway_config(self, place: int, workers: int) -> GatewayConfig:
         redis_url = f"redis://127.0.0.1:{self.redis_line[place].port}/0"
@@ -184,12 +185,9 @@ class Rig:
         expected = set(self.event.scheduled_windows()) | {window for _, window in self.crowd.truth.acknowledged}
         if waits := sorted(window for window in expected - sealed if window < over):
             return f"window {waits[0]} has no leaf"
-        manifests = [
-            json.loads((self.data / "evidence" / leaf["manifest_sha256"]).read_bytes())
-            for leaf in leaves
-            if leaf["type"] in {"window", "late"}
-        ]
-        named = {file["sha256"] for manifest in manifests for file in manifest["evidence"]}
+        named = set().union(
+            *(self._named_by(leaf["manifest_sha256"]) for leaf in leaves if leaf["type"] in {"window", "late"})
+        )
         reports = (self.data / "ledger" / "reports.jsonl").read_bytes().splitlines()
         rows = [json.loads(line) for line in reports if line.endswith(b"}")]
         return next(
@@ -197,12 +195,16 @@ class Rig:
              if digest not in named), "",
         )  # fmt: skip
 
-    def hold(self) -> Held:
-        """End the event in order and check that everything holds; every part must run, every line be whole.
+    def _named_by(self, manifest: str) -> frozenset[str]:
+        if manifest not in self._manifests:
+            files = json.loads((self.data / "evidence" / manifest).read_bytes())["evidence"]
+            self._manifests[manifest] = frozenset(file["sha256"] for file in files)
+        return self._manifests[manifest]
 
-        Gateways drain and end, what is over is sealed, and then: whoever was acknowledged is in the evidence, nobody is
-        in it who was not attempted, leaves count what their evidence holds, the whole log is what was signed, a
-        certificate is issued and verified with the evidence, and no spool holds anything.
+    def finish(self) -> Found:
+        """End the event in order; every part must run, every line be whole. Return what its log seals, checked whole.
+
+        Gateways drain and end with code 0, no spool holds anything, and what is over is sealed.
         """
         for gateway in self.gateways:
             assert gateway.running, f"{gateway.name} does not run: start it, so that its spool is carried"
@@ -215,27 +217,39 @@ class Rig:
         self.next_window()
         self.settle()
         assert self.ledger.stop() == 0
-        log = reckoning.read_log(self.data, self.log_key)
-        found, truth = reckoning.find(self.data, log), self.crowd.truth
+        return self.found()
+
+    def hold(self) -> Held:
+        """End the event in order and check that everything holds.
+
+        Whoever was acknowledged is in the evidence, nobody is in it who was not attempted, leaves count what their
+        evidence holds, the whole log is what was signed, a certificate is issued and verified with the evidence, and
+        no spool holds anything.
+        """
+        found, truth = self.finish(), self.crowd.truth
         wrong = {
             "lost": reckoning.lost(truth, found),
             "invented": reckoning.invented(truth, found),
-            "miscounted": reckoning.miscounted(found, {s.number: s.id for s in self.event.sessions}),
+            "miscounted": self.miscounted(found),
         }
-        assert not any(wrong.values()), wrong
-        certain = sum(map(len, truth.acknowledged.values()))
+        assert not any(wrong.values()), {what: (len(rows), rows[:5]) for what, rows in wrong.items()}
         return Held(
             found=found,
-            acknowledged=certain,
+            acknowledged=sum(map(len, truth.acknowledged.values())),
             possible=sum(len(seats - truth.acknowledged[place]) for place, seats in list(truth.attempted.items())),
             straddling=len(truth.straddling),
             beats=truth.beats,
             broken=truth.broken,
-            missing=sum(len(leaf["missing"]) for leaf in found.windows.values()),
-            certificate=self._certify(found),
+            missing=found.missing,
+            certificate=self.certify(found),
         )
 
-    def _certify(self, found: Found) -> dict[str, Any]:
+    def miscounted(self, found: Found) -> list[str]:
+        """The leaves that do not count what their evidence holds."""
+        return reckoning.miscounted(found, {session.number: session.id for session in self.event.sessions})
+
+    def certify(self, found: Found) -> dict[str, Any]:
+        """Issue a certificate, have it verified with the evidence, and check whom it counts."""
         certified = self.turnout("certify", self.event_file, "--data", self.data, "-o", "certificate.json")
         assert certified.returncode == 0, certified.stderr
         verified = self.turnout("verify", "certificate.json", "--evidence", self.data / "evidence")

@@ -34,7 +34,7 @@ def test_where_nothing_breaks_the_evidence_is_what_was_acknowledged(
     truth.attempted[1, WINDOW].remove(seat)
     assert reckoning.invented(truth, held.found) == [f"session 1, window {WINDOW}: seat {seat}"]
     truth.acknowledged[2, minute(1)].add(seat)
-    assert reckoning.lost(truth, held.found) == [f"session 2, window {minute(1)}: seats [{seat}]"]
+    assert reckoning.lost(truth, held.found) == [f"session 2, window {minute(1)}: seat {seat}"]
     held.found.in_time[WINDOW][1].remove(seat)
     assert reckoning.miscounted(held.found, {1: "opening", 2: "forum"})
     with pytest.raises(AssertionError, match="does not run"):
