@@ -14,7 +14,7 @@ with the tlog-proof of that entry. Members:
     cross_check          counters.cross_check
     gaps                 counters.gaps
     aliases, exclusions  who counts once in spite of several seats; who does not count
-    witnesses            who else has signed the log
+    witnesses            who was named in entry 0 to cosign the log; whether they have stands in the proof
     log                  origin, vkey, size and root (base64) of the log up to which it counts
     software, issued_at  by whom and when
 """
@@ -56,6 +56,16 @@ ISSUER_STATEMENT: Final = (
 NO_WITNESS: Final = (
     "No outside witness has cosigned this log. Without a witness the operator could have written the whole log "
     "afterwards; the signatures show only that it has not been changed since it was handed out."
+)
+REQUIRED_WITNESSES: Final = (
+    "The event file demands that {required} of these {named} witnesses cosign each state of the log before it is "
+    "shown, the one in this certificate's proof included. A witness signs only what continues all that it has signed "
+    "before: so the log has been what it is since then, whatever its operator wants. Their cosignatures stand in the "
+    "proof."
+)
+NAMED_WITNESSES: Final = (
+    "These witnesses are asked to cosign the log, and nobody's cosignature is demanded. Those that have cosigned stand "
+    "in this certificate's proof. If none does: "
 )
 SILENCE: Final = (
     "An attendee from whom no heartbeat of a playing player was accepted in a window is not present online in it."
@@ -216,8 +226,11 @@ def stated_by_log(log: SealedLog) -> dict[str, Any]:
         ],
         "suppression": _suppression(event),
         "gaps": gaps_in_log(log),
-        "witnesses": [],
-        "witnesses_statement": NO_WITNESS,
+        "witnesses": [
+            {"name": witness.name, "operated_by": witness.operated_by, "vkey": witness.vkey}
+            for witness in event.witnesses
+        ],
+        "witnesses_statement": _witnessed(event),
     }
 
 
@@ -269,6 +282,14 @@ def _identity(event: Event) -> dict[str, Any]:
         "statement": ISSUER_STATEMENT,
         "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",
     }
+
+
+def _witnessed(event: Event) -> str:
+    if not event.witnesses:
+        return NO_WITNESS
+    if not event.required_witnesses:
+        return NAMED_WITNESSES + NO_WITNESS
+    return REQUIRED_WITNESSES.format(required=event.required_witnesses, named=len(event.witnesses))
 
 
 def _settings(log: SealedLog) -> dict[str, Any]:

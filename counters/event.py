@@ -11,6 +11,8 @@ event's digest everywhere (`event_sha256`):
                                      algorithms, attributes, development, keys (the public JWKs)
     counting                         rules, exclude_categories, suppress_below
     simulation                       null, or starts_at and speed
+    witnesses                        in the file's order: name, vkey, operated_by; not there if there are none
+    log                              required_witnesses; not there if there are no witnesses
 
 A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
 """
@@ -38,6 +40,7 @@ __all__ = [
     "Problem",
     "Session",
     "Simulation",
+    "WitnessOfEvent",
     "load_event",
 ]
 
@@ -89,6 +92,16 @@ class Counting:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessOfEvent:
+    """An outside party that is asked to cosign the event's log."""
+
+    name: str
+    vkey: str
+    operated_by: str
+    url: str = field(default="", compare=False)  # where it is asked; not locked, and so unknown to a reader of the log
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """The simulated clock."""
 
@@ -111,6 +124,8 @@ class Event:
     issuers: tuple[Issuer, ...]
     counting: Counting
     simulation: Simulation | None = None
+    witnesses: tuple[WitnessOfEvent, ...] = ()
+    required_witnesses: int = 0  # so many must have cosigned a state of the log before it is published
     _canonical: bytes = field(init=False, repr=False, compare=False)
     _digest: str = field(init=False, repr=False, compare=False)
 
@@ -208,7 +223,15 @@ class Event:
 
     def _document(self) -> dict[str, Any]:
         """Return the canonical form as plain JSON values."""
-        return {
+        # Not there rather than empty: the canonical form of an event without witnesses is what it always was.
+        witnessed = {
+            "witnesses": [
+                {"name": witness.name, "vkey": witness.vkey, "operated_by": witness.operated_by}
+                for witness in self.witnesses
+            ],
+            "log": {"required_witnesses": self.required_witnesses},
+        }
+        return (witnessed if self.witnesses else {}) | {
             "id": self.id,
             "name": self.name,
             "organiser": self.organiser,
@@ -266,6 +289,7 @@ def _event(document: dict[str, Any]) -> Event:
         ),
         "counting": Counting(**document["counting"]),
         "simulation": None if simulation is None else Simulation(**simulation),
+        "witnesses": tuple(WitnessOfEvent(**witness) for witness in document["witnesses"]),
     }
     return Event(**document | values)
 
@@ -287,7 +311,10 @@ def _issuer(issuer: Issuer) -> dict[str, Any]:
 
 def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
     """Return the canonical form's members in the shape of an event file, so that one check reads both."""
-    named = {"sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation"}
+    named = {
+        "sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation",
+        "witnesses": "witness", "log": "log",
+    }  # fmt: skip
     tables = {table: canonical[member] for member, table in named.items() if canonical.get(member) is not None}
     tables["event"] = {member: value for member, value in canonical.items() if member not in named}
     _parse_times(tables["event"], "late_until")

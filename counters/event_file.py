@@ -15,12 +15,16 @@ from counters.event_keys import (
     COUNTING,
     EVENT,
     ISSUER,
+    LOG,
     REQUIRED,
     SEALED_ISSUER,
+    SEALED_WITNESS,
     SESSION,
     SESSIONS_LIMIT,
     SIMULATION,
     TABLES,
+    WITNESS,
+    WITNESSES_LIMIT,
     Key,
     WrongValueError,
     shown,
@@ -138,7 +142,7 @@ def check_sealed(tables: Mapping[str, Any], source: str) -> dict[str, Any]:
             return []  # already a problem
         return _checked_keys(issuer.pop("keys"), issuer, f"{where}.keys", findings)
 
-    return check(tables, source, keys_of, findings, issuer_keys=SEALED_ISSUER)
+    return check(tables, source, keys_of, findings, issuer_keys=SEALED_ISSUER, witness_keys=SEALED_WITNESS)
 
 
 def check(
@@ -147,6 +151,7 @@ def check(
     keys_of: Callable[[dict[str, Any], str], list[dict[str, str]]],
     findings: Findings,
     issuer_keys: tuple[Key, ...] = ISSUER,
+    witness_keys: tuple[Key, ...] = WITNESS,
 ) -> dict[str, Any]:
     """Check all tables, each key by itself and then together.
 
@@ -156,6 +161,7 @@ def check(
         keys_of: gives the public keys of a checked issuer table, named by the second argument in problems.
         findings: where problems go.
         issuer_keys: the keys that an issuer's table may have.
+        witness_keys: the keys that a witness's table may have.
 
     Raises:
         EventFileError: with every problem that was found.
@@ -165,6 +171,10 @@ def check(
     document = _table(tables.get("event", _ABSENT), "event", EVENT, findings)
     sessions = _array(tables.get("session", _ABSENT), "session", SESSION, SESSIONS_LIMIT, findings)
     issuers = _array(tables.get("issuer", _ABSENT), "issuer", issuer_keys, ISSUERS_LIMIT, findings)
+    witnesses = []
+    if "witness" in tables:
+        witnesses = _array(tables["witness"], "witness", witness_keys, WITNESSES_LIMIT, findings)
+    log = _table(tables.get("log", {}), "log", LOG, findings)
     document["counting"] = _table(tables.get("counting", {}), "counting", COUNTING, findings)
     simulation = tables.get("simulation")
     document["simulation"] = None if simulation is None else _table(simulation, "simulation", SIMULATION, findings)
@@ -173,11 +183,14 @@ def check(
     _check_sessions(sessions, findings)
     _check_gates(sessions, findings)
     _check_issuers(issuers, findings)
+    _check_witnesses(witnesses, log, findings)
     _check_times(document, sessions, findings)
     _check_simulation(document["simulation"], issuers, sessions, findings)
     findings.raise_if_any(source)
     document["sessions"] = sorted(sessions, key=lambda session: int(session["number"]))
     document["issuers"] = issuers
+    document["witnesses"] = witnesses
+    document["required_witnesses"] = log["required_witnesses"]
     return document
 
 
@@ -269,6 +282,18 @@ def _check_gates(sessions: list[dict[str, Any]], findings: Findings) -> None:
 def _check_issuers(issuers: list[dict[str, Any]], findings: Findings) -> None:
     _unique(issuers, "issuer", "id", ISSUER, findings)
     _unique(issuers, "issuer", "issuer", ISSUER, findings)
+
+
+def _check_witnesses(witnesses: list[dict[str, Any]], log: dict[str, Any], findings: Findings) -> None:
+    _unique(witnesses, "witness", "name", SEALED_WITNESS, findings)
+    # One key under two names would count as two witnesses.
+    keys = [{"vkey": witness["vkey"].split("+", 2)[2]} if "vkey" in witness else {} for witness in witnesses]
+    _unique(keys, "witness", "vkey", SEALED_WITNESS, findings)
+    required = log.get("required_witnesses", 0)
+    if required > len(witnesses):
+        wrong = f"it demands {required} of {len(witnesses)}"
+        fix = "Name as many with [[witness]], or demand fewer."
+        findings.add("log.required_witnesses", _meaning(LOG, "required_witnesses"), wrong, fix)
 
 
 def _check_times(document: dict[str, Any], sessions: list[dict[str, Any]], findings: Findings) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from counters.issuer_keys import ALGORITHMS, ALIASES
+from counters.ledger.cosignature import WitnessKey
+from counters.ledger.note import NoteError
 from counters.rule_ids import KNOWN_RULES
 from counters.spelling import did_you_mean
 
@@ -30,6 +32,8 @@ SHORTEST_INTERVAL_S: Final = 5
 LONGEST_INTERVAL_S: Final = 54
 """Up to here (1.1 · I < 60 s) a view that goes on is heard in every clock minute. Beyond it has holes, which would have
 to be bridged by rule (DESIGN.md §4); as long as no rule does, a longer interval would halve the peak in silence."""
+WITNESSES_LIMIT: Final = 32
+"""As many as every reader of trust policies is asked to take (C2SP tlog-policy)."""
 LIST_LIMIT: Final = 100
 """Gates of a session, categories, attributes: lists that a person writes by hand."""
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -213,6 +217,24 @@ def _keys(value: Any) -> list[Any]:
     return value
 
 
+def _witness_key(value: Any) -> str:
+    fix = "Ask who runs the witness for its verifier key: name+keyid+base64, of type 4."
+    if not isinstance(value, str):
+        raise WrongValueError(f"{shown(value)} is not text", fix)
+    try:
+        return WitnessKey.decode(value).encode()
+    except NoteError as error:
+        raise WrongValueError(str(error), fix) from None
+
+
+def _url(value: Any) -> str:
+    text = _text(CLAIM_LIMIT_CHARS)(value)
+    scheme, separator, rest = text.partition("://")
+    if scheme not in {"http", "https"} or not separator or not rest or any(char in rest for char in " ?#@"):
+        raise WrongValueError(f"{shown(value)} is no address", "Write https://…, without user, query or fragment.")
+    return text.rstrip("/")
+
+
 EVENT: Final = (
     Key("id", _id, "names the event in addresses, tokens and Redis keys"),
     Key("name", _text(TEXT_LIMIT_CHARS), "the event's name as the certificate prints it"),
@@ -265,9 +287,27 @@ COUNTING: Final = (
         10,
     ),
 )
+SEALED_WITNESS: Final = (
+    Key("name", _id, "names the witness in metrics and on the certificate"),
+    Key("vkey", _witness_key, "the key that the witness cosigns with"),
+    Key("operated_by", _text(TEXT_LIMIT_CHARS), "who runs the witness; the certificate prints it"),
+)
+"""As in leaf 0: where a witness can be reached is not locked, so that it may move."""
+WITNESS: Final = (*SEALED_WITNESS, Key("url", _url, "where the ledger asks it to cosign"))
+LOG: Final = (
+    Key(
+        "required_witnesses",
+        _integer(0, WITNESSES_LIMIT),
+        "how many witnesses must have cosigned the log before anybody is shown it",
+        0,
+    ),
+)
 SIMULATION: Final = (
     Key("starts_at", _time, "what the simulated clock says when the event is started"),
     Key("speed", _speed, "simulated seconds per real second; 0 = it stands still and only jumps when told", 0.0),
 )
-TABLES: Final = {"event": EVENT, "session": SESSION, "issuer": ISSUER, "counting": COUNTING, "simulation": SIMULATION}
-"""Every table of an event file; `session` and `issuer` are arrays of tables."""
+TABLES: Final = {
+    "event": EVENT, "session": SESSION, "issuer": ISSUER, "counting": COUNTING, "witness": WITNESS, "log": LOG,
+    "simulation": SIMULATION,
+}  # fmt: skip
+"""Every table of an event file; `session`, `issuer` and `witness` are arrays of tables."""

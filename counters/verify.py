@@ -10,7 +10,7 @@ Input is hostile until checked: whatever is wrong with it becomes a failed check
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from counters.certificate import (
 from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.ledger.checkpoint import Checkpoint
+from counters.ledger.cosignature import WitnessKey, cosignatures
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import NoteError, Verifier, decode_base64
 from counters.ledger.proof import TlogProof
@@ -140,20 +141,6 @@ class _Verification:
         self.proven = checkpoint
         return f"entry {proof.index} of {checkpoint.origin}, signed at size {checkpoint.size}"
 
-    def quorum(self) -> str:
-        if self.proven is None:
-            raise _OpenError("the checkpoint of the proof could not be checked")
-        if self.policy is None:
-            raise _OpenError("no trust policy was given: it would say whose cosignatures must stand on the checkpoint")
-        cosigned = self.policy.cosigned_by(TlogProof.decode(self.proof).checkpoint_note)
-        who = f"{', '.join(sorted(cosigned)) or 'nobody it names'} {'has' if len(cosigned) < 2 else 'have'} cosigned"
-        if not self.policy.is_met(cosigned):
-            raise _CheckError(
-                f"the trust policy demands the quorum {self.policy.quorum!r} on the checkpoint of the proof; {who}"
-            )
-        demanded = "no witnesses" if self.policy.quorum == NO_QUORUM else f"the quorum {self.policy.quorum!r}"
-        return f"the trust policy demands {demanded}; {who} at size {self.proven.size}"
-
     # --- with the public log ------------------------------------------------------------------------------------------
 
     def whole_log(self) -> str:
@@ -184,6 +171,27 @@ class _Verification:
             raise _CheckError("entry 0 locks another event than the certificate names")
         self.log = log
         return f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
+
+    def quorum(self) -> str:
+        if self.proven is None:
+            raise _OpenError("the checkpoint of the proof could not be checked")
+        note, said = TlogProof.decode(self.proof).checkpoint_note, list[str]()
+        if self.log is not None and self.log.event.witnesses:
+            event = self.log.event
+            keys = {WitnessKey.decode(witness.vkey): witness.name for witness in event.witnesses}
+            who = sorted(keys[key] for key in cosignatures(note, keys))
+            said.append(f"of the event's witnesses {_cosigned(who)}, {event.required_witnesses} must")
+            if len(who) < event.required_witnesses:
+                raise _CheckError(f"{said[0]}: so nobody should have been shown this")
+        if self.policy is None:
+            said.append("no trust policy was given: it would say whose cosignatures must stand in the proof")
+            raise _OpenError("; ".join(said))
+        names = self.policy.cosigned_by(note)
+        said.append(f"of the trust policy's witnesses {_cosigned(sorted(names))}")
+        if not self.policy.is_met(names):
+            raise _CheckError(f"the trust policy demands the quorum {self.policy.quorum!r}; {said[-1]}")
+        demanded = "none" if self.policy.quorum == NO_QUORUM else repr(self.policy.quorum)
+        return f"at size {self.proven.size} {'; '.join(said)}; it demands {demanded}"
 
     def public_statements(self) -> str:
         log, document = self._log(), self._document()
@@ -341,9 +349,9 @@ def verify(
         ("canonical form", state.canonical_form),
         ("trusted key", state.key),
         ("proof of inclusion", state.inclusion),
-        ("witnesses", state.quorum),
         ("whole log", state.whole_log),
         ("event and windows", state.sealed_event),
+        ("witnesses", state.quorum),
         ("public statements", state.public_statements),
         ("public numbers", state.public_numbers),
         ("evidence", state.evidence),
@@ -368,6 +376,10 @@ def _cell(log: SealedLog, scope: dict[str, str]) -> Cell:
     if "session" in scope and session is None:
         raise _CheckError(f"the event has no session {scope['session']!r}")
     return Cell(session.number if session else None, scope.get("day"), scope.get("channel"))
+
+
+def _cosigned(names: Sequence[str]) -> str:
+    return f"{', '.join(names) or 'nobody'} {'has' if len(names) < 2 else 'have'} cosigned"
 
 
 def _scope_key(scope: Mapping[str, str]) -> str:

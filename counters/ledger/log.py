@@ -1,7 +1,7 @@
 """The one writer of the log: appends groups of entries so that no crash loses, forks or half-publishes anything.
 
     DIR/log/                   public, served as it is
-        checkpoint             the signed checkpoint
+        checkpoint             the published checkpoint, signed
         tile/…                 tiles and bundles (counters.ledger.tiles)
     DIR/log.writer/            private to the writer
         lock                   held (flock) by the writer while it lives; holds its process id as text
@@ -16,6 +16,10 @@ An append has three commit points:
 
 Nothing is ever signed that is not first durable in `committed`, so there are never two signed roots for one size: not
 after a crash, a failed sync or a lost power supply. Opening runs the same commit and publish as an append.
+
+A log that is opened with `withhold` is published by `publish` alone, a checkpoint at a time, when enough witnesses have
+cosigned it: until then it is in the log, and nobody is shown it, whatever crashes. So a `Log` is two views: itself, at
+what is committed, and `published`.
 """
 
 import contextlib
@@ -31,7 +35,7 @@ from typing import Final, Self
 from counters.disk import DISK, Disk
 from counters.durable_file import DurableFolder, make_folder
 from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint
-from counters.ledger.edge import Edge, TileBytes
+from counters.ledger.edge import Edge
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.reader import LogReader, LogView
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
@@ -49,21 +53,39 @@ class LogLockedError(LogError):
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One published state. Replaced as a whole, so that readers in other threads see one moment."""
+    """One committed state. Replaced as a whole, so that readers in other threads see one moment."""
 
     edge: Edge
     checkpoint: Checkpoint
-    note: bytes
+
+
+@dataclass(slots=True)
+class PublishedLog(LogView):
+    """The log as the public sees it. Before anything is published, that is the empty tree."""
+
+    _files: TileFiles
+    shown: tuple[Checkpoint, bytes]  # replaced as a whole, by the log that owns this
+
+    @property
+    def signed(self) -> tuple[Checkpoint, bytes]:
+        """The published checkpoint and its signed note, of one moment."""
+        return self.shown
 
 
 class Log(LogView):
     """A log open for writing. Make it with `Log.open`; it owns the lock, the edge and every file until `close`.
 
-    `append` may run in one thread while others read; appends wait for each other.
+    `append` may run in one thread while others read; appends wait for each other. What it returns as a view is at what
+    is committed.
     """
 
-    def __init__(self, directory: Path, signer: Signer, lock: int, disk: Disk) -> None:
+    def __init__(self, directory: Path, signer: Signer, lock: int, disk: Disk, *, withhold: bool = False) -> None:
         super().__init__(TileFiles(directory))
+        self._withhold = withhold
+        empty = Checkpoint(signer.name, 0, Edge().root())
+        self.published = PublishedLog(self._files, (empty, sign_checkpoint(empty, signer)))
+        """What the public sees."""
+        self._replaced: list[Tile] = []  # full tiles whose partial forms the public may still need
         self._directory = directory
         self._signer = signer
         self._lock: int | None = lock
@@ -77,8 +99,10 @@ class Log(LogView):
         self._head = self._recover()
 
     @classmethod
-    def open(cls, directory: Path, signer: Signer, *, disk: Disk = DISK) -> Self:
+    def open(cls, directory: Path, signer: Signer, *, disk: Disk = DISK, withhold: bool = False) -> Self:
         """Open the log in `directory` for writing, or begin one there; its origin is the signer's name.
+
+        With `withhold` nothing is shown but by `publish`.
 
         Recovers from whatever a crash left. Checks the last tiles and bundles against the root; `LogReader.full_check`
         checks the rest.
@@ -93,7 +117,7 @@ class Log(LogView):
         disk.make_directory(_private(directory))
         lock = _take_lock(directory)
         try:
-            return cls(directory, signer, lock, disk)
+            return cls(directory, signer, lock, disk, withhold=withhold)
         except BaseException:
             os.close(lock)
             raise
@@ -115,10 +139,18 @@ class Log(LogView):
         self.close()
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        """The committed checkpoint."""
+        return self._head.checkpoint
+
+    @property
     def signed(self) -> tuple[Checkpoint, bytes]:
-        """The published checkpoint and its signed note, of one moment."""
-        head = self._head
-        return head.checkpoint, head.note
+        """The committed checkpoint and its signed note, with the cosignatures that it has if it is published.
+
+        To ask for this is to sign it: it is for the public and for witnesses only.
+        """
+        checkpoint, shown = self._head.checkpoint, self.published.shown
+        return shown if shown[0] == checkpoint else (checkpoint, sign_checkpoint(checkpoint, self._signer))
 
     @property
     def origin(self) -> str:
@@ -126,10 +158,11 @@ class Log(LogView):
         return self._signer.name
 
     def append(self, entries: Sequence[bytes]) -> Checkpoint:
-        """Append all entries, as one group, and return the published checkpoint that covers them.
+        """Append all entries, as one group, and return the checkpoint that covers them.
 
-        When this returns, they are durable and public. Blocks for some eight syncs, however many entries there are up
-        to the end of a tile (256), and some two more for each further tile. No entries: nothing happens.
+        When this returns, they are durable and, unless the log is withheld, public. Blocks for some eight syncs,
+        however many entries there are up to the end of a tile (256), and some two more for each further tile. No
+        entries: nothing happens.
 
         Raises:
             TileError: An entry is longer than 65,535 bytes; nothing was written.
@@ -157,17 +190,46 @@ class Log(LogView):
             checkpoint = Checkpoint(self.origin, edge.size, edge.root())
             try:
                 self._commit(before, checkpoint)
-                # Committed. A crash here leaves a decided, unpublished state; opening publishes exactly this one.
-                note = sign_checkpoint(checkpoint, self._signer)
-                self._show(note)
+                # Committed. A crash here leaves a decided, unpublished state; opening publishes exactly this one, or
+                # withholds it as well.
+                if not self._withhold:
+                    self._show(checkpoint, sign_checkpoint(checkpoint, self._signer))
+                self._head = _Head(edge, checkpoint)
+                self._replaced += [tile for tile, _ in changed if tile.width == TILE_WIDTH]
                 # Published. A crash here leaves partial tiles that full ones have replaced; opening removes them.
-                self._head = _Head(edge, checkpoint, note)
             except BaseException as error:
                 self._unsettled = f"an append failed in between ({error!r})"
                 self._undecided = isinstance(error, OSError)
                 raise
-            self._remove_replaced(changed)
+            self._remove_replaced()
             return checkpoint
+
+    def publish(self, note: bytes) -> bool:
+        """Show a signed note of what is committed: of a state that is withheld, or with more cosignatures than before.
+
+        Returns:
+            Whether it is shown now; if not, a later state is.
+
+        Raises:
+            NoteError: This log's key has not signed it.
+            LogError: It is not of a state of this log; or an append failed in between, or the log is closed.
+            OSError: The disk refuses; the note is shown or not, and may be published again.
+        """
+        with self._appending:
+            if self._unsettled is not None:
+                raise LogError(f"the log {self._directory} shows nothing more because {self._unsettled}")
+            checkpoint = open_checkpoint(note, self._signer.verifier)
+            committed = self._head.checkpoint
+            if checkpoint.size > committed.size or (
+                checkpoint != committed and self._files.root(checkpoint.size, committed.size) != checkpoint.root
+            ):
+                raise LogError(f"the log {self._directory} has never been what this note says")
+            if checkpoint.size < self.published.size:
+                return False
+            self._show(checkpoint, note)
+            # Published. A crash here leaves partial tiles that full ones have replaced; opening removes them.
+            self._remove_replaced()
+            return True
 
     def settle(self) -> None:
         """After an append that the disk refused on the way, do what opening does: its group is in, or not.
@@ -193,21 +255,26 @@ class Log(LogView):
             )
         self._folder.replace([(self._committed_path, checkpoint.encode().encode())])
 
-    def _show(self, note: bytes) -> None:
+    def _show(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Publish: make the signed note the public checkpoint."""
         self._folder.replace([(self._directory / CHECKPOINT, note)])
+        self.published.shown = checkpoint, note
 
-    def _remove_replaced(self, tiles: Sequence[TileBytes]) -> None:
+    def _remove_replaced(self) -> None:
         """Remove the partial forms of tiles that are now published in full."""
-        for tile, _ in tiles:
+        size = self.published.size
+        # A withheld log's readers still ask for the partial tiles of what they were shown.
+        public = [tile for tile in self._replaced if tile.index < row_length(tile.level, size) // TILE_WIDTH]
+        self._replaced = [tile for tile in self._replaced if tile not in public]
+        for tile in public:
             partials = self._directory / tile.partials_path
-            if tile.width == TILE_WIDTH and partials.is_dir():
+            if partials.is_dir():
                 # The group is in and published: clutter that stays until the log is opened again is no failure.
                 with contextlib.suppress(OSError):
                     self._folder.remove(partials)
 
     def _recover(self) -> _Head:
-        """Bring the files to one published state, from whatever state a crash left, and return it."""
+        """Bring the files to one committed state, from whatever state a crash left, and return it."""
         self._folder.clear_scratch()
         committed, shown = self._read_committed(), self._read_published()
         published = shown[0] if shown else None
@@ -229,11 +296,15 @@ class Log(LogView):
                 )
         # Written again even if it is there: what we read may be a rename that a power loss would still undo.
         self._commit(committed, checkpoint)
-        # Shown again for the same reason. Whoever has cosigned the published note keeps their lines.
-        note = shown[1] if shown and published == checkpoint else sign_checkpoint(checkpoint, self._signer)
-        self._show(note)
+        # Shown again for the same reason. Whoever has cosigned the published note keeps their lines. What is withheld
+        # stays so: it is not even signed here, since the log may come from an old backup.
+        if shown and (self._withhold or published == checkpoint):
+            self._show(*shown)
+        elif not self._withhold:
+            self._show(checkpoint, sign_checkpoint(checkpoint, self._signer))
         self._sweep(checkpoint.size)
-        return _Head(edge, checkpoint, note)
+        self._replaced = []
+        return _Head(edge, checkpoint)
 
     def _load_edge(self, checkpoint: Checkpoint) -> Edge:
         """Return the edge at a checkpoint, read from its last tiles and checked against its root."""
@@ -275,7 +346,7 @@ class Log(LogView):
             ) from None
 
     def _sweep(self, size: int) -> None:
-        """Remove the tiles that no checkpoint needs: partial ones replaced by full ones, and uncommitted ones.
+        """Remove the tiles that no checkpoint needs: partial ones that are public in full, and uncommitted ones.
 
         An uncommitted partial tile must not stay until the log has grown past it with other entries: it would look as
         if another history had been published.
@@ -286,9 +357,9 @@ class Log(LogView):
                 tile = Tile.parse(path.relative_to(self._directory).as_posix())
             except TileError:
                 continue  # a folder, or not ours
-            count = row_length(tile.level, size)
-            replaced = tile.width < TILE_WIDTH and tile.index < count // TILE_WIDTH
-            uncommitted = tile.index * TILE_WIDTH + tile.width > count
+            public = row_length(tile.level, self.published.size)
+            replaced = tile.width < TILE_WIDTH and tile.index < public // TILE_WIDTH
+            uncommitted = tile.index * TILE_WIDTH + tile.width > row_length(tile.level, size)
             if replaced or uncommitted:
                 self._folder.remove(path)
                 touched.add(path.parent)

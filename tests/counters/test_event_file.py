@@ -12,6 +12,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from counters.event import Event, EventFileError, MissingDevelopmentKeys, load_event
 from counters.event_keys import REQUIRED, TABLES
+from counters.ledger.cosignature import witness_key
+from counters.ledger.note import Signer
 from counters.rule_ids import KNOWN_RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "event-file.md"
@@ -393,3 +395,76 @@ def test_the_page_has_every_key_with_its_default_and_meaning() -> None:
 def test_the_page_names_every_rule() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert [rule for rule in KNOWN_RULES if f"`{rule}`" not in text] == []
+
+
+WITNESSES = """
+[[witness]]
+name = "news"
+vkey = "{news}"
+operated_by = "The Newspaper"
+url = "https://witness.news.example/"
+
+[[witness]]
+name = "town"
+vkey = "{town}"
+operated_by = "The Town"
+url = "http://127.0.0.1:8082/w"
+
+[log]
+required_witnesses = {required}
+"""
+NEWS, TOWN = (Signer(f"witness.example/{number}", bytes([number] * 32)) for number in (1, 2))
+
+
+def witnessed(required: int = 2, news: str = witness_key(NEWS).encode(), town: str = witness_key(TOWN).encode()) -> str:
+    return GOOD + WITNESSES.format(required=required, news=news, town=town)
+
+
+def test_witnesses_and_how_many_must_cosign_are_locked_and_where_they_are_is_not(tmp_path: Path) -> None:
+    event = load_event(write(tmp_path, witnessed()))
+    assert [(each.name, each.operated_by, each.url) for each in event.witnesses] == [
+        ("news", "The Newspaper", "https://witness.news.example"), ("town", "The Town", "http://127.0.0.1:8082/w")
+    ]  # fmt: skip
+    assert event.required_witnesses == 2
+    canonical = json.loads(event.canonical())
+    assert canonical["log"] == {"required_witnesses": 2}
+    assert canonical["witnesses"][0] == {
+        "name": "news",
+        "vkey": witness_key(NEWS).encode(),
+        "operated_by": "The Newspaper",
+    }
+    assert Event.from_canonical(event.canonical()) == event
+    moved = load_event(write(tmp_path, witnessed().replace("127.0.0.1:8082", "witness.town.example")))
+    assert moved.digest == event.digest
+    assert load_event(write(tmp_path, witnessed(required=1))).digest != event.digest
+
+
+def test_an_event_without_witnesses_has_the_canonical_form_that_it_always_had(tmp_path: Path) -> None:
+    event = load_event(write(tmp_path, GOOD))
+    assert not json.loads(event.canonical()).keys() & {"witnesses", "log"}
+    assert load_event(write(tmp_path, GOOD + "\n[log]\nrequired_witnesses = 0\n")).canonical() == event.canonical()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what"),
+    [
+        (witnessed(required=3), "log.required_witnesses", "it demands 3 of 2"),
+        (GOOD + "[log]\nrequired_witnesses = 1\n", "log.required_witnesses", "it demands 1 of 0"),
+        (witnessed(town=witness_key(NEWS).encode()), "witness[2].vkey", "already that of witness[1]"),
+        (
+            witnessed(town=witness_key(Signer("witness.example/other", NEWS.seed)).encode()),
+            "witness[2].vkey",
+            "already that of witness[1]",
+        ),
+        (witnessed(town=NEWS.verifier.encode()), "witness[2].vkey", "type 4"),
+        (witnessed(town="junk"), "witness[2].vkey", "name+keyid+base64"),
+        (witnessed().replace('"town"', '"news"'), "witness[2].name", "already that of witness[1]"),
+        (witnessed().replace("http://127", "ftp://127"), "witness[2].url", "is no address"),
+        (witnessed().replace("required_witnesses", "required_witneses"), "log.required_witneses", "no such key"),
+    ],
+)
+def test_a_mistake_about_witnesses_is_named(tmp_path: Path, text: str, key: str, what: str) -> None:
+    with pytest.raises(EventFileError) as refused:
+        load_event(write(tmp_path, text))
+    assert [problem.key for problem in refused.value.problems] == [key]
+    assert what in str(refused.value)
