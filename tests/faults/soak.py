@@ -83,15 +83,15 @@ def soak(folder: Path, program: ServerProgram, *, seed: int, seconds: float, spe
             rig.crowd.join(30, "opening", place)
             rig.crowd.join(15, "forum", place)
         with rig.crowd.playing(threads=3), _arrivals(rig, random.Random(seed)):
-            under_fault = _break(rig, planned, say)
-            last = time.monotonic()
+            under_fault, mended_at = _break(rig, planned, say)
             rig.settle(SETTLE_S)
-            sealed_after_s = time.monotonic() - last
+            sealed_after_s = time.monotonic() - mended_at
             rig.crowd.until_heard()
         found, truth = rig.finish(), rig.crowd.truth
         lost, invented = reckoning.lost(truth, found), reckoning.invented(truth, found)
-        miscounted = rig.miscounted(found)
-        rig.certify(found)
+        wrong = (*lost, *invented, *(miscounted := rig.miscounted(found)))
+        if not wrong:
+            rig.certify(found)
     kinds = Counter(each.name for each in planned)
     refused = sum(truth.answers.values()) - truth.beats
     rows = (
@@ -111,12 +111,17 @@ def soak(folder: Path, program: ServerProgram, *, seed: int, seconds: float, spe
         ("leaves that miscount", str(len(miscounted))),
         ("seconds until all was sealed after the last fault", f"{sealed_after_s:.1f}"),
     )  # fmt: skip
-    return Outcome(rows, (*lost, *invented, *miscounted))
+    return Outcome(rows, wrong)
 
 
-def _break(rig: Rig, planned: list[mischief.Planned], say: Say) -> int:
-    """Break and mend as planned; return how many heartbeats were acknowledged while something was broken."""
-    started = time.monotonic()
+def _break(rig: Rig, planned: list[mischief.Planned], say: Say) -> tuple[int, float]:
+    """Break and mend as planned.
+
+    Returns:
+        How many heartbeats were acknowledged while something was broken, and the monotonic time at which the last of it
+        began to be mended.
+    """
+    started = mended_at = time.monotonic()
     mends: dict[mischief.Planned, mischief.Mend] = {}
     under_fault = broken_at = 0
     for at_s, fault, begins in mischief.steps(planned):
@@ -130,10 +135,11 @@ def _break(rig: Rig, planned: list[mischief.Planned], say: Say) -> int:
                 broken_at = rig.crowd.truth.beats
             mends[fault] = mischief.FAULTS[fault.name].do(rig, fault.gateway)
         else:
+            mended_at = time.monotonic()
             mends.pop(fault)()
             if not mends:
                 under_fault += rig.crowd.truth.beats - broken_at
-    return under_fault
+    return under_fault, mended_at
 
 
 @contextmanager
