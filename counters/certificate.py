@@ -5,7 +5,8 @@ computes the very same bytes. Its SHA-256 goes into the log as an entry of its o
 with the tlog-proof of that entry. Members:
 
     type, version        "certificate", 1
-    notice               null, or in plain words that everything was SIMULATED; simulated: the same as true or false
+    notice               null, or in plain words that everything was SIMULATED, or the log RESTORED FROM A BACKUP;
+    simulated            the first of these as true or false
     event, event_sha256  what was certified; the digest is that of the event in entry 0, where it has been locked
     identity             who vouches for attendees, and what that is worth
     settings, rules      how was counted: intervals and how they were steered, silence, pause; each rule's definition
@@ -45,6 +46,10 @@ MEMBERS: Final = frozenset(
      "software", "issued_at")
 )  # fmt: skip
 
+RESTORED: Final = (
+    "RESTORED FROM A BACKUP: the log was set back and says so; evidence that was accepted between the times that the "
+    "gaps name may be lost, and nobody can say how much it was."
+)
 SIMULATED: Final = (
     "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
     "This certificate shows how Turnout counts; it says nothing about any real audience."
@@ -210,10 +215,11 @@ def stated_by_log(log: SealedLog) -> dict[str, Any]:
     Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
     """
     event = log.event
+    notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
     return {
         "type": "certificate",
         "version": VERSION,
-        "notice": SIMULATED if event.simulated else None,
+        "notice": " ".join(notices) or None,
         "simulated": event.simulated,
         "event": _event(log),
         "event_sha256": event.digest,

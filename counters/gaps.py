@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from counters.attendance import Attendance
 from counters.event_keys import LONGEST_INTERVAL_S
+from counters.ledger.note import encode_base64
 from counters.log_entries import SealedLog
 from counters.sealed_evidence import LeafEvidence
 from counters.segment import WINDOW_S, Coverage
@@ -20,7 +21,20 @@ def gaps_in_log(log: SealedLog) -> dict[str, Any]:
     last = max(windows, default=-1)
     absent = [window for window in event.scheduled_windows() if window not in windows]
     to_come = [window for window in absent if window > last]  # then averages are over time that is not over
-    return {
+    restored = [
+        {
+            "number": leaf.number,
+            "evidence_may_be_lost_from": event.iso(leaf.since),
+            "evidence_may_be_lost_until": event.iso(leaf.at),
+            "log_seen_by": [
+                {"gateway": seen.gateway, "size": seen.size, "root": encode_base64(seen.root), "reports": seen.reports}
+                for seen in leaf.seen
+            ],
+        }
+        for leaf in log.restored
+    ]
+    # Only where there was one, so that the certificates of before this was known stay what they were.
+    return ({"log_restored_from_backup": restored} if restored else {}) | {
         # Windows are sealed in the order of time: before the last leaf an absent one is lost, after it not over yet.
         "scheduled_windows_without_leaf": [event.iso(window) for window in absent if window < last],
         "scheduled_windows_to_come": len(to_come),

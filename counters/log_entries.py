@@ -1,17 +1,18 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
 Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
-order, each at most once; late evidence, steering and certificates may stand anywhere after it. A type that is not known
-here is an error: an old verifier must not pass over an entry that changes what the others mean.
+order, each at most once; late evidence, steering, restorations and certificates may stand anywhere after it. A type
+that is not known here is an error: an old verifier must not pass over an entry that changes what the others mean.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from counters import canonical_json
 from counters.event import Event, EventFileError
+from counters.ledger.note import NoteError, decode_base64
 from counters.segment import WINDOW_S, is_count, is_digest
 from counters.steering import SteeringError, SteeringLeaf, read_interval
 from counters.window_leaf import COUNTS
@@ -49,6 +50,28 @@ class LateLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenBefore:
+    """How far a gateway had seen the ledger whose data were then restored from an older copy."""
+
+    gateway: str
+    size: int  # entries of the log
+    root: bytes
+    blocks: int  # blocks of seats granted
+    reports: int  # hand-overs accepted
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredLeaf:
+    """The log was restored from a backup: evidence that was accepted between two times may be lost."""
+
+    index: int  # in the log
+    number: int  # of the restoration, from 1
+    since: int  # unix seconds; what was accepted until then is there
+    at: int  # unix seconds; what is accepted from then on will be there
+    seen: tuple[SeenBefore, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SealedLog:
     """The log up to some size."""
 
@@ -56,6 +79,7 @@ class SealedLog:
     locked_at: str  # when leaf 0 was made
     leaves: tuple[WindowLeaf | LateLeaf, ...]  # in the order of the log
     steering: tuple[SteeringLeaf, ...] = ()  # in the order of the log
+    restored: tuple[RestoredLeaf, ...] = ()  # in the order of the log
 
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
@@ -70,6 +94,9 @@ class SealedLog:
     def late(self) -> list[LateLeaf]:
         """The late leaves in the order of the log."""
         return [leaf for leaf in self.leaves if isinstance(leaf, LateLeaf)]
+
+
+_Leaf: TypeAlias = WindowLeaf | LateLeaf | SteeringLeaf | RestoredLeaf
 
 
 def certificate_entry(certificate_sha256: str, event_sha256: str, issued_at: str) -> bytes:
@@ -96,17 +123,16 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
     event, locked_at = _read_event(_decode(0, entries[0]))
     leaves: list[WindowLeaf | LateLeaf] = []
     steering: list[SteeringLeaf] = []
+    restored: list[RestoredLeaf] = []
     announced = {event.interval_s}
     last = -1
     for index, raw in enumerate(entries[1:], start=1):
-        entry = _decode(index, raw)
-        if entry.get("event_sha256") != event.digest:
-            raise LogEntryError(f"entry {index} is of another event")
-        try:
-            leaf = _read_leaf(event, index, entry, raw)
-        except (LogEntryError, KeyError, TypeError) as error:
-            raise LogEntryError(f"entry {index}: {error}") from error
+        leaf = _read_entry(event, index, raw)
         if leaf is None:
+            continue
+        if isinstance(leaf, RestoredLeaf):
+            _check_restoration(restored, leaf)
+            restored.append(leaf)
             continue
         if isinstance(leaf, SteeringLeaf):
             _check_change(event, steering, leaf)
@@ -122,7 +148,31 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
                 raise LogEntryError(f"entry {index}: no entry before it announces its interval of {leaf.interval_s} s")
             last = leaf.window
         leaves.append(leaf)
-    return SealedLog(event, locked_at, tuple(leaves), tuple(steering))
+    return SealedLog(event, locked_at, tuple(leaves), tuple(steering), tuple(restored))
+
+
+def read_event(raw: bytes) -> Event:
+    """Return the event that entry 0 locks.
+
+    Raises:
+        LogEntryError: this is no entry 0.
+    """
+    return _read_event(_decode(0, raw))[0]
+
+
+def _read_entry(event: Event, index: int, raw: bytes) -> _Leaf | None:
+    entry = _decode(index, raw)
+    if entry.get("event_sha256") != event.digest:
+        raise LogEntryError(f"entry {index} is of another event")
+    try:
+        return _read_leaf(event, index, entry, raw)
+    except (LogEntryError, NoteError, KeyError, TypeError) as error:
+        raise LogEntryError(f"entry {index}: {error}") from error
+
+
+def _check_restoration(before: Sequence[RestoredLeaf], leaf: RestoredLeaf) -> None:
+    if leaf.number != len(before) + 1:
+        raise LogEntryError(f"entry {leaf.index}: it is restoration {leaf.number}, after {len(before)}")
 
 
 def _check_change(event: Event, before: Sequence[SteeringLeaf], leaf: SteeringLeaf) -> None:
@@ -134,9 +184,7 @@ def _check_change(event: Event, before: Sequence[SteeringLeaf], leaf: SteeringLe
         raise LogEntryError(f"entry {leaf.index}: it names no list of revocations, and yet something else has changed")
 
 
-def _read_leaf(
-    event: Event, index: int, entry: dict[str, Any], raw: bytes
-) -> WindowLeaf | LateLeaf | SteeringLeaf | None:
+def _read_leaf(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> _Leaf | None:
     """Return the leaf, or None for a certificate: what it certifies is not repeated here."""
     if entry.get("type") == "window":
         return _read_window(event, index, entry, raw)
@@ -144,6 +192,8 @@ def _read_leaf(
         return _read_late(event, index, entry)
     if entry.get("type") == "steering":
         return read_steering(event, index, entry)
+    if entry.get("type") == "restored":
+        return _read_restored(event, index, entry)
     if entry.get("type") == "certificate":
         return None
     raise LogEntryError(f"unknown type {entry.get('type')!r}: this software is older than the log")
@@ -253,6 +303,19 @@ def _read_late(event: Event, index: int, entry: dict[str, Any]) -> LateLeaf:
     received_at = _time(event, entry["received_at"])
     counted = received_at <= event.late_until.timestamp()
     return LateLeaf(index, _window(event, entry["window"]), entry["manifest_sha256"], received_at, counted)
+
+
+def _read_restored(event: Event, index: int, entry: dict[str, Any]) -> RestoredLeaf:
+    if entry["simulated"] is not event.simulated or not is_count(entry["number"]):
+        raise LogEntryError("it does not say whether it is simulated, or which restoration it is")
+    since, at = _time(event, entry["since"]), _time(event, entry["at"])
+    seen = [
+        SeenBefore(str(row["gateway"]), row["size"], decode_base64(str(row["root"])), row["blocks"], row["reports"])
+        for row in entry["seen"]
+    ]
+    if not all(is_count(figure) for row in seen for figure in (row.size, row.blocks, row.reports)):
+        raise LogEntryError("how far a gateway had seen the ledger is no whole number")
+    return RestoredLeaf(index, entry["number"], since, at, tuple(seen))
 
 
 def read_steering(event: Event, index: int, entry: dict[str, Any]) -> SteeringLeaf:

@@ -54,6 +54,8 @@ class SealedSoFar:
         """The changes of steering so far, in the order of the log."""
         self.steering = Steering.of(event)
         """What is in force; replaced whole."""
+        self.restored = 0
+        """How often the log says that it was restored from a backup (counters.setback)."""
         self.window = 0
         """The last window that has a leaf, unix seconds; 0 = none yet."""
         self.missing_workers = 0
@@ -73,6 +75,7 @@ class SealedSoFar:
         changes = len(self.changes)
         for entry in entries:
             leaf = json.loads(entry)
+            self.restored += leaf["type"] == "restored"
             if leaf["type"] == "steering":
                 self.changes.append(read_steering(self._event, self.leaves, leaf))
             if leaf["type"] in {"window", "late"}:

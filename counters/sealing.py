@@ -41,6 +41,7 @@ from counters.manifest import Granted
 from counters.sealed_so_far import Basis, SealedSoFar, journals_of, merged_presence
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
+from counters.sighting import Sighting
 from counters.software import SOFTWARE
 from counters.steering import Change, Steering, SteeringLeaf, apply, revocations_file, steering_entry
 from counters.waiting_evidence import Waiting, WaitingEvidence
@@ -114,11 +115,11 @@ class Sealer:
         self.disk = disk
         self.log = Log.open(data / "log", signer, disk=disk)
         self.evidence = EvidenceStore(data / "evidence", disk)
-        self._grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
+        self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
         self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self._waiting = WaitingEvidence()
-        self._expected = ExpectedReports(self._grants.holders)
+        self._expected = ExpectedReports(self.grants.holders)
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
@@ -186,12 +187,24 @@ class Sealer:
     def _stored(self, digest: str, data: bytes) -> StoredSegment:
         return StoredSegment(digest, len(data), evidence.decode(data))
 
+    # How far it has come.
+
+    def sighting(self) -> Sighting:
+        """Return what others may see of this ledger: all of it is durable, and never becomes less."""
+        checkpoint, reports = self.log.checkpoint, len(self._reports.records)
+        return Sighting(self._sealed.restored, checkpoint.size, checkpoint.root, self.grants.next_block, reports)
+
+    @property
+    def newest_evidence_s(self) -> float | None:
+        """When evidence was accepted last, unix seconds; None if none was."""
+        return float(self._reports.records[-1]["received_at"]) if self._reports.records else None
+
     # What comes in.
 
     def grant(self, worker: str, gateway: str, blocks: int, now: float) -> list[int]:
         """Grant blocks of seats to a worker, durably, and expect its reports from the current window on."""
         # No leaf says who holds seats: grants need no settled log.
-        return self._grants.grant(worker, gateway, blocks, _window_of(now))
+        return self.grants.grant(worker, gateway, blocks, _window_of(now))
 
     def accept(self, bundle: HandOver, now: float, tick: float) -> str:
         """Take a hand-over; when this returns it survives a power cut.
@@ -329,7 +342,7 @@ class Sealer:
         return build_late_leaf(self.event, late[0].window, manifest, late[0].received_at)
 
     def _granted(self) -> list[Granted]:
-        return [Granted(one.worker, one.since, one.blocks) for one in self._grants.holders.values()]
+        return [Granted(one.worker, one.since, one.blocks) for one in self.grants.holders.values()]
 
     # Steering.
 

@@ -1,7 +1,8 @@
 """Seat blocks: granted by the ledger, each once, on disk before the answer goes out.
 
 A worker that holds a block may seat people, so from that window on the ledger expects its reports. The file
-`grants.jsonl` has one line a block: {"block", "worker", "gateway", "since"}.
+`grants.jsonl` has one line a block: {"block", "worker", "gateway", "since"}. A line {"block"} alone says that this one
+and those before it without a line are never granted: a ledger that was restored does not know who holds them.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,8 @@ class SeatGrants:
         self._lines = DurableLines(path, disk)
         self._holders: dict[str, Holder] = {}
         for row in self._lines.records:
-            self._note(Holder(row["worker"], row["gateway"], row["since"], (row["block"],)))
+            if "worker" in row:
+                self._note(Holder(row["worker"], row["gateway"], row["since"], (row["block"],)))
 
     def _note(self, holder: Holder) -> None:
         before = self._holders.get(holder.worker)
@@ -52,6 +54,20 @@ class SeatGrants:
         """Every worker that ever got a block, by id."""
         return self._holders
 
+    @property
+    def next_block(self) -> int:
+        """The block that is granted next; those below it are granted or passed over."""
+        return int(self._lines.records[-1]["block"]) + 1 if self._lines.records else 0
+
+    def skip_to(self, next_block: int) -> None:
+        """Pass over the blocks below this one; when this returns, no crash can grant them.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        if next_block > self.next_block:
+            self._lines.add({"block": next_block - 1})
+
     def grant(self, worker: str, gateway: str, blocks: int, window: int) -> list[int]:
         """Grant as many fresh blocks, or what is left; when this returns, no crash can grant them again.
 
@@ -59,7 +75,7 @@ class SeatGrants:
             NoSeatsLeftError: 2^31 seats are granted.
             OSError: the disk refused; nothing is granted.
         """
-        first = len(self._lines.records)
+        first = self.next_block
         granted = list(range(first, min(first + min(max(blocks, 1), BLOCKS_AT_ONCE), HIGHEST_BLOCK + 1)))
         if not granted:
             raise NoSeatsLeftError("all seats of this event are granted")

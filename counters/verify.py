@@ -170,7 +170,13 @@ class _Verification:
         if log.event.digest != document["event_sha256"]:
             raise _CheckError("entry 0 locks another event than the certificate names")
         self.log = log
-        return f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
+        detail = f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
+        for leaf in log.restored:
+            detail += (
+                f"; entry {leaf.index} says that the log was RESTORED FROM A BACKUP: evidence accepted from "
+                f"{log.event.iso(leaf.since)} to {log.event.iso(leaf.at)} may be lost"
+            )
+        return detail
 
     def quorum(self) -> str:
         if self.proven is None:

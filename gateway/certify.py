@@ -13,9 +13,10 @@ from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.expected_reports import GRACE_S
 from counters.ledger.log import LogError, LogLockedError
-from counters.ledger.note import Signer
+from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
+from counters.setback import Setback
 from gateway.ledger_service import open_event_clock
 
 TIMEOUT_S: Final = 1800
@@ -59,10 +60,12 @@ def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
 
 def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
     secrets = load_secrets(data / "secrets.json")
-    signer = Signer.decode((data / "ledger" / "log.key").read_text().strip())
+    signer = load_signer(data)
     now = open_event_clock(event, data).now()
     sealer = Sealer(data, event, secrets.pseudonym_commitment, signer, now)
     try:
+        if why := Setback(data, sealer).why():
+            raise CertifyError(why)
         # Nobody can report any more: what waits is sealed, with the missing named.
         tick = time.monotonic()
         while sealer.seal(now, tick) or sealer.unsealed(now):

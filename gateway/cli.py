@@ -3,63 +3,26 @@
 import logging
 import socket
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
-from counters.event import Event, EventFileError, load_event
-from counters.secrets import SecretsError
+from counters.event import Event, load_event
 from counters.software import VERSION
-from gateway.mendable import EXIT_CODE, CannotServeError, explain
-
-EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER: Final = click.Path(file_okay=False, path_type=Path)
-DATA_HELP: Final = "Data directory: log/, evidence/, certificates/, secrets.json."
-DEFAULT_DATA: Final = Path("turnout-data")
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class _Failure(click.ClickException):
-    """Something that the person at the terminal can mend."""
-
-    exit_code = EXIT_CODE
-
-
-def _explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors that a person can mend into one message and exit code 2."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except (EventFileError, SecretsError, OSError) as error:
-            raise _Failure(explain(error)) from None
-
-    return run
-
-
-class _Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
-    """A URL of one of some schemes, seen to before anything is started."""
-
-    name = "url"
-
-    def __init__(self, *schemes: str) -> None:
-        self._schemes = schemes
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        scheme, separator, rest = value.partition("://")
-        if value and not (separator and rest and scheme in self._schemes):
-            self.fail(f"{value!r} is no URL of the kind {'://… or '.join(self._schemes)}://…", param, ctx)
-        return value
-
-
-REDIS_URL: Final = _Url("redis", "rediss", "unix")
-HTTP_URL: Final = _Url("http", "https")
-PORT: Final = click.IntRange(0, 65_535)
+from gateway.backup_commands import backup, restored
+from gateway.command_line import (
+    DATA_HELP,
+    DEFAULT_DATA,
+    EVENT_FILE,
+    FOLDER,
+    HTTP_URL,
+    PORT,
+    REDIS_URL,
+    Failure,
+    explained,
+)
+from gateway.mendable import CannotServeError
 
 
 def _log_to_terminal() -> None:
@@ -96,7 +59,7 @@ def main() -> None:
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
-@_explained
+@explained
 def up(event_file: Path, data: Path, **options: Any) -> None:
     """Run everything on this machine: embedded Redis, ledger, gateway. Ctrl-C stops cleanly.
 
@@ -108,7 +71,7 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
     try:
         sys.exit(AllInOne(event_file, data, **options).run(click.echo))
     except UpError as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
 
 
 @main.command()
@@ -131,7 +94,7 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
-@_explained
+@explained
 def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any) -> None:
     """Run a gateway alone: joins, heartbeats, check-ins.
 
@@ -143,7 +106,7 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
 
     event = load_event(event_file)
     if event.simulated:
-        raise _Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
+        raise Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
     _log_to_terminal()
     config = GatewayConfig(
         event_file=str(event_file),
@@ -164,7 +127,7 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
     try:
         sys.exit(run_gateway(config))
     except (CannotServeError, TakeOverError) as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
 
 
 @main.command()
@@ -177,7 +140,7 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
 @click.option("--metrics-port", type=PORT, default=9465, show_default=True, help="Port of /metrics, /healthz, /readyz.")
 @click.option("--log-origin", default="", help="The log's URL without scheme and trailing slash; set before leaf 0.")
-@_explained
+@explained
 def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None:
     """Run a ledger: grants seats, seals windows, signs, certifies, serves log and organiser."""
     from counters.ledger.log import LogError
@@ -186,7 +149,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
 
     event = load_event(event_file)
     if event.simulated:
-        raise _Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
+        raise Failure("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
     _log_to_terminal()
     config = LedgerConfig(
         event_file=str(event_file),
@@ -201,7 +164,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
     try:
         sys.exit(run_ledger(config))
     except (OtherEventError, LogError) as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
 
 
 def default_origin(event: Event) -> str:
@@ -214,7 +177,7 @@ def default_origin(event: Event) -> str:
 @click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("certificate.json"),
               show_default=True, help="The certificate; its .tlog-proof is written beside it.")  # fmt: skip
-@_explained
+@explained
 def certify(event_file: Path, data: Path, output: Path) -> None:
     """Issue a certificate over what is sealed so far: by the running ledger, or from its data directory."""
     from gateway.certify import CertifyError, certify_event
@@ -222,7 +185,7 @@ def certify(event_file: Path, data: Path, output: Path) -> None:
     try:
         issued = certify_event(load_event(event_file), data, output)
     except CertifyError as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
     click.echo(f"certificate {issued.id}, sha256 {issued.sha256}")
     click.echo(f"  {output}\n  {issued.proof_path}")
 
@@ -242,7 +205,7 @@ def certify(event_file: Path, data: Path, output: Path) -> None:
               help="Turn a viewer away: a viewing token, view:HEX, or seat:N. May be given again.")  # fmt: skip
 @click.option("--restore", multiple=True, metavar="WHO", help="Take a revocation back; as --revoke.")
 @click.option("--show", is_flag=True, help="Only show what is in force.")
-@_explained
+@explained
 def steer(event_file: Path, data: Path, **asked: Any) -> None:
     """Change the heartbeat interval, or turn viewers away, while the event runs.
 
@@ -264,7 +227,7 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
     try:
         answer = steer_event(load_event(event_file), data, **asked)
     except SteerError as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
     for line in answer:
         click.echo(line)
 
@@ -280,7 +243,7 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
 @click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="tlog-policy file: which log key and witnesses you trust.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-@_explained
+@explained
 def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path | None) -> None:
     """Check a certificate offline. Prints every check; exits 0 only if none failed.
 
@@ -308,7 +271,7 @@ def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path
 @click.option("--port", type=PORT, default=8082, show_default=True, help="Port to listen on; 0 = a free one.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
 @click.option("--metrics-port", type=PORT, default=9466, show_default=True, help="Port of /metrics and /healthz.")
-@_explained
+@explained
 def witness(data: Path, **options: Any) -> None:
     """Watch logs of others, and cosign what only grows.
 
@@ -338,7 +301,7 @@ def witness(data: Path, **options: Any) -> None:
     try:
         sys.exit(run_witness(config))
     except (WitnessSetupError, WitnessStateError) as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
 
 
 @main.command()
@@ -348,7 +311,7 @@ def witness(data: Path, **options: Any) -> None:
 @click.option("--subject", required=True, help="Whom the ticket is for.")
 @click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="A further claim, e.g. country=FR.")
 @click.option("--hours", default=12.0, show_default=True, help="How long the ticket is valid.")
-@_explained
+@explained
 def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], **options: Any) -> None:
     """Mint a development ticket (a JWT) from a development issuer that `turnout up` created."""
     from gateway.development_issuer import FOLDER as ISSUERS
@@ -360,12 +323,12 @@ def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], *
         issuers = [issuer for issuer in event.issuers if issuer.development]
         chosen = [issuer for issuer in issuers if options["issuer_id"] in {"", issuer.id}]
         if not chosen:
-            raise _Failure(f"no such development issuer; there are: {', '.join(i.id for i in issuers) or 'none'}")
+            raise Failure(f"no such development issuer; there are: {', '.join(i.id for i in issuers) or 'none'}")
         if any("=" not in claim for claim in claims):
-            raise _Failure("a claim is NAME=VALUE")
+            raise Failure("a claim is NAME=VALUE")
         minter = DevelopmentIssuer.load(data / ISSUERS, chosen[0].id)
     except DevelopmentIssuerError as error:
-        raise _Failure(str(error)) from None
+        raise Failure(str(error)) from None
     more = dict(claim.split("=", 1) for claim in claims)
     data.mkdir(parents=True, exist_ok=True)
     now = open_event_clock(event, data).now()
@@ -382,6 +345,9 @@ def demo(data: Path, small: bool) -> None:
 
     sys.exit(run_demo(data, small=small))
 
+
+for command in (backup, restored):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -1,12 +1,14 @@
 """The gateway's way to the ledger: seats and hand-overs over HTTP, authenticated with a key of the event secret.
 
-Every request carries `Turnout-Mac`: the hex of BLAKE2b-256 over method, path and body, keyed with the event secret's
-"hand-over" key. Replaying one is harmless: hand-overs are idempotent by digest, and a replayed grant wastes a block.
+Every request carries `Turnout-Log`, what this gateway has seen of the ledger (gateway.remembered), and `Turnout-Mac`:
+the hex of BLAKE2b-256 over method, path, that claim and the body, keyed with the event secret's "hand-over" key. The
+answer carries `Turnout-Log`, what the ledger has now, under a MAC bound to the request's. Replaying a request is
+harmless: hand-overs are idempotent by digest, and a replayed grant wastes a block.
 """
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -20,7 +22,9 @@ import orjson
 from counters.clock import elapsed
 from counters.secrets import Secrets
 from counters.steering import Steering, read_interval, read_seat, read_view
+from gateway.remembered import Remembered
 
+LOG_HEADER: Final = "Turnout-Log"
 MAC_HEADER: Final = "Turnout-Mac"
 GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
@@ -48,15 +52,25 @@ class LedgerRefusedError(Exception):
         self.reason = reason
 
 
-def request_mac(secrets: Secrets, method: str, path: str, body: bytes) -> str:
-    """Return the value of the `Turnout-Mac` header."""
-    key = secrets.derive("hand-over")
-    return hashlib.blake2b(f"{method}\n{path}\n".encode() + body, key=key, digest_size=32).hexdigest()
+def request_mac(secrets: Secrets, method: str, path: str, body: bytes, claim: str = "") -> str:
+    """Return the value of the `Turnout-Mac` header. A gateway of an older version makes no claim."""
+    claimed = f"{LOG_HEADER}: {claim}\n" if claim else ""
+    return _mac(secrets, f"{method}\n{path}\n{claimed}".encode() + body)
 
 
-def mac_is_right(secrets: Secrets, method: str, path: str, body: bytes, claimed: str) -> bool:
+def mac_is_right(secrets: Secrets, method: str, path: str, body: bytes, claimed_mac: str, claim: str = "") -> bool:
     """Whether a request was made with this event's secret."""
-    return compare_digest(request_mac(secrets, method, path, body).encode(), claimed.encode(errors="replace"))
+    mac = request_mac(secrets, method, path, body, claim)
+    return compare_digest(mac.encode(), claimed_mac.encode(errors="replace"))
+
+
+def answer_mac(secrets: Secrets, asked_mac: str, shown: str) -> str:
+    """Return the value of the `Turnout-Mac` header of the answer to a request with `asked_mac`."""
+    return _mac(secrets, f"answer\n{asked_mac}\n{shown}\n".encode())
+
+
+def _mac(secrets: Secrets, data: bytes) -> str:
+    return hashlib.blake2b(data, key=secrets.derive("hand-over"), digest_size=32).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +85,11 @@ class WorkerName:
 class LedgerClient:
     """A session with one ledger. Use it as an async context manager."""
 
-    def __init__(self, url: str, secrets: Secrets) -> None:
-        """Talk to the ledger at `url`."""
+    def __init__(self, url: str, secrets: Secrets, remembered: Remembered | None = None) -> None:
+        """Talk to the ledger at `url`; what it shows of itself is kept in `remembered`, and told to it."""
         self._url = url.rstrip("/")
         self._secrets = secrets
+        self._remembered = remembered
         self.heard: Callable[[float, float, float], None] = lambda _sent, _received, _now: None
         """Told with each answer when it was asked for and when it was here (counters.clock.elapsed), and what the
         ledger's clock said meanwhile (unix seconds)."""
@@ -147,7 +162,9 @@ class LedgerClient:
             return Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked)
 
     async def _post(self, path: str, body: bytes) -> Any:
-        headers = {MAC_HEADER: request_mac(self._secrets, "POST", path, body)}
+        claim = self._remembered.claim() if self._remembered else ""
+        mac = request_mac(self._secrets, "POST", path, body, claim)
+        headers = {MAC_HEADER: mac} | ({LOG_HEADER: claim} if claim else {})
         timeout = aiohttp.ClientTimeout(total=PATIENCE_S + len(body) / SLOWEST_BYTES_A_S, sock_connect=CONNECT_S)
         sent = elapsed()
         try:
@@ -156,7 +173,9 @@ class LedgerClient:
             ) as answer:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:
-                    return self._take_in(orjson.loads(text), sent)
+                    taken = self._take_in(orjson.loads(text), sent)
+                    await self._note(mac, answer.headers)
+                    return taken
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING:
                     raise LedgerUnavailableError(f"the ledger answered {answer.status}: {_said(text)}")
                 raise LedgerRefusedError(f"the ledger refused ({answer.status}): {_said(text)}", _reason(text))
@@ -171,6 +190,16 @@ class LedgerClient:
             now = float(answer["now"])
         self.heard(sent, received, now)
         return answer
+
+    async def _note(self, asked_mac: str, headers: Mapping[str, str]) -> None:
+        """Remember what the ledger shows; one of an older version shows nothing."""
+        if self._remembered is None or (shown := headers.get(LOG_HEADER)) is None:
+            return
+        expected, mac = answer_mac(self._secrets, asked_mac, shown), headers.get(MAC_HEADER, "")
+        if not compare_digest(expected.encode(), mac.encode(errors="replace")):
+            raise LedgerUnavailableError("the ledger's answer does not say with this event's secret how far its log is")
+        with _understanding("how far its log is"):
+            await self._remembered.note(shown)
 
 
 @contextmanager

@@ -21,21 +21,23 @@ from aiohttp import web
 from counters import issuing
 from counters.clock import Clock, SimulatedClock, WallClock
 from counters.disk import DISK, Disk
-from counters.durable_file import make_folder, read_or_create
+from counters.durable_file import make_folder
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
 from counters.ledger.log import LogError
-from counters.ledger.note import Signer
 from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
+from counters.log_key import LOG_KEY, load_or_create_signer
 from counters.sealing import EvidenceRefusedError, OtherEventError, Sealer
 from counters.seat_grants import NoSeatsLeftError
 from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
+from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, STEERING_PATH, mac_is_right
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, STEERING_PATH
 from gateway.ledger_thread import LedgerThread
+from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
 from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json, reading
@@ -74,12 +76,6 @@ class LedgerConfig:
     ready_file: str = ""  # where to write the addresses once it serves; "" = DATA/ledger.json
 
 
-def load_or_create_signer(path: Path, origin: str, disk: Disk = DISK) -> Signer:
-    """Return the log's signing key, made at the first start: mode 0600, and durable before it signs anything."""
-    text = read_or_create(path, lambda: Signer.generate(origin).encode().encode() + b"\n", mode=0o600, disk=disk)
-    return Signer.decode(text.decode().strip())
-
-
 class LedgerService:
     """One ledger behind HTTP. Owned by its event loop; the sealer belongs to the ledger thread."""
 
@@ -95,12 +91,15 @@ class LedgerService:
         self._secrets = secrets
         self._clock = clock
         self._data = Path(config.data)
-        signer = load_or_create_signer(self._data / "ledger" / "log.key", config.log_origin, disk)
+        signer = load_or_create_signer(self._data / LOG_KEY, config.log_origin, disk)
         self._verifier = signer.verifier
+        begun = not (self._data / "log" / "checkpoint").exists()
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         issuing.complete(self._sealer, self._data / "certificates")
         self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
+        setback = Setback(self._data, self._sealer, disk)
+        self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.write, begun=begun)
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
         self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
@@ -113,7 +112,7 @@ class LedgerService:
 
     def _why_not_ready(self) -> str:
         """Why the ledger does not seal, in one line; "" if it does."""
-        causes = [self._thread.refused]
+        causes = [self._thread.refused, self._lookout.why_not()]
         return "; ".join(cause for cause in causes if cause)
 
     # Life.
@@ -139,15 +138,16 @@ class LedgerService:
         }
         write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
         _log.info("%s: ledger %s, metrics %s", self._event.id, ready["ledger"], ready["metrics"])
-        sealing = asyncio.create_task(self._thread.keep_sealing())
+        sealing = asyncio.create_task(self._thread.keep_sealing(self._lookout.may_go_on))
+        listening = asyncio.create_task(self._lookout.listen())
         stopping = asyncio.create_task(self.stopping.wait())
         await asyncio.wait([sealing, stopping], return_when=asyncio.FIRST_COMPLETED)
         failed = sealing.done()
         if failed:
             # Not for a disk that refuses, which is tried again; but the log or the evidence is not what it should be.
             _log.error("the ledger stops because it cannot seal", exc_info=sealing.exception())
-        sealing.cancel()
-        stopping.cancel()
+        for task in (sealing, stopping, listening):
+            task.cancel()
         await runner.cleanup()
         await operations.cleanup()
         await self._poller.close()
@@ -179,13 +179,12 @@ class LedgerService:
     async def _authentic_body(self, request: web.Request) -> bytes:
         async with reading():
             body = await request.read()
-        if not mac_is_right(self._secrets, request.method, request.path, body, request.headers.get(MAC_HEADER, "")):
-            raise Refused(Reason.MAC_WRONG)
+        await self._lookout.hear(request, body)
         return body
 
-    def _answer(self, document: dict[str, Any]) -> web.Response:
-        """Answer a gateway; it learns what time it is here."""
-        return json_response(document | {"now": self._clock.now()})
+    def _answer(self, request: web.Request, document: dict[str, Any]) -> web.Response:
+        """Answer a gateway; it learns what time it is here, and how far this ledger is."""
+        return self._lookout.answer(request, document | {"now": self._clock.now()})
 
     async def _grant(self, request: web.Request) -> web.Response:
         body = await self._authentic_body(request)
@@ -199,15 +198,17 @@ class LedgerService:
             raise Refused(Reason.OTHER_EVENT)
         if key != self._secrets.pseudonym_commitment:
             raise Refused(Reason.OTHER_PSEUDONYM_KEY)
+        await self._lookout.before_writing()
         now = self._clock.now()
         try:
             granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now))
         except NoSeatsLeftError:
             raise Refused(Reason.SEATS_EXHAUSTED) from None
-        return self._answer({"blocks": granted})
+        return self._answer(request, {"blocks": granted})
 
     async def _hand_over(self, request: web.Request) -> web.Response:
         body = await self._authentic_body(request)
+        await self._lookout.before_writing()
         now = self._clock.now()
 
         def take() -> str:
@@ -220,7 +221,7 @@ class LedgerService:
             outcome = await self._thread.write(take)
         except (HandOverError, EvidenceRefusedError) as error:
             raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
-        return self._answer({"outcome": outcome})
+        return self._answer(request, {"outcome": outcome})
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, if it does not know."""
@@ -235,14 +236,15 @@ class LedgerService:
         # A value that the ledger's thread replaces whole.
         steering = self._sealer.steering
         if steering.number == known:
-            return self._answer({"number": known})
+            return self._answer(request, {"number": known})
         return self._answer(
+            request,
             {
                 "number": steering.number,
                 "interval_s": steering.interval_s,
                 "seats": steering.seats,
                 "views": steering.views,
-            }
+            },
         )
 
     # Steering.
@@ -257,6 +259,7 @@ class LedgerService:
         self._organiser.check_event(request)
         self._organiser.check_key(request)
         asked = read_change(await read_json(request), self._token_keys)
+        await self._lookout.before_writing()
         now = self._clock.now()
 
         def steer() -> Change:
@@ -303,11 +306,13 @@ class LedgerService:
 
     async def _compute(self) -> bytes:
         """A certificate over everything that is sealed."""
+        await self._lookout.before_writing()
         await self._until_sealed(CERTIFY_PATIENCE_S, 0)
         return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
 
     async def _enter(self, certificate: bytes) -> issuing.Issued:
         directory = self._data / "certificates"
+        await self._lookout.before_writing()
         return await self._thread.write(lambda: issuing.enter(self._sealer, certificate, directory))
 
     # The simulated clock.
@@ -332,7 +337,7 @@ class LedgerService:
     async def _until_sealed(self, patience_s: float | None, limit: int) -> None:
         """Wait until at most `limit` windows that have ended are unsealed, at most `patience_s`."""
         deadline = time.monotonic() + (patience_s if patience_s is not None else float("inf"))
-        while time.monotonic() < deadline and not self.stopping.is_set():
+        while time.monotonic() < deadline and not self.stopping.is_set() and not self._lookout.set_back:
             if await self._thread.do(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
@@ -356,6 +361,7 @@ class LedgerService:
             sealed_window_s=sealed,
             seal_lag_s=state.seal_lag_s,
             checkpoint_s=state.checkpoint_s,
+            set_back=self._lookout.set_back,
             missing_workers=state.missing_workers,
             window_attendees=state.attendees,
         )

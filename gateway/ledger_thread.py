@@ -58,8 +58,8 @@ class LedgerThread:
             self._note(error)
             raise Refused(Reason.DISK_FULL if error.errno in NO_ROOM else Reason.DISK_FAILS) from error
 
-    async def keep_sealing(self) -> None:
-        """Seal what is due, for as long as the ledger runs.
+    async def keep_sealing(self, may_seal: Callable[[], bool]) -> None:
+        """Seal what is due, for as long as the ledger runs and while it may.
 
         Raises:
             LogError: the log is not what this ledger wrote, or another writes it.
@@ -70,7 +70,8 @@ class LedgerThread:
             try:
                 if refused:
                     await self.do(self._sealer.check_disk)
-                await self.do(lambda: self._sealer.seal(self._clock.now(), time.monotonic()))
+                if may_seal():
+                    await self.do(lambda: self._sealer.seal(self._clock.now(), time.monotonic()))
             except OSError as error:
                 self._note(error)
                 await asyncio.sleep(DISK_RETRY_S)

@@ -61,6 +61,7 @@ class Reason(Enum):
     DISK_FULL = (503, "The disk for evidence is full: nothing more is accepted until there is room.")
     DISK_FAILS = (503, "The disk for evidence cannot be written: nothing more is accepted until it can.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
+    LEDGER_SET_BACK = (503, "The ledger's data are older than what it had shown: it stands still until that is mended.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.
     MAC_WRONG = (403, "The request was not made with this event's secret.")

@@ -31,6 +31,7 @@ from gateway.listening import bind, inherited
 from gateway.mendable import CannotServeError, one_sentence
 from gateway.operations import Operations
 from gateway.processes import stop_when_told, write_json
+from gateway.remembered import Remembered
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
 from gateway.worker import WorkerConfig, first_of, open_clock
 from gateway.worker_places import WorkerPlaces
@@ -90,7 +91,8 @@ class Supervisor:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
         keeping = asyncio.create_task(self._places.keep())
         try:
-            async with LedgerClient(self._config.ledger_url, self._secrets) as ledger:
+            remembered = Remembered(Path(self._config.spool), self._secrets, self._config.gateway)
+            async with LedgerClient(self._config.ledger_url, self._secrets, remembered) as ledger:
                 if not await self._own_spool(keeping):
                     return await self._stopped([keeping])
                 return await self._carry(ledger, keeping)

@@ -48,6 +48,7 @@ from gateway.mendable import EXIT_CODE, CannotServeError
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import RelayBatches
+from gateway.remembered import Remembered
 from gateway.seats import SeatLease, Seats
 from gateway.steering import SteeringFollower
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
@@ -207,7 +208,8 @@ class Worker:
         halt = threading.Event()
         keeper = threading.Thread(target=self.tally.keep, args=(halt,), daemon=True)
         keeper.start()
-        async with LedgerClient(self.config.ledger_url, self.secrets) as ledger:
+        remembered = Remembered(Path(self.config.spool), self.secrets, self.config.gateway)
+        async with LedgerClient(self.config.ledger_url, self.secrets, remembered) as ledger:
             works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors))
             tasks = [asyncio.create_task(work) for work in works]
             leased = asyncio.create_task(self.lease.leased.wait())

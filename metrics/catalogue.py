@@ -271,6 +271,12 @@ LEDGER_CHECKPOINT: Final = Metric(
     _LEDGER,
     unit="seconds",
 )
+LEDGER_SET_BACK: Final = Metric(
+    "turnout_ledger_set_back",
+    Kind.GAUGE,
+    "1 while the ledger stands still because gateways have seen more of it than its data hold.",
+    _LEDGER,
+)
 LEDGER_MISSING_WORKERS: Final = Metric(
     "turnout_ledger_missing_workers_total",
     Kind.COUNTER,
@@ -360,6 +366,7 @@ CATALOGUE: Final = (
     LEDGER_SEALED_WINDOW,
     LEDGER_SEAL_LAG,
     LEDGER_CHECKPOINT,
+    LEDGER_SET_BACK,
     LEDGER_MISSING_WORKERS,
     LEDGER_WITHHELD,
     LEDGER_WITNESSES,

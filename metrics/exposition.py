@@ -119,6 +119,7 @@ class LedgerSnapshot:
     sealed_window_s: float | None
     seal_lag_s: float | None
     checkpoint_s: float | None
+    set_back: bool
     missing_workers: int
     window_attendees: Mapping[str, int | None]
     withheld: int = 0
@@ -256,6 +257,7 @@ def _ledger(snapshot: LedgerSnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.LEDGER_SEALED_WINDOW, snapshot.sealed_window_s
     yield catalogue.LEDGER_SEAL_LAG, snapshot.seal_lag_s
     yield catalogue.LEDGER_CHECKPOINT, snapshot.checkpoint_s
+    yield catalogue.LEDGER_SET_BACK, int(snapshot.set_back)
     yield catalogue.LEDGER_MISSING_WORKERS, snapshot.missing_workers
     yield catalogue.LEDGER_WITHHELD, snapshot.withheld
     yield catalogue.LEDGER_WITNESSES, snapshot.witnesses

@@ -75,6 +75,18 @@ class LogView(ABC):
             first = index * TILE_WIDTH
             yield from self._files.entries(Tile.at(ENTRIES, index, size))[max(0, start - first) : end - first]
 
+    def root_at(self, size: int) -> bytes:
+        """Return the root of the tree of the first `size` entries.
+
+        Raises:
+            ProofError: The log is shorter.
+            LogCorruptError: A tile is missing or malformed.
+        """
+        checkpoint = self.checkpoint
+        if size == checkpoint.size:
+            return checkpoint.root
+        return merkle.range_hash(0, size, self._tree(size, checkpoint))
+
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the hashes that prove entry `index` in the log of the first `size` entries, leaf's sibling first.
 

@@ -619,7 +619,7 @@ def test_a_failure_at_any_write_loses_nothing_and_enters_nothing_twice(
         # which the manifest of a window that misses its worker names as well.
         repeated = kinds.count("certificate") - 1
         assert repeated in {0, int(owner is Log and not before)}
-        wasted = sum(len(one.blocks) for one in ledger.sealer._grants.holders.values()) - 4
+        wasted = sum(len(one.blocks) for one in ledger.sealer.grants.holders.values()) - 4
         assert wasted in {0, 2 * int(owner is DurableLines and not before)}
         shown = _without_manifest if wasted else bytes
         assert sorted(set(map(shown, entries))) == sorted(map(shown, undisturbed))

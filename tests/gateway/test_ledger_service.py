@@ -14,6 +14,7 @@ from counters.attendee import SEATS_PER_BLOCK
 from counters.clock import SimulatedClock
 from counters.event import Event, load_event
 from counters.handover import HandOver, WorkerReport
+from counters.log_key import load_or_create_signer
 from counters.secrets import Secrets
 from gateway.ledger_client import (
     GRANT_PATH,
@@ -25,7 +26,6 @@ from gateway.ledger_client import (
     WorkerName,
     request_mac,
 )
-from gateway.ledger_service import load_or_create_signer
 from tests.gateway.serving import (
     NO_LEDGER,
     NOW,

@@ -71,6 +71,7 @@ LEDGER = LedgerSnapshot(
     sealed_window_s=1700355600,
     seal_lag_s=1.5,
     checkpoint_s=1700355661.5,
+    set_back=False,
     missing_workers=0,
     window_attendees={"": 812, "opening": 808, "forum-7": None},
     withheld=3,

@@ -1,0 +1,59 @@
+"""What the `turnout` commands share: kinds of arguments, and how an error reaches the person at the terminal."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import click
+
+from counters.event import EventFileError
+from counters.secrets import SecretsError
+from gateway.mendable import EXIT_CODE, explain
+
+EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+DATA_HELP: Final = "Data directory: log/, evidence/, certificates/, secrets.json."
+DEFAULT_DATA: Final = Path("turnout-data")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Failure(click.ClickException):
+    """Something that the person at the terminal can mend."""
+
+    exit_code = EXIT_CODE
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that a person can mend into one message and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (EventFileError, SecretsError, OSError) as error:
+            raise Failure(explain(error)) from None
+
+    return run
+
+
+class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
+    """A URL of one of some schemes, seen to before anything is started."""
+
+    name = "url"
+
+    def __init__(self, *schemes: str) -> None:
+        self._schemes = schemes
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if it is such a URL, or empty; otherwise fail with what it should have been."""
+        scheme, separator, rest = value.partition("://")
+        if value and not (separator and rest and scheme in self._schemes):
+            self.fail(f"{value!r} is no URL of the kind {'://… or '.join(self._schemes)}://…", param, ctx)
+        return value
+
+
+REDIS_URL: Final = Url("redis", "rediss", "unix")
+HTTP_URL: Final = Url("http", "https")
+PORT: Final = click.IntRange(0, 65_535)

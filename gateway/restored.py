@@ -1,0 +1,78 @@
+"""`turnout restored`: let the log of a restored ledger say that it was restored, so that it may go on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from counters.event import Event
+from counters.ledger.log import LogError, LogLockedError, LogReader
+from counters.ledger.note import NoteError
+from counters.log_entries import read_event
+from counters.log_key import load_signer
+from counters.sealing import OtherEventError, Sealer
+from counters.secrets import load_secrets
+from counters.setback import Restored, Setback, declare_restored
+from gateway.ledger_service import open_event_clock
+
+
+class RestoredError(Exception):
+    """Nothing was declared, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A ledger at rest, in its data directory."""
+
+    data: Path
+    event: Event
+
+    @classmethod
+    def at(cls, data: Path) -> "Ledger":
+        """Find the ledger of a data directory; its event is the one that leaf 0 locked.
+
+        Raises:
+            RestoredError: there is none.
+        """
+        if not (data / "log" / "checkpoint").exists():
+            raise RestoredError(f"{data} holds no log: name the ledger's data directory")
+        try:
+            log = LogReader(data / "log", load_signer(data).verifier)
+            return cls(data, read_event(log.entry(0)))
+        except (LogError, NoteError) as error:
+            raise RestoredError(str(error)) from None
+
+    def declare(self) -> Restored:
+        """Declare that the data were restored, and that nothing newer is left.
+
+        Raises:
+            RestoredError: a ledger runs on them, or they are damaged.
+        """
+        now = open_event_clock(self.event, self.data).now()
+        commitment = load_secrets(self.data / "secrets.json").pseudonym_commitment
+        try:
+            sealer = Sealer(self.data, self.event, commitment, load_signer(self.data), now)
+        except LogLockedError as error:
+            raise RestoredError(f"{error}. Stop it, then declare this again") from None
+        except (OtherEventError, LogError, NoteError) as error:
+            raise RestoredError(str(error)) from None
+        try:
+            return declare_restored(sealer, Setback(self.data, sealer), now)
+        except LogError as error:
+            raise RestoredError(str(error)) from None
+        finally:
+            sealer.close()
+
+
+def described(restored: Restored) -> list[str]:
+    """Return what was declared, in lines for a terminal."""
+    seen = [
+        f"  gateway {claim.gateway} had seen {claim.seen.size} entries and {claim.seen.reports} hand-overs"
+        for claim in restored.claims
+        if claim.seen
+    ]
+    return [
+        f"The log now says that it was restored (number {restored.number}).",
+        f"Evidence that was accepted after {restored.since} and before now may be lost; certificates will say so.",
+        *(seen or ["  no gateway had said that it had seen more than there is"]),
+        f"Seats below block {restored.next_block} are passed over.",
+        "Start the ledger; then set interval and revocations again (`turnout steer`) if they had been changed since.",
+    ]
