@@ -19,10 +19,10 @@ from gateway import supervisor
 from gateway.mendable import EXIT_CODE
 from gateway.stopping import STOP_LIMIT_S
 from tests.faults.crowd import Player
-from tests.faults.parts import GatewayPart
+from tests.faults.parts import GatewayPart, Part
 from tests.faults.reckoning import Held
 from tests.faults.rig import WINDOW, Rig, minute
-from tests.gateway.commands import CERTAIN_S, living
+from tests.gateway.commands import CERTAIN_S, living, port_of
 from tests.gateway.serving import Connection, ask, until
 
 
@@ -68,6 +68,12 @@ def replacement(rig: Rig, **fields: Any) -> GatewayPart:
     return GatewayPart(rig.folder, replace(rig.gateways[0].config, take_over=True, port=0, **fields))
 
 
+def start(successor: GatewayPart) -> None:
+    """Start it beside the one that it takes over from."""
+    Part.start(successor)
+    successor.port = port_of(json.loads(Path(successor.config.ready_file).read_text())["gateway"])
+
+
 def test_a_rolling_restart_under_load_is_noticed_by_nobody(rig: Rig) -> None:
     gateway = rig.gateways[0]
     before = gateway.workers()
@@ -96,7 +102,7 @@ def test_a_take_over_under_load_is_noticed_by_nobody(rig: Rig) -> None:
     with rig.crowd.playing():
         rig.crowd.until_everybody_is_heard()
         try:
-            new.start()
+            start(new)
             assert (new.port, new.metrics_port) == (port, metrics_port)
             rig.jump(minute(1))
             rig.crowd.until_everybody_is_heard()
