@@ -21,16 +21,17 @@ from counters import canonical_json, issuing
 from counters.certificate import certificate_entry
 from counters.durable_file import make_folder
 from counters.evidence_store import EvidenceStore
+from counters.expected_reports import GRACE_S
 from counters.handover import HandOver
 from counters.ledger.note import Signer
 from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
+from counters.log_key import load_or_create_signer
 from counters.manifest import Manifest
 from counters.sealed_evidence import read_evidence_of
-from counters.sealing import GRACE_S, Sealer
+from counters.sealing import Sealer
 from counters.secrets import bind_to_log, load_or_create_secrets, require_log
 from counters.steering import Change
-from gateway.ledger_service import load_or_create_signer
 from tests.counters.fragile_disk import CrashError, FragileDisk, full, listing
 from tests.counters.test_sealing import EVENT, A, B, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE, a_join
