@@ -106,7 +106,10 @@ class Views:
 
     def without(self, attendees: BitMap) -> "Views":
         """Return the views that none of these attendees opened."""
-        kept = ~np.isin(self.seats, np.array(attendees.to_array(), np.uint32))
+        return self.only(~np.isin(self.seats, np.array(attendees.to_array(), np.uint32)))
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Views":
+        """Return those that are kept."""
         return Views(self.seats[kept], self.sessions[kept], self.days[kept])
 
 
@@ -160,6 +163,11 @@ class AttendanceBuilder:
     _intervals_s: dict[int, int] = field(default_factory=dict)
     _journals: list[JournalSegment] = field(default_factory=list)
     _unknown: set[int] = field(default_factory=set)
+
+    @property
+    def journals(self) -> Sequence[JournalSegment]:
+        """Those taken in."""
+        return self._journals
 
     def add_sessions(self, window: int, playing: Mapping[int, BitMap]) -> None:
         """Take in who was present in a window, by session number."""

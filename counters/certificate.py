@@ -4,7 +4,7 @@ Canonical JSON (RFC 8785). It is computed from the log's entries and the evidenc
 computes the very same bytes. Its SHA-256 goes into the log as an entry of its own (`certificate_entry`) and it ships
 with the tlog-proof of that entry. Members:
 
-    type, version        "certificate", 1
+    type, version        "certificate", 2 (version 1, whose numbers and gaps have no bounds, is verified as well)
     notice               null, or in plain words that everything was SIMULATED, or the log RESTORED FROM A BACKUP;
     simulated            the first of these as true or false
     event, event_sha256  what was certified; the digest is that of the event in entry 0, where it has been locked
@@ -13,7 +13,7 @@ with the tlog-proof of that entry. Members:
     numbers              counters.numbers
     suppression          which numbers are withheld, and why
     cross_check          counters.cross_check
-    gaps                 counters.gaps
+    gaps                 counters.gaps, and as `bounds` what they may hide (counters.bounds)
     aliases, exclusions  who counts once in spite of several seats; who does not count
     witnesses            who was named in entry 0 to cosign the log; whether they have stands in the proof
     log                  origin, vkey, size and root (base64) of the log up to which it counts
@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from counters import canonical_json, log_entries
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
+from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.cross_check import SketchUnions, cross_check
 from counters.event import Event
 from counters.gaps import Gaps, gaps_in_log
@@ -39,7 +40,9 @@ from counters.rules import RULES
 from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
 from counters.segment import WINDOW_S
 
-VERSION: Final = 1
+VERSION: Final = 2
+VERSIONS: Final = (1, 2)
+"""What is read and computed again; only the newest is issued."""
 MEMBERS: Final = frozenset(
     ("type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules", "numbers",
      "suppression", "cross_check", "gaps", "aliases", "exclusions", "witnesses", "witnesses_statement", "log",
@@ -100,14 +103,16 @@ def read_certificate(certificate: bytes) -> dict[str, Any]:
     """Return the members of a certificate.
 
     Raises:
-        CertificateError: not canonical JSON, or not a certificate of version 1 with all its members.
+        CertificateError: not canonical JSON, or not a certificate of a version in `VERSIONS` with all its members.
     """
     try:
         document = canonical_json.decode(certificate)
     except canonical_json.CanonicalJsonError as error:
         raise CertificateError(str(error)) from error
-    if not isinstance(document, dict) or document.get("type") != "certificate" or document.get("version") != VERSION:
-        raise CertificateError("not a certificate of version 1")
+    if not isinstance(document, dict) or document.get("type") != "certificate":
+        raise CertificateError("not a certificate")
+    if type(document.get("version")) is not int or document["version"] not in VERSIONS:
+        raise CertificateError("not a certificate of a version that this software knows")
     texts = ("event_sha256", "issued_at", "software")
     if not all(isinstance(document.get(name), str) for name in texts):
         raise CertificateError("event_sha256, issued_at or software is not text")
@@ -171,7 +176,12 @@ def _told(evidence: Iterable[LeafEvidence], total: int, progress: Progress | Non
 
 
 def assemble(
-    log: SealedLog, evidence: Iterable[LeafEvidence], origin: dict[str, Any], issued_at: str, software: str
+    log: SealedLog,
+    evidence: Iterable[LeafEvidence],
+    origin: dict[str, Any],
+    issued_at: str,
+    software: str,
+    version: int = VERSION,
 ) -> bytes:
     """Return the certificate of a log and its evidence (`read_evidence_of`); `origin` is its member `log`."""
     event = log.event
@@ -189,12 +199,13 @@ def assemble(
             builder.add_journal(journal)
         sketches.add(window, item.merged)
     attendance = builder.build()
-    stated = stated_by_log(log)
+    bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
+    stated = stated_by_log(log, version)
     document = stated | {
         "event": stated["event"] | {"format": _format(attendance)},
-        "numbers": all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at)),
+        "numbers": all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds),
         "cross_check": cross_check(attendance, sketches),
-        "gaps": stated["gaps"] | gaps.as_json(attendance),
+        "gaps": stated["gaps"] | gaps.as_json(attendance) | ({"bounds": _bounds(bounds)} if version > 1 else {}),
         "aliases": {
             "count": len(attendance.roll.alias_seats),
             "sha256": attendance.roll.aliases_sha256(),
@@ -209,7 +220,11 @@ def assemble(
     return canonical_json.encode(document)
 
 
-def stated_by_log(log: SealedLog) -> dict[str, Any]:
+def _bounds(bounds: Bounds | None) -> dict[str, Any]:
+    return {"statement": STATEMENT, "rows": bounds.rows() if bounds else []}
+
+
+def stated_by_log(log: SealedLog, version: int = VERSION) -> dict[str, Any]:
     """Return what a certificate must say whatever the evidence is: anybody can hold it against the public log.
 
     Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
@@ -218,7 +233,7 @@ def stated_by_log(log: SealedLog) -> dict[str, Any]:
     notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
     return {
         "type": "certificate",
-        "version": VERSION,
+        "version": version,
         "notice": " ".join(notices) or None,
         "simulated": event.simulated,
         "event": _event(log),

@@ -4,6 +4,9 @@ Cells of a session, a day or a country with fewer than `suppress_below` people, 
 (and more than none) are not published: their value is null. Averages and hours are withheld where fewer people than
 that were online. Where attendees of several issuer namespaces meet in a cell there is no one number of people: its
 value is null and `bounds` are [the largest namespace's, the sum].
+
+A number that gaps in the evidence touch has its value and, as `bounds`, between what and what it truly lies, the second
+null if nothing bounds it. Where `bounds` already are those of namespaces, they are `bounds_with_gaps`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,13 +17,15 @@ from typing import Any, Final
 from pyroaring import BitMap
 
 from counters.attendance import ONLINE, Attendance
+from counters.bounds import Bounds, Interval
 from counters.event import Event
-from counters.rules import RULES_BY_ID, Cell, Measure, Rule, unique_attendees_online
+from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule, unique_attendees_online
 
 DECIMALS: Final = 6
 """Averages and hours are rounded once, half to even, to a millionth."""
 COUNTED_UNITS: Final = ("people", "person-days", "person-sessions", "views")
-WITHHELD_WITH_AUDIENCE: Final = ("average-minute-audience", "hours-viewed")
+SMALL_SCOPES: Final = frozenset(("session", "day", "country"))
+"""A cell of one of these can be so small that it is withheld."""
 
 PublicMeasure = Callable[[Rule, Cell], Measure | None]
 """What anybody can recompute from the public leaves; None where that is not possible."""
@@ -59,18 +64,22 @@ def scopes(event: Event, rule: Rule, days: Iterable[str], countries: Mapping[str
             yield Scope(printed, replace(base.cell, channel=channel))
 
 
-def all_numbers(attendance: Attendance, public: PublicMeasure, as_of: str) -> list[dict[str, Any]]:
-    """Return every number of the event's rules."""
+def all_numbers(
+    attendance: Attendance, public: PublicMeasure, as_of: str, gaps: Bounds | None = None
+) -> list[dict[str, Any]]:
+    """Return every number of the event's rules; with bounds if `gaps` touch it."""
     chosen = [RULES_BY_ID[rule] for rule in RULES_BY_ID if rule in attendance.event.counting.rules]
     days, countries = days_of(attendance), attendance.countries
     return [
-        number(attendance, rule, scope, public, as_of)
+        number(attendance, rule, scope, public, as_of, gaps)
         for rule in chosen
         for scope in scopes(attendance.event, rule, days, countries)
     ]
 
 
-def number(attendance: Attendance, rule: Rule, scope: Scope, public: PublicMeasure, as_of: str) -> dict[str, Any]:
+def number(
+    attendance: Attendance, rule: Rule, scope: Scope, public: PublicMeasure, as_of: str, gaps: Bounds | None = None
+) -> dict[str, Any]:
     """Return one number in the shape that every number has."""
     event = attendance.event
     value: int | float | None
@@ -89,14 +98,54 @@ def number(attendance: Attendance, rule: Rule, scope: Scope, public: PublicMeasu
     largest = bounds[1] if bounds else measure.value if measure else 0
     if _withheld(attendance, rule, scope, largest):
         return row | {"suppressed": True}
+    small = bool(scope.printed.keys() & SMALL_SCOPES)
     if measure is None:
-        return row | {"bounds": [printed_value(bound) for bound in bounds]}
+        row["bounds"] = [printed_value(bound) for bound in bounds]
+        if gaps is not None and (between := gaps.of_namespaces(rule, scope.cell, bounds, small=small)):
+            row["bounds_with_gaps"] = _printed(between)
+        return row
     value = printed_value(measure.value)
     if measure.at is not None:
         row["at"] = event.iso(measure.at)
     if public(rule, scope.cell) == measure:
         row["checkable_by"] = "log"
+    if gaps is not None and (between := gaps.of(rule, scope.cell, measure.value, small=small)):
+        row["bounds"] = _printed(between)
     return row | {"value": value}
+
+
+def _printed(between: Interval) -> list[int | float | None]:
+    least, most = between
+    return [printed_value(least), None if most is None else printed_value(most)]
+
+
+def are_bounds(row: Mapping[str, Any], *, boundless: bool, version: int) -> bool:
+    """Whether a printed number's bounds hold what was counted, as those of a certificate of a version must.
+
+    Args:
+        row: the number.
+        boundless: whether the log shows a gap of which nobody knows what it hides: then there is no upper bound.
+        version: of the certificate.
+    """
+    if "suppressed" in row or row["value"] is not None:
+        counted, between = [row["value"]] * 2, row.get("bounds")
+        if "bounds_with_gaps" in row:
+            return False
+    else:
+        counted, between = row["bounds"], row.get("bounds_with_gaps")
+    if between is None or "suppressed" in row:
+        return between is None and ("suppressed" in row or not boundless)
+    (least, most), (lower, upper) = counted, between
+    numbers = [lower] if upper is None else [lower, upper]
+    if version == 1 or not all(type(number) in (int, float) for number in numbers) or between == counted:
+        return False
+    return bool(lower <= least and (upper is None or (upper >= most and not boundless)))
+
+
+def said_with_bounds(row: Mapping[str, Any]) -> str:
+    """Return a number that gaps touch in words: "30, in truth from 30 to 65,565"."""
+    least, most = row["bounds"]
+    return f"{row['value']:,}, in truth from {least:,} " + ("on, not bounded" if most is None else f"to {most:,}")
 
 
 def _bounds(attendance: Attendance, rule: Rule, cell: Cell) -> list[int | Fraction]:
@@ -111,10 +160,8 @@ def _bounds(attendance: Attendance, rule: Rule, cell: Cell) -> list[int | Fracti
 
 
 def _withheld(attendance: Attendance, rule: Rule, scope: Scope, value: int | Fraction) -> bool:
-    if not scope.printed.keys() & {"session", "day", "country"}:
+    if not scope.printed.keys() & SMALL_SCOPES:
         return False
-    if rule.id in WITHHELD_WITH_AUDIENCE:
+    if rule.id in OF_TIME:
         value = unique_attendees_online(attendance, replace(scope.cell, channel=ONLINE)).value
-    return (rule.unit in COUNTED_UNITS or rule.id in WITHHELD_WITH_AUDIENCE) and (
-        0 < value < attendance.event.counting.suppress_below
-    )
+    return (rule.unit in COUNTED_UNITS or rule.id in OF_TIME) and (0 < value < attendance.event.counting.suppress_below)

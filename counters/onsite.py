@@ -56,20 +56,43 @@ class Visits:
 def read_visits(event: Event, journals: Iterable[JournalSegment], roll: Roll) -> Visits:
     """Return the on-site presence in these journals, whatever order they come in."""
     texts = Texts()
-    scans = _once(np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals)]))
-    scans["seat"] = roll.canonical_seats(scans["seat"])
-    known = np.isin(scans["session"], [session.number for session in event.sessions])
-    scheduled = event.scheduled_windows()
-    first, last = (scheduled[0] - MARGIN_S) * 1000, (scheduled[-1] + WINDOW_S + MARGIN_S) * 1000
-    near = (scans["scanned_at_ms"] >= first) & (scans["scanned_at_ms"] < last)
-    outside_event = int(np.count_nonzero(known & ~near))
-    scans = _for_the_session_entered(scans[near], event, texts)
+    scans, outside_event = _near(event, _every(journals, roll, texts))
+    scans = _for_the_session_entered(scans, event, texts)
     present: Onsite = {}
     for session in event.sessions:
         stays = _stays(scans[scans["session"] == session.number], event.session_windows(session)[-1])
         for window, seats in _windows(*stays):
             present.setdefault(window, {})[session.number] = seats
     return Visits(present, outside_event)
+
+
+def read_entries(event: Event, journals: Iterable[JournalSegment], roll: Roll) -> Onsite:
+    """Return who entered in which window: presence that no other scan, found or lost, can take away."""
+    scans, _ = _near(event, _every(journals, roll, Texts()))
+    scans = scans[scans["direction"] == Direction.IN]
+    windows = (scans["scanned_at_ms"] // _WINDOW_MS * WINDOW_S).astype(np.int64)
+    present: Onsite = {}
+    for session in event.sessions:
+        here = scans["session"] == session.number
+        for window, seats in _windows(windows[here], windows[here], scans["seat"][here]):
+            present.setdefault(window, {})[session.number] = seats
+    return present
+
+
+def _every(journals: Iterable[JournalSegment], roll: Roll, texts: Texts) -> Scans:
+    """Return every accepted scan once, with canonical seats."""
+    scans = _once(np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals)]))
+    scans["seat"] = roll.canonical_seats(scans["seat"])
+    return scans
+
+
+def _near(event: Event, scans: Scans) -> tuple[Scans, int]:
+    """Return the scans within a day of the event, and how many of its sessions' are not."""
+    known = np.isin(scans["session"], [session.number for session in event.sessions])
+    scheduled = event.scheduled_windows()
+    first, last = (scheduled[0] - MARGIN_S) * 1000, (scheduled[-1] + WINDOW_S + MARGIN_S) * 1000
+    near = (scans["scanned_at_ms"] >= first) & (scans["scanned_at_ms"] < last)
+    return scans[near], int(np.count_nonzero(known & ~near))
 
 
 def _accepted(journal: JournalSegment, texts: Texts) -> Scans:

@@ -18,6 +18,8 @@ from counters.rule_ids import KNOWN_RULES
 from counters.segment import WINDOW_S
 
 HOUR_S: Final = 3600
+OF_TIME: Final = ("average-minute-audience", "hours-viewed")
+"""Rules of person-time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,15 +115,15 @@ class Sealer:
         self.disk = disk
         self.log = Log.open(data / "log", signer, disk=disk)
         self.evidence = EvidenceStore(data / "evidence", disk)
+        self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
+        self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self._waiting = WaitingEvidence()
+        self._expected = ExpectedReports(self.grants.holders)
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
         try:
-            self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
-            self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
-            self._expected = ExpectedReports(self.grants.holders)
             self._begin(now)
         except BaseException:
             self.close()

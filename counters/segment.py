@@ -61,8 +61,8 @@ class Coverage:
 
     @property
     def wanting(self) -> bool:
-        """Whether some of what this worker accepted may not be in the evidence."""
-        return self.unreadable or self.synced_until_ms < self.until_ms
+        """Whether some of what this worker accepted may not be in the evidence: power was lost, or it is unreadable."""
+        return self.unreadable or (self.crashed and self.synced_until_ms < self.until_ms)
 
     def as_json(self, version: int) -> dict[str, Any]:
         """The row as it stands in headers and manifests of a version."""

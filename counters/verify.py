@@ -26,6 +26,7 @@ from counters.certificate import (
 )
 from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceError, EvidenceStore
+from counters.gaps import windows_without_leaf
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.cosignature import WitnessKey, cosignatures
 from counters.ledger.merkle import leaf_hash, tree_root
@@ -33,7 +34,7 @@ from counters.ledger.note import NoteError, Verifier, decode_base64
 from counters.ledger.proof import TlogProof
 from counters.ledger.reader import LogReader
 from counters.log_entries import SealedLog, WindowLeaf, read_log
-from counters.numbers import printed_value, scopes
+from counters.numbers import are_bounds, printed_value, said_with_bounds, scopes
 from counters.public_numbers import PublicNumbers
 from counters.rules import RULES_BY_ID, Cell
 from counters.sealed_evidence import LeafEvidence, read_evidence_of
@@ -201,7 +202,7 @@ class _Verification:
 
     def public_statements(self) -> str:
         log, document = self._log(), self._document()
-        stated = stated_by_log(log)
+        stated = stated_by_log(log, document["version"])
         for name, value in stated.items():
             said = document.get(name)
             if name in PARTLY_FROM_LOG and isinstance(said, dict):
@@ -237,6 +238,9 @@ class _Verification:
             if measure is not None and not same:
                 otherwise.append(f"{_named(row)} {row['value']}, in the leaves {public_value}")
         detail = f"{by_log} of {len(seen)} numbers recomputed from the public leaves"
+        bounded = [row for row in document["numbers"] if row["value"] is not None and "bounds" in row]
+        if bounded:
+            detail += f"; gaps touch {len(bounded)}: {_named(bounded[0])} is {said_with_bounds(bounded[0])}"
         if otherwise:
             detail += (
                 f"; {len(otherwise)} differ from the leaves, which only evidence can justify (late evidence, several "
@@ -248,11 +252,14 @@ class _Verification:
         """Return (rule, scope) of every number: each once, as its rule has it, none left out that must be there."""
         seen: set[tuple[str, str]] = set()
         known_at = as_of(log, document["issued_at"])
+        boundless = document["version"] > 1 and bool(windows_without_leaf(log) or log.restored)
         for row in document["numbers"]:
             rule, key = RULES_BY_ID[row["rule"]], (row["rule"], _scope_key(row["scope"]))
             stated = (row["rule_version"], row["unit"], row["kind"], row["as_of"])
             if stated != (rule.version, rule.unit, "exact", known_at) or row["checkable_by"] not in ("log", "evidence"):
                 raise _CheckError(f"{_named(row)}: version, unit, kind, as_of or checkable_by are not the rule's")
+            if not are_bounds(row, boundless=boundless, version=document["version"]):
+                raise _CheckError(f"{_named(row)}: its bounds are none, or not those of an event with such gaps")
             if key in seen or rule.id not in log.event.counting.rules:
                 raise _CheckError(f"{_named(row)}: it is there twice, or the event does not count by this rule")
             seen.add(key)
@@ -273,7 +280,7 @@ class _Verification:
         replay(log.event, log.steering, store.get)
         rebuilt = assemble(
             log, self._leaf_by_leaf(read_evidence_of(log, store.get)), document["log"], document["issued_at"],
-            document["software"],
+            document["software"], document["version"],
         )  # fmt: skip
         if rebuilt != self.certificate:
             raise _CheckError(_first_difference(document, read_certificate(rebuilt)))

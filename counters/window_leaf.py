@@ -230,7 +230,7 @@ def build_manifest(
         ),
         software,
         version,
-        tuple(sorted((row for row in granted if row.worker in wanting), key=lambda row: row.worker)),
+        tuple(sorted((row for row in granted if row.worker in wanting and version > 1), key=lambda row: row.worker)),
     )
 
 

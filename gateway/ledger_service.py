@@ -24,7 +24,7 @@ from counters.disk import DISK, Disk
 from counters.durable_file import make_folder
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
-from counters.ledger.log import COMMITTED, LogError
+from counters.ledger.log import LogError
 from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
@@ -93,7 +93,7 @@ class LedgerService:
         self._data = Path(config.data)
         signer = load_or_create_signer(self._data / LOG_KEY, config.log_origin, disk)
         self._verifier = signer.verifier
-        begun = not (self._data / COMMITTED).exists()
+        begun = not (self._data / "log" / "checkpoint").exists()
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         issuing.complete(self._sealer, self._data / "certificates")
         self._token_keys = TokenKeys.derive(secrets, event.id)

@@ -6,10 +6,12 @@ facts (person, window, session, channel) and spells each rule out as its definit
 
 import random
 from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 from pyroaring import BitMap
@@ -19,6 +21,7 @@ from counters.event import Counting, Event, Issuer, Session, Simulation
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.ledger.note import Signer
+from counters.manifest import Granted
 from counters.rule_ids import KNOWN_RULES
 from counters.window_leaf import (
     ExclusionsSoFar,
@@ -85,6 +88,7 @@ class World:
     )  # gateway, window, session, seat, background
     person_of_seat: dict[int, str] = field(default_factory=dict)
     upgraded_at: int = 0  # the first window whose evidence is of version 2
+    unreadable: bool = False  # whether every gateway has a worker of whose windows nothing can be read
 
     # --- the truth ----------------------------------------------------------------------------------------------------
 
@@ -299,7 +303,8 @@ class World:
         if self.version(window) == 1:
             return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, (row,), 1)
         nothing = Coverage("f" * 16, f"gw-{gateway}", start, start, start, crashed=False, records=0, unreadable=True)
-        rows = (replace(row, clock_offset_ms=-7 * gateway), nothing)
+        measured = replace(row, clock_offset_ms=-7 * gateway)
+        rows = (measured, nothing) if self.unreadable else (measured,)
         return SegmentHead(self.event.digest, f"gw-{gateway}", window, self.event.interval_s, rows)
 
     def version(self, window: int) -> int:
@@ -438,8 +443,27 @@ class Sealed:
     files: dict[str, bytes]
 
 
-def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset[int] = frozenset()) -> Sealed:
-    """Seal a world as the ledger does; in `late` windows one segment comes late, in `missing` a worker is missing."""
+def seal(
+    world: World,
+    *,
+    late: frozenset[int] = frozenset(),
+    missing: frozenset[int] = frozenset(),
+    absent: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    granted: Sequence[Granted] = (),
+    later: Collection[tuple[int, str]] = (),
+    passed_over: Collection[int] = (),
+) -> Sealed:
+    """Seal a world as the ledger does.
+
+    Args:
+        world: what happened.
+        late: windows of which one segment comes late.
+        missing: windows that miss a worker whom nobody knows.
+        absent: workers missing, by window.
+        granted: the seats of each worker.
+        later: (window, gateway) whose segments come late.
+        passed_over: windows that get no leaf.
+    """
     event, files = world.event, dict[str, bytes]()
     entries = [
         canonical_json.encode(
@@ -459,16 +483,19 @@ def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset
     exclusions, before, before_window = ExclusionsSoFar(event), dict[int, SessionPresence](), -1
     delayed = []
     segments = world.segments()
-    for window in sorted(segments.keys() | set(event.scheduled_windows())):
+    for window in sorted((segments.keys() | set(event.scheduled_windows())) - set(passed_over)):
         here = list(segments.get(window, []))
         if window in late and here:
             delayed.append((window, here.pop(0)))
+        delayed += [(window, segment) for segment in here if (window, segment.head.gateway) in later]
+        here = [segment for segment in here if (window, segment.head.gateway) not in later]
         stored = []
         for segment in here:
             data = evidence.encode(segment)
             stored.append(StoredSegment(store(data), len(data), segment))
-        absent = ["00000000000000ff"] if window in missing else []
-        manifest = build_manifest(event, window, stored, absent, SOFTWARE, version=world.version(window))
+        nobody = [*absent.get(window, ()), *(["00000000000000ff"] if window in missing else [])]
+        version = world.version(window)
+        manifest = build_manifest(event, window, stored, nobody, SOFTWARE, version=version, granted=granted)
         store(manifest.encode())
         exclusions.add([segment for segment in here if isinstance(segment, JournalSegment)])
         previous = before if before_window == window - 60 else {}
@@ -478,7 +505,8 @@ def seal(world: World, *, late: frozenset[int] = frozenset(), missing: frozenset
     for window, segment in delayed:
         data = evidence.encode(segment)
         came = [StoredSegment(store(data), len(data), segment)]
-        manifest = build_manifest(event, window, came, [], SOFTWARE, version=world.version(window))
+        version = world.version(window)
+        manifest = build_manifest(event, window, came, [], SOFTWARE, version=version, granted=granted)
         store(manifest.encode())
         entries.append(build_late_leaf(event, window, manifest, START + 7200))
     return Sealed(entries, files)

@@ -1,0 +1,382 @@
+"""Bounds: between which numbers the true one lies, given what gaps may hide. docs/gaps.md is this module in prose.
+
+A number's lower bound is its rule over the presence that is certain, its upper bound the same rule over whatever is
+possible (counters.possible_presence). Every rule grows with presence: one person more in one window never makes a
+number smaller, so the truth, which lies between the two presences, gives a number between the two numbers.
+
+Who may have been in a window of which a worker's evidence is lost:
+- whoever had joined the event by then, as the journals that are there say: any worker takes any viewing token;
+- whoever has one of the seats that were granted to a worker with losses, and no join in any journal, or a later one;
+- on site, where the event has gates: everybody, at any time at which scans are taken, since one scan that is lost can
+  lengthen, shorten or move a stay.
+
+In a window in which nobody was there to accept anything, no join was accepted either: whoever had joined the session.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from counters.attendance import CHANNELS, ONLINE, Attendance, Views, size
+from counters.attendee import SEATS_PER_BLOCK, block_seats
+from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
+from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, Gaps, OffClock
+from counters.journal_segment import JournalSegment
+from counters.onsite import read_entries
+from counters.possible_presence import Possible, PresenceAtLeast, PresenceAtMost
+from counters.rules import HOUR_S, OF_TIME, Cell, Rule, scheduled_windows
+from counters.segment import WINDOW_S
+
+Value = int | Fraction
+Interval = tuple[Value, Value | None]
+"""The least and the most that a number may truly be; None: nothing bounds it."""
+
+SETS_AT_MOST: Final = 64
+"""Different sets of who had joined by then: 5 MB each at 40 million. In more windows than that, some share the set of
+the latest of them, which holds the others'."""
+PERSON_WINDOW_S: Final = 2 * WINDOW_S
+"""Person-time that one person in one window more can make: its minute, and the next one that is no arrival then."""
+STATEMENT: Final = (
+    "What was counted is certain, but for what fewer_people_at_most says; more_people_at_most is how many more people "
+    "may have been present online in a window, null if nothing bounds it. A gap hides at most whoever had joined by "
+    "then, or got a seat from a worker whose records are lost. The bounds of a number are its rule over the least and "
+    "the greatest presence that this allows, on site included. People who found no server at all and never got a seat "
+    "are in no bound. A worker's missing report that came in time, or of a worker that had ended before, hides nothing."
+)
+
+
+def bounds_of(attendance: Attendance, gaps: Gaps, journals: Sequence[JournalSegment]) -> "Bounds | None":
+    """Return what the gaps may hide; None, and no work done, if there is none."""
+    found = gaps.found()
+    return Bounds(attendance, gaps, found, journals) if found or attendance.without_journal else None
+
+
+class Bounds:
+    """What the gaps of one event may hide. Reads what it was given; owned by whoever assembles a certificate."""
+
+    def __init__(
+        self, attendance: Attendance, gaps: Gaps, found: Iterable[Gap], journals: Sequence[JournalSegment]
+    ) -> None:
+        """Work out who may have been where.
+
+        Args:
+            attendance: as counted.
+            gaps: having taken in the evidence of all leaves.
+            found: the gaps in it.
+            journals: those that were counted.
+        """
+        self._counted, self._event, self._gaps, self._journals = attendance, attendance.event, gaps, journals
+        self._found = list(found)
+        self._losses = [gap for gap in self._found if gap.kind in LOSSES]
+        self._late_journals = [journal for late in gaps.not_counted for journal in late.journals]
+        roll = attendance.roll
+        net = attendance.net.within(None, None, None)
+        self._known = roll.people(roll.canonical(roll.identified))
+        self._doubtful = net - self._known
+        self._strangers = self._doubtful | self._people(self._seats_granted()) | self._in_late_evidence()
+        self._strangers -= self._known
+        self._announced_s = max([self._event.interval_s, *(change.interval_s for change in gaps.log.steering)])
+        # Of seats that nobody knows anybody may come, on site at any time as well.
+        self._unbounded = any(gap.kind in BOUNDLESS or gaps.seats_unknown(gap) for gap in self._found)
+        # One scan that is lost, or somebody's whose seats are not known to be one person's, changes a whole stay.
+        lost = self._losses or self._late_journals or self._doubtful or self._unbounded
+        self._onsite_lost = bool(lost) and any(session.gates for session in self._event.sessions)
+        self._at_most = PresenceAtMost(self._event, attendance.net, self._possible())
+        self._at_least = PresenceAtLeast(
+            self._event, attendance.net, self._doubtful, self._people_of_off_clocks(), self._entered()
+        )
+        views = attendance.net_views
+        of_known = np.isin(views.seats, np.array(self._known.to_array(), np.uint32))
+        self._views = views.only(of_known), views.only(~of_known)
+        self._most = replace(attendance, net=self._at_most, intervals_s=self._intervals_s())
+        self._least = replace(attendance, net=self._at_least)
+
+    # Numbers.
+
+    def of(self, rule: Rule, cell: Cell, value: Value, *, small: bool) -> Interval | None:
+        """Return the bounds of one number; None if no gap touches it.
+
+        Args:
+            rule: of the number.
+            cell: what it is of.
+            value: as counted.
+            small: whether the cell is one that would be withheld if it held few people.
+        """
+        between = self._of_people(rule, cell) if rule.of_people else self._of_views(cell)
+        return self._around((value, value), between, self._fewest(rule, cell) if small else 0)
+
+    def of_namespaces(self, rule: Rule, cell: Cell, counted: Sequence[Value], *, small: bool) -> Interval | None:
+        """Return the least that the largest namespace, and the most that the sum of them, may truly be.
+
+        `counted` are [largest, sum] as counted; the rest is as for `of`.
+        """
+        parts = [
+            self._of_people(rule, replace(cell, among=seats if cell.among is None else seats & cell.among))
+            for seats in self._counted.namespaces.values()
+        ]
+        highest = [most for _, most in parts if most is not None]
+        most = sum(highest) if len(highest) == len(parts) else None
+        least = max(least for least, _ in parts)
+        return self._around((counted[0], counted[1]), (least, most), self._fewest(rule, cell) if small else 0)
+
+    @staticmethod
+    def _around(counted: tuple[Value, Value], between: Interval, fewest: Value) -> Interval | None:
+        """Return bounds that hold what was counted, and are no closer to it than `fewest` unless they are equal to it.
+
+        The difference between a number and its bound counts people, too: it must not tell of fewer than a cell may.
+        """
+        least, most = min(between[0], counted[0]), None if between[1] is None else max(between[1], counted[1])
+        if (least, most) == counted:
+            return None
+        if 0 < counted[0] - least < fewest:
+            least = max(counted[0] - fewest, 0)
+        if most is not None and 0 < most - counted[1] < fewest:
+            most = counted[1] + fewest
+        return least, most
+
+    def _fewest(self, rule: Rule, cell: Cell) -> Value:
+        """Return what as many people as a printed cell must hold can make of a number, in all the gaps there are."""
+        below = self._event.counting.suppress_below
+        if rule.id not in OF_TIME:
+            return below
+        touched = {*self._at_most.touched(ONLINE, cell.day), *self._gaps.off_clocks}
+        scheduled = scheduled_windows(self._event, cell.session, cell.day)
+        unit_s = HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(scheduled), 1)
+        return Fraction(below * PERSON_WINDOW_S * max(len(touched), 1), unit_s)
+
+    def _of_people(self, rule: Rule, cell: Cell) -> Interval:
+        least = rule.measure(self._least, cell).value
+        if self._unbounded:
+            return least, None
+        if cell.among is not None:
+            cell = replace(cell, among=cell.among | self._strangers)
+        return least, rule.measure(self._most, cell).value + self._by_merging(rule, cell)
+
+    def _by_merging(self, rule: Rule, cell: Cell) -> Value:
+        """Return by how much a number may grow if strangers are other seats of people who are counted.
+
+        Elsewhere one person less is less. But who was online in one seat and on site in another was both; and who goes
+        on watching in another seat does not arrive.
+        """
+        most, strangers = self._at_most, self._strangers
+        if not strangers:
+            return 0
+        if rule.id == "unique-attendees-both":
+            online, onsite = (most.within(channel, cell.session, cell.day) for channel in CHANNELS)
+            return len((online ^ onsite) & strangers)
+        if rule.id not in OF_TIME:
+            return 0
+        scheduled, doubled = scheduled_windows(self._event, cell.session, cell.day), 0
+        for window in scheduled:
+            before, arrived = (
+                most.at(ONLINE, window - WINDOW_S, cell.session),
+                most.arrived(ONLINE, window, cell.session),
+            )
+            merged = before.intersection_cardinality(strangers) + arrived.intersection_cardinality(strangers)
+            if merged:
+                interval_s = self._most.intervals_s.get(window, self._event.interval_s)
+                doubled += (2 * WINDOW_S - interval_s) * min(merged, size(arrived, cell.among))
+        return Fraction(doubled, 2 * (HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(scheduled), 1)))
+
+    def _of_views(self, cell: Cell) -> Interval:
+        """Return the bounds of views: nothing bounds how many views a person opens where a journal is lost."""
+        within = (cell.session, cell.day)
+        among = None if cell.among is None else cell.among | self._strangers
+        # Who opened a view and stands in no journal may be of an excluded category, or of another country.
+        known, unknown = self._views
+        least, most = known.count(*within, cell.among), known.count(*within, cell.among) + unknown.count(*within, None)
+        for journal in self._late_journals:
+            most += self._opened(journal).count(*within, among)
+        for journal, *offsets_ms in self._gaps.off_journals:
+            said = self._opened(journal)
+            for offset_ms in offsets_ms:
+                truly = self._opened(journal, -offset_ms)
+                moved = said.days != truly.days
+                least -= said.only(moved).count(*within, cell.among)
+                most += truly.only(moved).count(*within, among)
+        lost = any(cell.day in (None, self._event.day(gap.window)) for gap in self._losses)
+        return max(least, 0), None if lost or self._unbounded else most
+
+    def _opened(self, journal: JournalSegment, by_ms: int = 0) -> Views:
+        """Return the views of a journal, as if its clock had said something else."""
+        known = [session.number for session in self._event.sessions]
+        joins = journal.joins[(journal.joins["view"] != 0) & np.isin(journal.joins["session"], known)]
+        minutes, at = np.unique((joins["joined_at_ms"].astype(np.int64) + by_ms) // 60_000, return_inverse=True)
+        days = np.array([self._event.day(minute * 60) for minute in minutes.tolist()], "U10")
+        seats = self._counted.roll.canonical_seats(joins["seat"])
+        return Views(seats, joins["session"], days[at.reshape(-1)])
+
+    # Gaps.
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return each gap with what it may hide, as the certificate prints it."""
+        event, net = self._event, self._counted.net
+        rows = []
+        for gap in self._found:
+            counted = net.at(ONLINE, gap.window, None)
+            more: int | None = self._at_most.at(ONLINE, gap.window, None).difference_cardinality(counted)
+            fewer = counted.difference_cardinality(self._at_least.at(ONLINE, gap.window, None))
+            if gap.kind in BOUNDLESS or self._gaps.seats_unknown(gap):
+                more = None
+            rows.append(_row(gap, event) | self._people_at_most(more, fewer))
+        if self._doubtful:
+            nobody = {"gap": "no-journal", "window": None, "seconds": None, "worker": None, "gateway": None}
+            rows.append(nobody | self._people_at_most(0, len(self._doubtful)))
+        return rows
+
+    def _people_at_most(self, more: int | None, fewer: int) -> dict[str, int | None]:
+        below = self._event.counting.suppress_below
+
+        def shown(people: int | None) -> int | None:
+            return below if people is not None and 0 < people < below else people
+
+        return {"more_people_at_most": shown(more), "fewer_people_at_most": shown(fewer)}
+
+    # Who may have been where.
+
+    def _people(self, seats: BitMap) -> BitMap:
+        roll = self._counted.roll
+        return roll.people(roll.canonical(seats))
+
+    def _seats_granted(self) -> BitMap:
+        """The seats of workers with losses."""
+        seats = BitMap()
+        for worker in {gap.worker for gap in self._losses}:
+            for block in self._gaps.blocks.get(worker, ()):
+                seats.add_range(block_seats(block).start, (block + 1) * SEATS_PER_BLOCK)
+        return seats
+
+    def _in_late_evidence(self) -> BitMap:
+        online = [row.playing for late in self._gaps.not_counted for row in late.merged.values()]
+        rows = [rows["seat"] for journal in self._late_journals for rows in (journal.joins, journal.scans)]
+        journaled = BitMap(np.unique(np.concatenate([np.empty(0, np.uint32), *rows])))
+        journaled.discard(0)  # of refused scans
+        return self._people(BitMap.union(journaled, *online))
+
+    def _possible(self) -> Possible:
+        """Return who may have been present besides those counted."""
+        event, losses = self._event, self._losses
+        uncovered = [gap.window for gap in self._found if gap.kind is GapKind.UNCOVERED]
+        online: dict[int, dict[int, BitMap]] = {}
+        known = {session.number for session in event.sessions}
+
+        def add(window: int, session: int, seats: BitMap) -> None:
+            here = online.setdefault(window, {})
+            here[session] = here.get(session, BitMap()) | seats
+
+        for late in self._gaps.not_counted:
+            for number in late.merged.keys() & known:
+                add(late.leaf.window, number, self._people(late.merged[number].playing))
+        for window, off in self._people_of_off_clocks().items():
+            for number in off.seen.keys() & known:
+                for by in range(-off.back, off.ahead + 1):
+                    add(window + by * WINDOW_S, number, off.seen[number])
+        if losses:
+            anyone = self._anyone({*uncovered, *(gap.window for gap in losses)})
+        else:
+            anyone = {}
+            for window, number, seats in self._of_the_session(uncovered):
+                add(window, number, seats)
+        everyone, doors = None, {}
+        if self._onsite_lost:
+            everyone = self._known | self._strangers | self._counted.net.within(None, None, None)
+            doors = _open_doors(event)
+        return Possible(anyone, online, everyone, doors)
+
+    def _entered(self) -> dict[int, dict[int, BitMap]] | None:
+        """Who was certainly on site: whoever entered, in that window. None: whoever was counted."""
+        if not self._onsite_lost:
+            return None
+        entries = read_entries(self._event, self._journals, self._counted.roll)
+        return {
+            window: {number: self._counted.roll.people(seats) for number, seats in sessions.items()}
+            for window, sessions in entries.items()
+        }
+
+    def _joins(self) -> npt.NDArray[np.void]:
+        """Every join of the journals, in the order of time."""
+        names = ["seat", "session", "view", "joined_at_ms"]
+        columns = [journal.joins[names] for journal in (*self._journals, *self._late_journals)]
+        dtype = np.dtype([("seat", "<u4"), ("session", "<u2"), ("view", "<u8"), ("joined_at_ms", "<u8")])
+        joins = np.concatenate([np.empty(0, dtype), *(column.astype(dtype) for column in columns)])
+        return joins[np.argsort(joins["joined_at_ms"], kind="stable")]
+
+    def _by(self, window: int) -> int:
+        """Until when (ms) who was in a window had joined, by the clock of the worker that let them in."""
+        offsets = [abs(offset_ms) for _, *offsets_ms in self._gaps.off_journals for offset_ms in offsets_ms]
+        return (window + WINDOW_S) * 1000 + USUAL_OFFSET_MS + max([USUAL_OFFSET_MS, *offsets])
+
+    def _anyone(self, windows: Iterable[int]) -> dict[int, BitMap]:
+        """Return by window everybody who may have been online in it."""
+        joins, done, joined = self._joins(), 0, self._strangers
+        anyone: dict[int, BitMap] = {}
+        in_order = sorted(windows)
+        for group in np.array_split(np.array(in_order, np.int64), min(len(in_order), SETS_AT_MOST) or 1):
+            if not len(group):
+                continue
+            until = int(np.searchsorted(joins["joined_at_ms"], self._by(int(group[-1])), "right"))
+            joined = joined | self._people(BitMap(np.unique(joins["seat"][done:until])))
+            joined |= self._people(self._seats_granted())
+            done = until
+            for window in group.tolist():
+                counted = self._counted.net.at(ONLINE, window, None)
+                anyone[window] = joined if counted.issubset(joined) else joined | counted
+        return anyone
+
+    def _of_the_session(self, windows: Sequence[int]) -> Iterable[tuple[int, int, BitMap]]:
+        """Yield (window, session number, who had joined the session by then)."""
+        if not windows:
+            return
+        joins = self._joins()
+        joins = joins[joins["view"] != 0]
+        for session in self._event.sessions:
+            here = joins[joins["session"] == session.number]
+            for window in windows:
+                until = int(np.searchsorted(here["joined_at_ms"], self._by(window), "right"))
+                yield window, session.number, self._people(BitMap(np.unique(here["seat"][:until])))
+
+    def _people_of_off_clocks(self) -> dict[int, OffClock]:
+        return {
+            window: OffClock(
+                off.back,
+                off.ahead,
+                {number: self._people(seats) for number, seats in off.seen.items()},
+                {number: self._people(seats) for number, seats in off.certain.items()},
+            )
+            for window, off in self._gaps.off_clocks.items()
+        }
+
+    def _intervals_s(self) -> dict[int, int]:
+        """The longest heartbeat intervals that a report which is not there may have named."""
+        intervals_s = dict(self._counted.intervals_s)
+        for gap in self._losses:
+            intervals_s[gap.window] = self._announced_s
+        for late in self._gaps.not_counted:
+            window = late.leaf.window
+            intervals_s[window] = max(intervals_s.get(window, 0), late.manifest.interval_s)
+        return intervals_s
+
+
+def _open_doors(event: Event) -> dict[int, range]:
+    """By session number: the windows in which a scan can be for it."""
+    doors = {}
+    for session in event.sessions:
+        if session.gates:
+            scheduled = event.session_windows(session)
+            doors[session.number] = range(scheduled[0] - EARLY_SCAN_S, scheduled[-1] + LATE_SCAN_S + WINDOW_S, WINDOW_S)
+    return doors
+
+
+def _row(gap: Gap, event: Event) -> dict[str, Any]:
+    return {
+        "gap": gap.kind.value,
+        "window": event.iso(gap.window),
+        "seconds": gap.seconds,
+        "worker": gap.worker or None,
+        "gateway": gap.gateway or None,
+    }

@@ -1,0 +1,234 @@
+"""Bounds: whatever is hidden behind gaps, the truth lies between the least and the most that is printed."""
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counters.certificate import assemble
+from counters.event import Counting
+from counters.evidence import Coverage
+from counters.journal import Join, Scan
+from counters.log_entries import read_log
+from counters.numbers import are_bounds
+from counters.rule_ids import KNOWN_RULES
+from counters.sealed_evidence import read_evidence_of
+from tests.counters.gappy_world import HAPPENINGS, GappyWorld, gappy_world, worker
+from tests.counters.synthetic import rounded
+from tests.counters.test_certificate import certify, read
+
+
+def outside(world: GappyWorld, document: dict[str, Any]) -> list[str]:
+    """Return the numbers that the truth contradicts."""
+    wrong = []
+    spaces = {world.namespace(person): set[str]() for person, *_ in world.net()}
+    for person, *_ in world.net():
+        spaces[world.namespace(person)].add(person)
+    for row in document["numbers"]:
+        if row.get("suppressed"):
+            assert "bounds" not in row
+            continue
+        if row["value"] is None:
+            truth = [world.measure(row["rule"], row["scope"], persons)[0] for persons in spaces.values()]
+            least, most = row.get("bounds_with_gaps", row["bounds"])
+            low, high = rounded(max(truth)), rounded(sum(truth))
+        else:
+            least, most = row.get("bounds", [row["value"]] * 2)
+            low = high = rounded(world.measure(row["rule"], row["scope"])[0])
+        if low < least or (most is not None and high > most):
+            wrong.append(f"{row['rule']} {row['scope']}: {row['value']} in {least} … {most}, in truth {low} … {high}")
+    return wrong
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(HAPPENINGS), max_size=3, unique=True))
+def test_whatever_is_hidden_the_truth_lies_within_the_bounds(seed: int, happenings: list[str]) -> None:
+    world = gappy_world(random.Random(seed), *happenings)
+    assert outside(world, read(certify(world, world.sealed()))) == []
+
+
+def certified(world: GappyWorld) -> dict[str, Any]:
+    return read(certify(world, world.sealed()))
+
+
+def number(document: dict[str, Any], rule: str, **scope: str) -> dict[str, Any]:
+    row: dict[str, Any] = next(row for row in document["numbers"] if (row["rule"], row["scope"]) == (rule, scope))
+    return row
+
+
+def calm_world(people: int = 8) -> GappyWorld:
+    """Return an event online only, of one namespace, in which nothing is excluded, withheld or lost."""
+    world = gappy_world(random.Random(5), people=people)
+    sessions = tuple(replace(session, gates=()) for session in world.event.sessions)
+    issuers = tuple(replace(issuer, namespace="one") for issuer in world.event.issuers)
+    counting = Counting(KNOWN_RULES, (), 1)
+    world.event = replace(world.event, sessions=sessions, issuers=issuers, counting=counting)
+    world.accepted = [one for one in world.accepted if not isinstance(one[2], Scan)]
+    world.scans = []
+    return world
+
+
+def silenced(world: GappyWorld, gateway: int, first: int, end: int) -> None:
+    """Let a gateway hand nothing over from one window to another, and be missing there."""
+    for window in range(first, end, 60):
+        world.silent.add((window, gateway))
+        world.absent.setdefault(window, []).append(worker(gateway))
+
+
+def kinds(document: dict[str, Any]) -> list[str]:
+    return [row["gap"] for row in document["gaps"]["bounds"]["rows"]]
+
+
+def test_without_gaps_no_number_has_bounds_and_the_numbers_are_those_of_version_1() -> None:
+    world = calm_world()
+    document = certified(world)
+    assert kinds(document) == []
+    log = read_log(world.sealed().entries)
+    evidence = read_evidence_of(log, world.sealed().files.__getitem__)
+    before = read(assemble(log, evidence, document["log"], document["issued_at"], document["software"], version=1))
+    assert before["numbers"] == document["numbers"]
+    assert "bounds" not in before["gaps"]
+    assert not any("bounds" in row for row in document["numbers"])
+
+
+def test_a_worker_never_heard_of_again_may_have_seated_as_many_people_as_it_held_seats() -> None:
+    world = calm_world()
+    last = world.windows()[-1]
+    silenced(world, 2, last, last + 60)
+    document = certified(world)
+    (row,) = document["gaps"]["bounds"]["rows"]
+    assert (row["gap"], row["window"], row["worker"]) == ("worker-missing", world.event.iso(last), worker(2))
+    online = number(document, "unique-attendees-online")
+    known = {join.seat for join in world.joins}
+    held = 2 * 65_536
+    assert online["bounds"][0] == online["value"]
+    assert held < online["bounds"][1] <= held + len(known)
+    assert number(document, "views")["bounds"][1] is None
+    assert number(document, "peak-concurrent-attendees", channel="online")["bounds"][1] == online["bounds"][1]
+
+
+def test_a_day_on_which_nothing_is_missing_has_no_bounds() -> None:
+    world = calm_world()
+    last = world.windows()[-1]
+    silenced(world, 2, last, last + 60)
+    document = certified(world)
+    days = {world.event.day(window) for window in world.windows()}
+    assert len(days) == 2
+    for row in document["numbers"]:
+        onsite = row["rule"].endswith(("-onsite", "-both")) or row["scope"].get("channel") == "onsite"
+        if "day" in row["scope"] and not onsite:
+            assert ("bounds" in row) == (row["scope"]["day"] == max(days)), row
+
+
+def test_a_report_that_comes_in_time_closes_the_gap() -> None:
+    world = calm_world()
+    window = world.windows()[3]
+    world.absent[window] = [worker(1)]
+    world.later = {(window, "gw-1")}
+    world.event = replace(world.event, late_until=world.event.late_until + timedelta(days=1))
+    document = certified(world)
+    assert document["gaps"]["windows_with_missing_workers"]
+    assert kinds(document) == []
+    assert not any("bounds" in row for row in document["numbers"])
+
+
+def test_a_worker_that_died_before_hides_nothing_after() -> None:
+    world = calm_world()
+    *_, died, last = world.windows()
+    for position, (gateway, at_ms, fact) in enumerate(world.accepted):
+        if gateway == 2 and at_ms >= last * 1000:
+            world.accepted[position] = (1, at_ms, fact)
+    silenced(world, 2, last, last + 60)
+    assert set(kinds(certified(world))) == {"worker-missing"}
+    end = (died + 60) * 1000
+    world.rows[died, 2] = Coverage(worker(2), "gw-2", died * 1000, end, end, crashed=True, records=1)
+    assert kinds(certified(world)) == []
+
+
+def test_a_worker_whose_seats_nobody_wrote_down_may_have_seated_anybody() -> None:
+    world = calm_world()
+    last = world.windows()[-1]
+    silenced(world, 2, last, last + 60)
+    world.upgraded_at = last + 60
+    document = certified(world)
+    assert {row["more_people_at_most"] for row in document["gaps"]["bounds"]["rows"]} == {None}
+    assert all(row["bounds"][1] is None for row in document["numbers"])
+
+
+def test_while_nobody_was_there_only_those_who_had_joined_may_have_watched() -> None:
+    world = calm_world()
+    window = world.event.scheduled_windows()[2]
+    before_ms = window * 1000 - 1
+    for position, (gateway, at_ms, fact) in enumerate(world.accepted):
+        if at_ms // 60_000 * 60 == window:
+            joined_before = replace(fact, joined_at_ms=before_ms) if isinstance(fact, Join) else fact
+            world.accepted[position] = (gateway, before_ms if isinstance(fact, Join) else at_ms, joined_before)
+            world.hidden |= set() if isinstance(fact, Join) else {position}
+    world.silent = {(window, gateway) for gateway in range(3)}
+    document = certified(world)
+    (row,) = document["gaps"]["bounds"]["rows"]
+    joined = {world.person_of_seat[fact.seat] for _, at_ms, fact in world.accepted
+              if isinstance(fact, Join) and fact.view and at_ms < (window + 60) * 1000 + 4000}  # fmt: skip
+    assert (row["gap"], row["seconds"], row["more_people_at_most"]) == ("nobody-there", 60, len(joined))
+    assert number(document, "views")["value"] is not None
+    assert "bounds" not in number(document, "views")
+
+
+def test_a_withheld_cell_has_no_bounds_and_no_bound_tells_of_fewer_people_than_a_cell_may() -> None:
+    below = 3
+    for seed in range(20):
+        world = gappy_world(random.Random(seed), "nobody", "late", people=12)
+        world.event = replace(world.event, counting=replace(world.event.counting, suppress_below=below))
+        document = certified(world)
+        for row in document["gaps"]["bounds"]["rows"]:
+            assert not 0 < row["more_people_at_most"] < below
+        for row in document["numbers"]:
+            if row.get("suppressed"):
+                assert "bounds" not in row
+            elif "bounds" in row and row["value"] is not None and row["scope"].keys() & {"session", "day", "country"}:
+                least, most = row["bounds"]
+                if row["unit"] != "hours" and row["rule"] != "average-minute-audience" and most is not None:
+                    assert not 0 < most - row["value"] < below, row
+                    assert least == 0 or not 0 < row["value"] - least < below, row
+        assert outside(world, document) == []
+
+
+def test_people_of_several_namespaces_keep_their_interval_and_get_another_for_gaps() -> None:
+    for seed in range(40):
+        world = gappy_world(random.Random(seed), "missing", people=12)
+        rows = [row for row in certified(world)["numbers"] if "bounds_with_gaps" in row]
+        if rows:
+            break
+    assert rows
+    for row in rows:
+        (largest, both), (least, most) = row["bounds"], row["bounds_with_gaps"]
+        assert row["value"] is None
+        assert least <= largest <= both
+        assert most is None or both <= most
+        assert are_bounds(row, boundless=False, version=2)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"value": 5, "bounds": [6, 9]}, {"value": 5, "bounds": [1, 4]}, {"value": 5, "bounds": [5, 5]},
+        {"value": 5, "bounds": [None, 9]}, {"value": 5, "bounds": ["1", 9]}, {"value": 5, "bounds_with_gaps": [1, 9]},
+        {"value": None, "suppressed": True, "bounds": [0, 9]},
+        {"value": None, "bounds": [3, 5], "bounds_with_gaps": [4, 9]},
+        {"value": None, "bounds": [3, 5], "bounds_with_gaps": [3, 4]},
+        {"value": None, "suppressed": True, "bounds_with_gaps": [0, 9]},
+    ],
+)  # fmt: skip
+def test_bounds_that_cannot_be_are_refused(row: dict[str, Any]) -> None:
+    assert not are_bounds(row, boundless=False, version=2)
+
+
+def test_where_the_log_shows_that_nothing_bounds_a_number_an_upper_bound_is_refused() -> None:
+    assert are_bounds({"value": 5, "bounds": [5, None]}, boundless=True, version=2)
+    assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=True, version=2)
+    assert not are_bounds({"value": 5}, boundless=True, version=2)
+    assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=False, version=1)
