@@ -68,6 +68,28 @@ class SlotMap:
         return cls(servers, names)
 
 
+class _Node(Link):
+    """A link to one node; whoever finds it away is told to the cluster."""
+
+    def __init__(self, inner: Link, away: Callable[[], None], unavailable: type[Exception]) -> None:
+        """Go through `inner`; call `away` when that fails."""
+        super().__init__(unavailable)
+        self._inner = inner
+        self._tell = away
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """As `inner`."""
+        try:
+            return await self._inner.run(commands)
+        except self._unavailable:
+            self._tell()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._inner.close()
+
+
 class ClusterLink(Link):
     """One Redis Cluster. Owns a link to each of its masters, and the map of slots."""
 
@@ -109,7 +131,6 @@ class ClusterLink(Link):
             parts = self._parts(where)
             for places, of_part in zip(parts, await self._run_parts(parts, commands, where), strict=True):
                 if isinstance(of_part, Refusal):
-                    self._learn_soon()
                     replies_of = [of_part] * len(places)
                 else:
                     answered = True
@@ -171,6 +192,7 @@ class ClusterLink(Link):
 
     async def _run_part(self, commands: list[Command], url: str | None, asking: bool) -> list[Any] | Refusal:
         if url is None:
+            self._learn_soon()
             return Refusal("CLUSTERDOWN no server holds the slot")
         asked = [word for command in commands for word in ((("ASKING",), command) if asking else (command,))]
         try:
@@ -190,7 +212,7 @@ class ClusterLink(Link):
 
     def _node(self, url: str) -> Link:
         if url not in self._nodes:
-            self._nodes[url] = self._open_node(url)
+            self._nodes[url] = _Node(self._open_node(url), self._learn_soon, self._unavailable)
         return self._nodes[url]
 
     # The map of slots.
