@@ -1,21 +1,26 @@
 """A link to the master of a service that Redis Sentinels watch.
 
-Sentinels are asked where the master is (`SENTINEL GET-MASTER-ADDR-BY-NAME`) when there is no connection to one, all of
-them at once, and what most of them say is taken. A server that says on connecting that it is a replica is none: so the
-old master is left as soon as Sentinel has made it a replica, since that closes its connections. redis-py's own Sentinel
-client is not used: it asks one Sentinel after the other, each with a time-out of its own, and takes the first word
-(docs/decisions/0018).
+Sentinels are asked where the master is (`SENTINEL GET-MASTER-ADDR-BY-NAME`) when there is no connection to one, and
+while there is one every second beside everything else: an old master that lives takes writes for some ten seconds after
+another was made master, and forgets them. All are asked at once, and what most of them say is taken. A server that says
+on connecting that it is a replica is no master. redis-py's own Sentinel client is not used: it asks one Sentinel after
+the other, each with a time-out of its own, and takes the first word (docs/decisions/0018).
 
 After a fail-over the master is another server, with another run id: whoever sends sketches sends all of them again.
 What the old master had not passed on is lost to the registry, and found in the journals.
 """
 
 import asyncio
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from counters.redis_link import Link, RedisLink, Refusal
+
+FOLLOW_S: Final = 1.0
+"""How often Sentinels are asked while all is well."""
 
 ServerUrl = Callable[[str, int], str]
 """From host and port to the URL of a server."""
@@ -46,12 +51,26 @@ class SentinelLink(Link):
         self._service = service
         self._server_url = server_url
         self._timeout_s = timeout_s
+        self._place = ("", 0)
         self._master: RedisLink | None = None
         self._looking = asyncio.Lock()
+        self._asked_at = 0.0
+        self._following: asyncio.Task[None] | None = None
 
     async def run(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
         """As `Link.run`, at the master."""
+        began = time.monotonic()
+        try:
+            return await self._run(commands)
+        except self._unavailable:
+            if time.monotonic() - began >= self._timeout_s / 2:
+                raise
+        # It is gone, and said so at once: there may be another since long.
+        return await self._run(commands)
+
+    async def _run(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
         master = await self._find()
+        self._follow_on()
         try:
             replies = await master.run(commands)
         except self._unavailable:
@@ -63,17 +82,36 @@ class SentinelLink(Link):
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         for link in (*self._sentinels, *([] if self._master is None else [self._master])):
             await link.close()
 
     async def _find(self) -> RedisLink:
         async with self._looking:
             if self._master is None:
-                host, port = await self._ask()
+                self._place = await self._ask()
                 self._master = RedisLink(
-                    self._server_url(host, port), self._timeout_s, self._unavailable, only_master=True
+                    self._server_url(*self._place), self._timeout_s, self._unavailable, only_master=True
                 )
             return self._master
+
+    def _follow_on(self) -> None:
+        """See to it that Sentinels are asked every second."""
+        due = time.monotonic() - self._asked_at >= FOLLOW_S
+        if due and (self._following is None or self._following.done()):
+            self._following = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """Leave the master if there is another one; nobody waits for this."""
+        master, place = self._master, self._place
+        with contextlib.suppress(self._unavailable):
+            if await self._ask() != place and master is not None and self._master is master:
+                self._master = None
+                # What is under way there, or has its turn before this, is still answered.
+                await master.run([])
+                await master.close()
 
     async def _leave(self, master: RedisLink) -> None:
         if self._master is master:
@@ -82,6 +120,7 @@ class SentinelLink(Link):
 
     async def _ask(self) -> tuple[str, int]:
         """Return host and port of the master by what most Sentinels say; one that is slow is not waited for long."""
+        self._asked_at = time.monotonic()
         question = [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)]
         asked = [asyncio.create_task(sentinel.run(question)) for sentinel in self._sentinels]
         said: Counter[tuple[str, int]] = Counter()

@@ -4,6 +4,7 @@ Every server is a process of its own on a loopback port, in a folder of its own,
 """
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,11 @@ class Server(RedisPart):
         self._options = options
 
     def _command(self) -> list[str | Path]:
-        return [*super()._command(), *self._options]
+        program, configuration, *others = super()._command()
+        # A copy: Sentinels have a server write its configuration anew.
+        own = self.directory / "redis.conf"
+        shutil.copyfile(configuration, own)
+        return [program, own, *others, *self._options]
 
     def ask(self, *command: str | int, decode: bool = True) -> Any:
         with redis_client.Redis.from_url(self.url, decode_responses=decode, socket_timeout=CERTAIN_S) as client:
@@ -185,8 +190,14 @@ class SentinelSet:
         until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels), "Sentinels see all", CERTAIN_S)
 
     def _sees_all(self, sentinel: Server) -> bool:
-        (state,) = sentinel.ask("SENTINEL", "MASTERS").values()
-        return (state["num-other-sentinels"], state["num-slaves"]) == (2, 1)
+        (said,) = sentinel.ask("SENTINEL", "MASTERS")
+        state = dict(zip(said[::2], said[1::2], strict=True))
+        return (state["num-other-sentinels"], state["num-slaves"]) == ("2", "1")
+
+    def lag(self) -> int:
+        """How many bytes the replica is behind the master."""
+        master, replica = (server.info("replication") for server in (self.master, self.replica))
+        return int(master["master_repl_offset"]) - int(replica["slave_repl_offset"])
 
     def promoted(self) -> bool:
         """Whether the replica is master, and every Sentinel says so."""
