@@ -23,6 +23,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
+from counters.journal import Direction
 from counters.live import RegistryUnavailableError
 from counters.redis_address import open_link
 from counters.redis_link import Command, Refusal, ServerFacts
@@ -55,6 +56,11 @@ def scan_key(event: str, gate: str, nonce: str) -> str:
     gate_raw = gate.encode()
     named = len(gate_raw).to_bytes(2, "little") + gate_raw + nonce.encode()
     return f"turnout:{{{event}:scan:{hashlib.blake2b(named, digest_size=16).hexdigest()}}}"
+
+
+def scan_outcome(token_digest: bytes, direction: Direction) -> str:
+    """Return what is remembered of an accepted scan: the first half of the badge's SHA-256, and which way it went."""
+    return f"{token_digest.hex()[:32]} {direction.name.lower()}"
 
 
 class SeatRegistry:

@@ -89,22 +89,20 @@ class Roll:
         return hashlib.sha256(np.stack([self.alias_seats, self.alias_of], axis=1).astype("<u4").tobytes()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whose the seats are."""
+
+    seats: Seats  # ascending, aliases too
+    pseudonyms: npt.NDArray[np.void]  # 16 bytes of each seat's attendee
+    canonical: Seats  # the canonical seat of each
+
+
 def read_roll(event: Event, journals: Iterable[JournalSegment]) -> Roll:
     """Return the roll of these journals, whatever order they come in."""
     texts = Texts()
-    rows = np.concatenate([np.empty(0, _IDENTITY), *(_identities(journal, texts) for journal in journals)])
-    rows = rows[np.lexsort((rows["category"], rows["low"], rows["high"], rows["seat"], rows["joined_at_ms"]))]
-    seats, first = np.unique(rows["seat"], return_index=True)
-    # A seat belongs to the pseudonym of its earliest join; a later one with another pseudonym is a contradiction.
-    owner = rows[first][np.searchsorted(seats, rows["seat"])]
-    agrees = (owner["high"] == rows["high"]) & (owner["low"] == rows["low"])
-    contradictory = len(np.unique(rows["seat"][~agrees]))
-    rows = rows[agrees]
-    pseudonyms = np.stack([rows["high"], rows["low"]], axis=1).astype(np.uint64)
-    _, earliest, attendee = np.unique(pseudonyms, axis=0, return_index=True, return_inverse=True)
-    attendees = rows[earliest]
-    seats, at = np.unique(rows["seat"], return_index=True)
-    canonical = attendees["seat"][attendee.reshape(-1)[at]]
+    rows, contradictory = _owned(_identities(journal, texts) for journal in journals)
+    attendees, seats, canonical = _canonical(rows)
     moved = canonical != seats
     return Roll(
         identified=BitMap(seats),
@@ -114,6 +112,37 @@ def read_roll(event: Event, journals: Iterable[JournalSegment]) -> Roll:
         **_attributes(event, attendees, texts.texts()),
         contradictory_seats=contradictory,
     )
+
+
+def read_owners(journals: Iterable[JournalSegment]) -> Owners:
+    """Return whose the seats in these journals are, whatever order they come in."""
+    texts = Texts()
+    rows, _ = _owned(_identities(journal, texts) for journal in journals)
+    _, seats, canonical = _canonical(rows)
+    _, first = np.unique(rows["seat"], return_index=True)
+    pseudonyms = np.empty((len(seats), 2), ">u8")
+    pseudonyms[:, 0], pseudonyms[:, 1] = rows["high"][first], rows["low"][first]
+    return Owners(seats, pseudonyms.view("V16").reshape(-1), canonical)
+
+
+def _owned(identities: Iterable[npt.NDArray[np.void]]) -> tuple[npt.NDArray[np.void], int]:
+    """Return the joins, the earliest first, without those in another's seat; and how many such seats there are."""
+    rows = np.concatenate([np.empty(0, _IDENTITY), *identities])
+    rows = rows[np.lexsort((rows["category"], rows["low"], rows["high"], rows["seat"], rows["joined_at_ms"]))]
+    seats, first = np.unique(rows["seat"], return_index=True)
+    # A seat belongs to the pseudonym of its earliest join; a later one with another pseudonym is a contradiction.
+    owner = rows[first][np.searchsorted(seats, rows["seat"])]
+    agrees = (owner["high"] == rows["high"]) & (owner["low"] == rows["low"])
+    return rows[agrees], len(np.unique(rows["seat"][~agrees]))
+
+
+def _canonical(rows: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], Seats, Seats]:
+    """Return each attendee's earliest join, the seats, ascending, and the canonical seat of each."""
+    pseudonyms = np.stack([rows["high"], rows["low"]], axis=1).astype(np.uint64)
+    _, earliest, attendee = np.unique(pseudonyms, axis=0, return_index=True, return_inverse=True)
+    attendees = rows[earliest]
+    seats, at = np.unique(rows["seat"], return_index=True)
+    return attendees, seats, attendees["seat"][attendee.reshape(-1)[at]]
 
 
 def _identities(journal: JournalSegment, texts: Texts) -> npt.NDArray[np.void]:

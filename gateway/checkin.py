@@ -17,6 +17,7 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
 from counters.live import RegistryUnavailableError
+from counters.registry import scan_outcome
 from counters.secrets import Secrets
 from counters.tally import Accepted, Tally
 from gateway.identity import Identity
@@ -240,4 +241,4 @@ def _badge_join(seat: int, session: int, now_ms: int, name: bytes, identity: Ide
 
 def _what(request: ScanRequest) -> str:
     """Return what makes a scan the same scan when its gate and nonce come again: the badge and the direction."""
-    return f"{hashlib.sha256(request.badge.encode()).hexdigest()[:32]} {request.direction.name.lower()}"
+    return scan_outcome(hashlib.sha256(request.badge.encode()).digest(), request.direction)

@@ -23,6 +23,7 @@ from gateway.command_line import (
     explained,
 )
 from gateway.mendable import CannotServeError
+from gateway.recover_command import recover
 
 
 def _log_to_terminal() -> None:
@@ -77,7 +78,7 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
 @main.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--redis", "redis_url", type=REDIS_URL, required=True,
-              help="Registry: pseudonym to seat. redis://… or unix://…")  # fmt: skip
+              help="Registry: pseudonym to seat. redis://…, redis+sentinel://…, redis+cluster://…")  # fmt: skip
 @click.option("--live-redis", type=REDIS_URL, default="", help="Live sketches, if on another server than --redis.")
 @click.option("--ledger", "ledger_url", type=HTTP_URL, required=True, help="The ledger, http://…")
 @click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -134,7 +135,7 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
 @click.option("--redis", "redis_url", type=REDIS_URL, required=True,
-              help="Redis with the live sketches. redis://… or unix://…")  # fmt: skip
+              help="Redis with the live sketches. redis://…, redis+sentinel://…, redis+cluster://…")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, default=8081, show_default=True, help="Port to listen on.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
@@ -346,7 +347,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (backup, restored):
+for command in (backup, recover, restored):
     main.add_command(command)
 
 if __name__ == "__main__":

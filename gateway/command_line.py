@@ -38,6 +38,23 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+class RedisUrl(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
+    """A URL of one Redis or several (counters.redis_address), taken apart before anything is started."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if it is such a URL, or empty; otherwise fail with what is wrong with it."""
+        from counters.redis_address import RedisAddress  # only here: it brings the whole client along
+
+        try:
+            if value:
+                RedisAddress.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
     """A URL of one of some schemes, seen to before anything is started."""
 
@@ -54,6 +71,6 @@ class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, no
         return value
 
 
-REDIS_URL: Final = Url("redis", "rediss", "unix")
+REDIS_URL: Final = RedisUrl()
 HTTP_URL: Final = Url("http", "https")
 PORT: Final = click.IntRange(0, 65_535)
