@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.gateway.serving import until
 
 BOTH = (0, 1)
 PLAYING = 40
+USER, PASSWORD = "turnout", "s3cret"
 STALL_S = float(os.environ.get("TURNOUT_REDIS_STALL_S", "3"))
 """Three times the time-out of a flush, twelve times that of a join: a longer stall only repeats what happens in it.
 With 15, the seconds of the promise, the same test was run as well."""
@@ -52,6 +54,7 @@ def killed(rig: Rig) -> Iterator[None]:
     rig.redis.kill()
     yield
     rig.redis.start()
+    let_in(rig)
 
 
 @contextmanager
@@ -76,23 +79,33 @@ def out_of_memory(rig: Rig) -> Iterator[None]:
 
 @contextmanager
 def no_log_in(rig: Rig) -> Iterator[None]:
-    """It wants a password that nobody has: NOAUTH."""
+    """Gateway 0 has a wrong password (WRONGPASS), gateway 1 none where one is asked for (NOAUTH)."""
     with connected(rig) as client:
+        client.execute_command("ACL", "SETUSER", USER, "resetpass", ">another")
         client.config_set("requirepass", "unknown to gateways")
         client.client_kill_filter(_type="normal", skipme=True)
         yield
         client.config_set("requirepass", "")
+    let_in(rig)
 
 
 @contextmanager
 def no_permission(rig: Rig) -> Iterator[None]:
-    """The user may log in and may do nothing with these keys: NOPERM."""
+    """They may log in and may do nothing with these keys: NOPERM."""
     with connected(rig) as client:
-        client.acl_setuser("admin", enabled=True, nopass=True, categories=["+@all"], keys=["*"])
-        with redis_client.Redis.from_url(rig.redis.url, username="admin", password="any") as admin:
-            admin.execute_command("ACL", "SETUSER", "default", "resetkeys")
-            yield
-            admin.execute_command("ACL", "SETUSER", "default", "allkeys")
+        client.execute_command("ACL", "SETUSER", "admin", "on", "nopass", "allkeys", "+@all")
+    with redis_client.Redis.from_url(rig.redis.url, username="admin", password="any") as admin:
+        for user in (USER, "default"):
+            admin.execute_command("ACL", "SETUSER", user, "resetkeys")
+        yield
+        for user in (USER, "default"):
+            admin.execute_command("ACL", "SETUSER", user, "allkeys")
+
+
+def let_in(rig: Rig) -> None:
+    """Make the user of gateway 0, which no file of the server has."""
+    with connected(rig) as client:
+        client.execute_command("ACL", "SETUSER", USER, "on", "resetpass", f">{PASSWORD}", "allkeys", "+@all")
 
 
 OUTAGES: list[Callable[[Rig], contextlib.AbstractContextManager[None]]] = [
@@ -102,7 +115,12 @@ OUTAGES: list[Callable[[Rig], contextlib.AbstractContextManager[None]]] = [
 
 @pytest.fixture(scope="module")
 def rig(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("outages"), redis_program, gateways=2, workers=1) as running:
+    prepared = Rig(tmp_path_factory.mktemp("outages"), redis_program, gateways=2, workers=1)
+    as_user = prepared.gateways[0].config.live_url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
+    prepared.gateways[0].config = replace(prepared.gateways[0].config, registry_url=as_user, live_url=as_user)
+    with prepared as running:
+        # Until here gateway 0 was not let in: it has started all the same.
+        let_in(running)
         running.jump(WINDOW)
         running.crowd.join(PLAYING // 2)
         running.crowd.join(PLAYING // 2, "forum", gateway=1)
