@@ -23,7 +23,7 @@ from gateway.command_line import (
     explained,
 )
 from gateway.mendable import CannotServeError
-from gateway.recover_command import recover
+from gateway.recover_commands import recover
 
 
 def _log_to_terminal() -> None:
