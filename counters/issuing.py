@@ -3,8 +3,8 @@
     DIR/certificates/<id>.json         the certificate, canonical JSON
     DIR/certificates/<id>.tlog-proof   its place in the log, for offline verification
 
-The id is the certificate's index in the log. The certificate is on disk before its leaf, and the proof is written last:
-a certificate counts as issued once both are there.
+The id is the certificate's index in the log. The certificate is on disk before its leaf, and the proof is written last,
+once the leaf is published: a certificate counts as issued when both are there.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ class Issued:
 
 def compute(sealer: Sealer, verifier: Verifier, now: float, progress: Progress | None = None) -> bytes:
     """Return a certificate over everything that is sealed. Reads only what is published, so any thread may do it."""
-    checkpoint = sealer.log.checkpoint
+    checkpoint = sealer.log.published.checkpoint
     return compute_certificate(
         sealer.event,
-        list(sealer.log.entries(0, checkpoint.size)),
+        list(sealer.log.published.entries(0, checkpoint.size)),
         sealer.evidence.get,
         log_origin=sealer.log.origin,
         log_vkey=verifier.encode(),
@@ -49,8 +49,8 @@ def compute(sealer: Sealer, verifier: Verifier, now: float, progress: Progress |
     )
 
 
-def enter(sealer: Sealer, certificate: bytes, directory: Path) -> Issued:
-    """Put a computed certificate into the log and on disk. Only in the thread that owns the sealer."""
+def enter(sealer: Sealer, certificate: bytes, directory: Path) -> int:
+    """Put a computed certificate on disk and into the log; return its id. Only in the thread that owns the sealer."""
     complete(sealer, directory)
     index = sealer.log.size
     make_folder(directory, disk=sealer.disk)
@@ -58,13 +58,18 @@ def enter(sealer: Sealer, certificate: bytes, directory: Path) -> Issued:
     # A crash here leaves a certificate that no leaf names: `complete` removes it, and nobody was told of it.
     sealer.append(certificate_entry(certificate))
     # A crash here leaves a certificate without its proof: `complete` writes it.
-    issued = Issued(index, certificate, _proof(sealer.log, index))
-    write_durably(directory / f"{index}.tlog-proof", issued.proof, disk=sealer.disk)
-    return issued
+    return index
+
+
+def issued(sealer: Sealer, number: int, directory: Path) -> Issued:
+    """Return a certificate that was entered and is published. Only in the thread that owns the sealer."""
+    complete(sealer, directory)
+    files = (directory / f"{number}.{kind}" for kind in ("json", "tlog-proof"))
+    return Issued(number, *(path.read_bytes() for path in files))
 
 
 def complete(sealer: Sealer, directory: Path) -> None:
-    """Finish what a crash or a full disk left half-issued. Only in the thread that owns the sealer.
+    """Finish what a crash, a full disk or a lost quorum left half-issued. Only in the thread that owns the sealer.
 
     Raises:
         OSError: the disk refuses; call again.
@@ -72,10 +77,10 @@ def complete(sealer: Sealer, directory: Path) -> None:
     sealer.settle()
     for number in _numbers(directory, "json") - _numbers(directory, "tlog-proof"):
         path = directory / f"{number}.json"
-        if number < sealer.log.size and sealer.log.entry(number) == _entry_of(path.read_bytes()):
-            write_durably(directory / f"{number}.tlog-proof", _proof(sealer.log, number), disk=sealer.disk)
-        else:
+        if number >= sealer.log.size or sealer.log.entry(number) != _entry_of(path.read_bytes()):
             sealer.disk.remove(path)
+        elif number < sealer.log.published.size:
+            write_durably(directory / f"{number}.tlog-proof", _proof(sealer.log, number), disk=sealer.disk)
 
 
 def issued_numbers(directory: Path) -> list[int]:
@@ -95,4 +100,4 @@ def _entry_of(certificate: bytes) -> bytes | None:
 
 
 def _proof(log: Log, index: int) -> bytes:
-    return log.tlog_proof(index).encode()
+    return log.published.tlog_proof(index).encode()

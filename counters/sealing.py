@@ -65,7 +65,8 @@ class EvidenceRefusedError(Exception):
 class SealingState:
     """What /metrics shows of the ledger."""
 
-    size: int
+    size: int  # published
+    withheld: int  # entries that are in the log and not published
     sealed_window: int  # unix seconds; 0 = none yet
     unsealed: int  # windows that have ended and wait
     seal_lag_s: float | None  # from the end of the last sealed window to its leaf; None = none yet
@@ -113,7 +114,8 @@ class Sealer:
         self._commitment = pseudonym_commitment
         self._probe = data / "ledger" / "probe"
         self.disk = disk
-        self.log = Log.open(data / "log", signer, disk=disk)
+        # Decided by what is locked: nobody opens such a log in another way.
+        self.log = Log.open(data / "log", signer, disk=disk, withhold=event.required_witnesses > 0)
         self.evidence = EvidenceStore(data / "evidence", disk)
         self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
         self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
@@ -393,7 +395,8 @@ class Sealer:
     def state(self, now: float) -> SealingState:
         """Return what /metrics shows."""
         return SealingState(
-            size=self.log.size,
+            size=self.log.published.size,
+            withheld=self.log.size - self.log.published.size,
             sealed_window=self._sealed.window,
             unsealed=self.unsealed(now),
             seal_lag_s=self._seal_lag_s,

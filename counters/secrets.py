@@ -116,13 +116,13 @@ def bind_to_log(path: Path, leaf: bytes, disk: Disk = DISK) -> None:
     write_durably(path, json.dumps(document, indent=1).encode(), mode=0o600, disk=disk)
 
 
-def require_log(path: Path, checkpoint: Path) -> None:
+def require_log(path: Path, *, begun: bool) -> None:
     """Refuse to begin a log with secrets that another one has used.
 
     Raises:
         SecretsError: the secrets belong to a log that is not here.
     """
-    if not checkpoint.exists() and path.exists() and bound_log(path):
+    if not begun and path.exists() and bound_log(path):
         raise _another_log(path)
 
 

@@ -12,7 +12,7 @@ from counters import issuing
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.expected_reports import GRACE_S
-from counters.ledger.log import LogError, LogLockedError
+from counters.ledger.log import LogError, LogLockedError, log_begun
 from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
@@ -43,10 +43,13 @@ def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
         CertifyError: there is no ledger and no data, or it belongs to another event.
         SecretsError: the data directory's secrets cannot be read.
     """
-    if not (data / "log" / "checkpoint").exists():
+    if not log_begun(data / "log"):
         raise CertifyError(f"{data} holds no log: name the ledger's data directory with --data")
     try:
-        certificate, proof, number, digest = _from_directory(event, data)
+        if event.required_witnesses:
+            certificate, proof, number, digest = _cosigned(event, data)
+        else:
+            certificate, proof, number, digest = _from_directory(event, data)
     except LogLockedError:
         certificate, proof, number, digest = _from_running_ledger(event, data)
     except (OtherEventError, LogError) as error:
@@ -61,7 +64,7 @@ def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
 def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
     secrets = load_secrets(data / "secrets.json")
     signer = load_signer(data)
-    now = open_event_clock(event, data).now()
+    now, directory = open_event_clock(event, data).now(), data / "certificates"
     sealer = Sealer(data, event, secrets.pseudonym_commitment, signer, now)
     try:
         if why := Setback(data, sealer).why():
@@ -70,10 +73,22 @@ def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
         tick = time.monotonic()
         while sealer.seal(now, tick) or sealer.unsealed(now):
             tick += GRACE_S
-        issued = issuing.enter(sealer, issuing.compute(sealer, signer.verifier, now), data / "certificates")
+        certificate = issuing.compute(sealer, signer.verifier, now)
+        issued = issuing.issued(sealer, issuing.enter(sealer, certificate, directory), directory)
     finally:
         sealer.close()
     return issued.certificate, issued.proof, issued.id, issued.sha256
+
+
+def _cosigned(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
+    """Have the ledger issue a certificate: it is who asks the witnesses."""
+    try:
+        return _from_running_ledger(event, data)
+    except (CertifyError, FileNotFoundError) as error:
+        raise CertifyError(
+            f"the log of this event is published only with the cosignatures of {event.required_witnesses} witnesses, "
+            f"which a running ledger asks for (turnout ledger, turnout up): {error}"
+        ) from None
 
 
 def _from_running_ledger(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:

@@ -147,6 +147,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
     from counters.ledger.log import LogError
     from counters.sealing import OtherEventError
     from gateway.ledger_service import LedgerConfig, run_ledger
+    from gateway.witness_quorum import WitnessesError
 
     event = load_event(event_file)
     if event.simulated:
@@ -164,7 +165,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
     )
     try:
         sys.exit(run_ledger(config))
-    except (OtherEventError, LogError) as error:
+    except (OtherEventError, LogError, WitnessesError) as error:
         raise Failure(str(error)) from None
 
 

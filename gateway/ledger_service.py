@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from counters.disk import DISK, Disk
 from counters.durable_file import make_folder
 from counters.event import Event, EventFileError, load_event
 from counters.handover import HandOver, HandOverError
-from counters.ledger.log import LogError
+from counters.ledger.log import Log, LogError, log_begun
 from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
@@ -45,6 +46,7 @@ from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.steering_api import announced, in_force, read_change
 from gateway.viewing_token import TokenKeys
+from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 from metrics import exposition
 
 SECRETS_FILE: Final = "secrets.json"
@@ -55,6 +57,8 @@ UNSEALED_LIMIT: Final = 32
 """A jump of the simulated clock waits while more windows than this are unsealed."""
 CERTIFY_PATIENCE_S: Final = 20.0
 """A certificate waits this long for windows that have ended and are not sealed."""
+COSIGN_PATIENCE_S: Final = 15.0
+"""And this long for witnesses to cosign; for those that are not required, a tenth of it."""
 LIVE_EVERY_S: Final = 1.0
 KEEP_ALIVE_S: Final = 90.0
 """A connection that brings no whole head for this long is closed; aiohttp's own limit is an hour."""
@@ -93,13 +97,15 @@ class LedgerService:
         self._data = Path(config.data)
         signer = load_or_create_signer(self._data / LOG_KEY, config.log_origin, disk)
         self._verifier = signer.verifier
-        begun = not (self._data / "log" / "checkpoint").exists()
+        begun = not log_begun(self._data / "log")
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         issuing.complete(self._sealer, self._data / "certificates")
         self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         setback = Setback(self._data, self._sealer, disk)
-        self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.write, begun=begun)
+        self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
+        self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
+        self._thread.held = self._quorum.held
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
         self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
@@ -111,8 +117,8 @@ class LedgerService:
         return self._sealer.log.entry(0)
 
     def _why_not_ready(self) -> str:
-        """Why the ledger does not seal, in one line; "" if it does."""
-        causes = [self._thread.refused, self._lookout.why_not()]
+        """Why the ledger does not seal, or does not publish, in one line; "" if it does."""
+        causes = [self._thread.refused, self._lookout.why_not(), self._quorum.why_not_ready()]
         return "; ".join(cause for cause in causes if cause)
 
     # Life.
@@ -138,21 +144,42 @@ class LedgerService:
         }
         write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
         _log.info("%s: ledger %s, metrics %s", self._event.id, ready["ledger"], ready["metrics"])
-        sealing = asyncio.create_task(self._thread.keep_sealing(self._lookout.may_go_on))
-        listening = asyncio.create_task(self._lookout.listen())
+        sealing = asyncio.create_task(self._seal())
         stopping = asyncio.create_task(self.stopping.wait())
         await asyncio.wait([sealing, stopping], return_when=asyncio.FIRST_COMPLETED)
         failed = sealing.done()
         if failed:
             # Not for a disk that refuses, which is tried again; but the log or the evidence is not what it should be.
             _log.error("the ledger stops because it cannot seal", exc_info=sealing.exception())
-        for task in (sealing, stopping, listening):
-            task.cancel()
+        sealing.cancel()
+        stopping.cancel()
+        # A note that is on its way to the disk gets there: the thread is closed last.
+        await asyncio.gather(sealing, return_exceptions=True)
         await runner.cleanup()
         await operations.cleanup()
         await self._poller.close()
         await self._thread.close()
         return 1 if failed else 0
+
+    async def _seal(self) -> None:
+        """Seal, and have cosigned what is sealed, for as long as the ledger runs."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._lookout.listen())
+            tasks.create_task(self._quorum.run())
+            tasks.create_task(self._thread.keep_sealing(self._may_seal))
+
+    def _may_seal(self) -> bool:
+        return self._lookout.may_go_on() and self._quorum.held() is None
+
+    async def _show(self, publish: Callable[[], object]) -> None:
+        """Publish a state of the log, and the certificates that waited for it."""
+
+        def show() -> None:
+            self._sealer.settle()
+            publish()
+            issuing.complete(self._sealer, self._data / "certificates")
+
+        await self._thread.keep(show)
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[problems], client_max_size=HAND_OVER_LIMIT_BYTES)
@@ -279,9 +306,11 @@ class LedgerService:
         name = request.match_info["path"]
         path = self._data / "log" / name
         if name == "checkpoint":
+            if not path.exists():
+                raise Refused(Reason.QUORUM_LOST, "Nothing of this log is published yet: its witnesses must cosign it.")
             return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": "text/plain; charset=utf-8"})
         # A staged tile may yet be another: only what the checkpoint covers is `immutable`.
-        if not _is_published(name, self._sealer.log.checkpoint.size) or not path.is_file():
+        if not _is_published(name, self._sealer.log.published.size) or not path.is_file():
             raise Refused(Reason.NOT_FOUND)
         forever = {"Cache-Control": "max-age=31536000, immutable", "Content-Type": "application/octet-stream"}
         return web.FileResponse(path, headers=CORS | forever)
@@ -300,7 +329,7 @@ class LedgerService:
 
     async def _readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
         cause = self._why_not_ready()
-        return web.Response(text=f"not sealing: {cause}\n" if cause else "ok\n", status=503 if cause else 200)
+        return web.Response(text=f"not ready: {cause}\n" if cause else "ok\n", status=503 if cause else 200)
 
     # Certificates.
 
@@ -308,12 +337,21 @@ class LedgerService:
         """A certificate over everything that is sealed."""
         await self._lookout.before_writing()
         await self._until_sealed(CERTIFY_PATIENCE_S, 0)
+        await self._until_published(self._sealer.log.size)
         return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
 
     async def _enter(self, certificate: bytes) -> issuing.Issued:
         directory = self._data / "certificates"
         await self._lookout.before_writing()
-        return await self._thread.write(lambda: issuing.enter(self._sealer, certificate, directory))
+        number = await self._thread.write(lambda: issuing.enter(self._sealer, certificate, directory))
+        # A crash here, or a quorum that does not come, leaves a certificate without its proof, which is written when
+        # its entry is published.
+        await self._until_published(number + 1)
+        return await self._thread.keep(lambda: issuing.issued(self._sealer, number, directory))
+
+    async def _until_published(self, size: int) -> None:
+        if not await self._quorum.until_published(size, COSIGN_PATIENCE_S):
+            raise Refused(Reason.QUORUM_LOST)
 
     # The simulated clock.
 
@@ -321,6 +359,8 @@ class LedgerService:
         self._organiser.check_key(request)
         if not isinstance(self._clock, SimulatedClock):
             raise Refused(Reason.NOT_FOUND)
+        if held := self._quorum.held():
+            raise held
         asked = await read_json(request)
         try:
             now = datetime.fromisoformat(asked["now"])
@@ -364,9 +404,14 @@ class LedgerService:
             set_back=self._lookout.set_back,
             missing_workers=state.missing_workers,
             window_attendees=state.attendees,
+            withheld=state.withheld,
+            witnesses=self._quorum.witnesses,
+            cosignings=dict(self._quorum.counts),
         )
         vocabulary = exposition.Vocabulary(
-            tuple(session.id for session in self._event.sessions), tuple(reason.label for reason in Reason)
+            tuple(session.id for session in self._event.sessions),
+            tuple(reason.label for reason in Reason),
+            tuple(witness.name for witness in self._event.witnesses),
         )
         body, content_type = exposition.render(snapshot, vocabulary)
         return web.Response(body=body, headers={"Content-Type": content_type})
@@ -388,6 +433,19 @@ def open_event_clock(event: Event, data: Path) -> Clock:
     return SimulatedClock.create(data / "clock", event.simulation.starts_at.timestamp(), event.simulation.speed)
 
 
+async def ask_before_leaf_0(event: Event, data: Path, log_origin: str, disk: Disk) -> None:
+    """Ask the required witnesses whether they know the log, if it has no entry yet: its data may have been lost.
+
+    Raises:
+        WitnessesError: they do, or do not answer.
+    """
+    signer = load_or_create_signer(data / LOG_KEY, log_origin, disk)
+    with Log.open(data / "log", signer, disk=disk, withhold=True) as log:
+        if not log.size:
+            quorum = WitnessQuorum(event, log, signer.verifier, asyncio.to_thread, asyncio.to_thread)
+            await quorum.confirm(FIRST_ANSWER_S)
+
+
 def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = DISK) -> int:
     """Run a ledger in this process until SIGTERM; return the exit code.
 
@@ -397,14 +455,18 @@ def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = 
         SecretsError: the secrets cannot be read, or belong to another log.
         OtherEventError: the data directory belongs to another event.
         LogLockedError: another ledger owns it.
+        WitnessesError: the log would begin, and the witnesses that it requires do not answer or know more of it.
     """
     event = load_event(Path(config.event_file))
     data = Path(config.data)
     make_folder(data, disk=disk)
-    require_log(data / SECRETS_FILE, data / "log" / "checkpoint")
+    require_log(data / SECRETS_FILE, begun=log_begun(data / "log"))
     secrets = load_or_create_secrets(data / SECRETS_FILE, disk)
 
     async def serve() -> int:
+        remember_addresses(event, data)
+        if event.required_witnesses:
+            await ask_before_leaf_0(event, data, config.log_origin, disk)
         service = LedgerService(config, event, secrets, open_event_clock(event, data), disk)
         bind_to_log(data / SECRETS_FILE, service.first_entry, disk)
         return await service.run(with_parent=with_parent)
@@ -421,7 +483,7 @@ def main() -> None:
     """Run a ledger whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = LedgerConfig(**json.loads(sys.stdin.buffer.readline()))
-    with one_sentence(OSError, EventFileError, SecretsError, OtherEventError, LogError):
+    with one_sentence(OSError, EventFileError, SecretsError, OtherEventError, LogError, WitnessesError):
         sys.exit(run_ledger(config, with_parent=True))
 
 

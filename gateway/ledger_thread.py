@@ -39,6 +39,8 @@ class LedgerThread:
         self._clock = clock
         self._pause_s = SIMULATED_SEAL_EVERY_S if simulated else SEAL_EVERY_S
         self._thread = ThreadPoolExecutor(1, "ledger")
+        self.held: Callable[[], Refused | None] = lambda: None
+        """Why nothing may change the ledger, whatever its disk says; None if it may."""
         self.refused = ""
         """Why the disk was not written when it last should have been; "" = it was."""
 
@@ -47,10 +49,20 @@ class LedgerThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def write(self, work: Callable[[], T]) -> T:
-        """Do something that writes to the disk.
+        """Do something that changes the ledger.
 
         Raises:
-            Refused: the disk does not take it; nothing of it was promised to anybody.
+            Refused: nothing may, or the disk does not take it; nothing of it was promised to anybody.
+        """
+        if held := self.held():
+            raise held
+        return await self.keep(work)
+
+    async def keep(self, work: Callable[[], T]) -> T:
+        """Do something that writes to the disk and changes nothing of the ledger: publish it, note who has seen it.
+
+        Raises:
+            Refused: the disk does not take it.
         """
         try:
             return await self.do(work)

@@ -1,5 +1,6 @@
 """`turnout restored`: let the log of a restored ledger say that it was restored, so that it may go on."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
 from counters.setback import Restored, Setback, declare_restored
 from gateway.ledger_service import open_event_clock
+from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, with_addresses
 
 
 class RestoredError(Exception):
@@ -55,11 +57,23 @@ class Ledger:
         except (OtherEventError, LogError, NoteError) as error:
             raise RestoredError(str(error)) from None
         try:
+            self._ask_witnesses(sealer)
             return declare_restored(sealer, Setback(self.data, sealer), now)
-        except LogError as error:
+        except (LogError, WitnessesError) as error:
             raise RestoredError(str(error)) from None
         finally:
             sealer.close()
+
+    def _ask_witnesses(self, sealer: Sealer) -> None:
+        """Nothing is added to a log that its required witnesses may have seen more of.
+
+        Raises:
+            WitnessesError: they have, or do not answer.
+        """
+        if self.event.required_witnesses:
+            event, verifier = with_addresses(self.event, self.data), load_signer(self.data).verifier
+            quorum = WitnessQuorum(event, sealer.log, verifier, asyncio.to_thread, asyncio.to_thread)
+            asyncio.run(quorum.confirm(FIRST_ANSWER_S))
 
 
 def described(restored: Restored) -> list[str]:

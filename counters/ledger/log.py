@@ -41,10 +41,12 @@ from counters.ledger.reader import LogReader, LogView
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
 from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length
 
-__all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader"]
+__all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader", "log_begun"]
 
 PRIVATE_SUFFIX: Final = ".writer"
 """The writer's own folder stands beside the log's directory, under its name with this suffix, and is never served."""
+COMMITTED: Final = "committed"
+"""In that folder: the state that is decided."""
 
 
 class LogLockedError(LogError):
@@ -91,7 +93,7 @@ class Log(LogView):
         self._lock: int | None = lock
         self._appending = threading.Lock()
         private = _private(directory)
-        self._committed_path = private / "committed"
+        self._committed_path = private / COMMITTED
         self._folder = DurableFolder(directory.parent, private / "scratch", disk)
         self._unsettled: str | None = None  # why nothing may be appended
         self._undecided = False  # whether `settle` can end that: the disk refused, and nothing else went wrong
@@ -365,6 +367,11 @@ class Log(LogView):
                 touched.add(path.parent)
         for directory in sorted(touched):
             self._folder.settle(directory)
+
+
+def log_begun(directory: Path) -> bool:
+    """Return whether there is a log, published or not, of which this is the directory."""
+    return (directory / CHECKPOINT).exists() or (_private(directory) / COMMITTED).exists()
 
 
 def _private(directory: Path) -> Path:

@@ -1,0 +1,351 @@
+"""Having the log cosigned: each witness of the event is asked for each state of the log, and the note is published.
+
+Where the event file requires witnesses, a state is published when so many have cosigned it; until then it waits,
+withheld, and is what they are asked for: a state is never skipped for a newer one, so that witnesses which come back at
+different times meet on one. Where it requires none, the log publishes by itself and cosignatures are added to the note
+that is shown.
+
+At the start, before anything changes the log, required witnesses are asked what they have seen. The first question
+shows them what was published last, so nothing is signed that was not before; what is committed is signed once they are
+known not to have seen more. Enough have answered when every quorum that ever published something has one of them in
+it: n − k + 1 of n, where k are required. A witness that has seen more than there is here, or another history, stops
+the ledger for good: its data are older than the log, or forked.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from counters.durable_file import make_folder
+from counters.event import Event, WitnessOfEvent
+from counters.ledger.checkpoint import Checkpoint
+from counters.ledger.cosignature import WitnessKey, cosignatures, with_cosignatures
+from counters.ledger.log import Log
+from counters.ledger.note import Signature, Verifier, open_note
+from counters.ledger.witness_protocol import AddCheckpoint, Verdict
+from gateway.problems import Refused
+from gateway.processes import write_json
+from gateway.reasons import Reason
+from gateway.witness_client import ConflictError, NotCosignedError, WitnessClient
+
+LOOK_EVERY_S: Final = 0.05
+FIRST_RETRY_S: Final = 0.2
+LONGEST_RETRY_S: Final = 5.0
+"""A witness that was away is asked again this soon: an event's checkpoints are a minute apart."""
+CONFLICTS_LIMIT: Final = 3
+"""A witness that says another size each time it is asked is not believed at once again."""
+FIRST_ANSWER_S: Final = 5.0
+"""A log does not begin before the witnesses that it requires have answered, for at most so long."""
+ADDRESSES: Final = Path("ledger", "witnesses.json")
+"""Where the witnesses can be reached, by name: what entry 0 does not say."""
+QUORUM_PATIENCE_S: Final = 5.0
+"""A log that waits longer than this for its witnesses has lost its quorum."""
+_log = logging.getLogger("turnout.ledger")
+
+InThread = Callable[[Callable[[], object]], Awaitable[object]]
+
+
+class WitnessesError(Exception):
+    """The log may not begin or go on: its witnesses have not said that they have seen no more of it."""
+
+
+def remember_addresses(event: Event, data: Path) -> None:
+    """Keep in the data directory where the event's witnesses can be reached."""
+    if event.witnesses:
+        make_folder((data / ADDRESSES).parent)
+        write_json(data / ADDRESSES, {witness.name: witness.url for witness in event.witnesses})
+
+
+def with_addresses(event: Event, data: Path) -> Event:
+    """Return the event of entry 0 with its witnesses' addresses.
+
+    Raises:
+        WitnessesError: they are not known.
+    """
+    try:
+        urls = json.loads((data / ADDRESSES).read_bytes())
+        return replace(event, witnesses=tuple(replace(each, url=urls[each.name]) for each in event.witnesses))
+    except (OSError, ValueError, KeyError) as error:
+        raise WitnessesError(
+            f"it is not known where this event's witnesses are ({error!r}): start the ledger once with the event file, "
+            "and stop it again"
+        ) from None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One witness, and what is known of it."""
+
+    witness: WitnessOfEvent
+    key: WitnessKey
+    size: int | None = None  # up to which it has cosigned; None = it was not asked yet
+    cosigned: Checkpoint | None = None  # its newest since this start
+    failures: int = 0  # one after the other
+    trouble: str = ""
+
+
+class WitnessQuorum:
+    """Asks the event's witnesses. Owned by the ledger's event loop."""
+
+    def __init__(self, event: Event, log: Log, verifier: Verifier, publish: InThread, read: InThread) -> None:
+        """Prepare.
+
+        Args:
+            event: names the witnesses.
+            log: to be cosigned.
+            verifier: the log's key.
+            publish: runs something that writes the log, in the thread that may.
+            read: runs something that reads it.
+        """
+        self._log = log
+        self._verifier = verifier
+        self._publish = publish
+        self._read = read
+        self._required = event.required_witnesses
+        self._all = [_Asked(witness, WitnessKey.decode(witness.vkey)) for witness in event.witnesses]
+        self._target: tuple[Checkpoint, bytes] | None = None  # with no signature but the log's
+        self._lines: dict[WitnessKey, Signature] = {}  # on the target
+        self._collected = asyncio.Event()
+        self._withheld_since = 0.0
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """How often each witness has said what: (name, outcome) → requests."""
+        self._refused = ""
+        self._said = ""
+
+    @property
+    def witnesses(self) -> int:
+        """How many the event names."""
+        return len(self._all)
+
+    # What the ledger may do.
+
+    def held(self) -> Refused | None:
+        """Why nothing may change the ledger now; None if it may."""
+        if self._refused:
+            return Refused(Reason.LOG_SUPERSEDED, f"{self._refused}.")
+        return None if self._is_confirmed() else Refused(Reason.WITNESSES_SILENT)
+
+    def _is_confirmed(self) -> bool:
+        """Whether every quorum has a witness in it that has cosigned the log as it is here."""
+        if not self._required:
+            return True
+        # One of n − k + 1 is in every k of n.
+        return sum(asked.cosigned is not None for asked in self._all) > len(self._all) - self._required
+
+    def _may_sign(self) -> bool:
+        """Whether every quorum has a witness in it that has said what it has seen: no more than there is here."""
+        return not self._required or (
+            sum(asked.size is not None for asked in self._all) > len(self._all) - self._required
+        )
+
+    def why_not_ready(self) -> str:
+        """What is wrong, in one line; "" = nothing."""
+        if self._refused:
+            return self._refused
+        if not self._is_confirmed():
+            return f"too few witnesses have said what they have seen of this log ({self._troubles()})"
+        waiting = self._log.checkpoint.size - self._log.published.size
+        if waiting and self._withheld_since and time.monotonic() > self._withheld_since + QUORUM_PATIENCE_S:
+            return (
+                f"{waiting} entries are not published: {self._required} of {len(self._all)} witnesses must cosign "
+                f"({self._troubles()})"
+            )
+        return ""
+
+    def _troubles(self) -> str:
+        said = [f"{asked.witness.name}: {asked.trouble}" for asked in self._all if asked.trouble]
+        return "; ".join(said) or "none has answered yet"
+
+    async def until_published(self, size: int, patience_s: float) -> bool:
+        """Wait until so many entries are published; return whether they are.
+
+        Where no witness is required, wait a tenth as long for the cosignatures of those that there are.
+        """
+        deadline = time.monotonic() + patience_s * (1 if self._required else 0.1)
+        while time.monotonic() < deadline:
+            complete = self._target is not None and self._target[0].size >= size and len(self._lines) == len(self._all)
+            if self._log.published.size >= size and (self._required or complete or not self._all):
+                return True
+            await asyncio.sleep(LOOK_EVERY_S)
+        return self._log.published.size >= size
+
+    async def confirm(self, patience_s: float) -> None:
+        """Ask until enough witnesses have said that they have seen no more of the log than there is here.
+
+        Raises:
+            WitnessesError: they have, or do not answer in time.
+        """
+        asking = asyncio.create_task(self.run())
+        deadline = time.monotonic() + patience_s
+        try:
+            while time.monotonic() < deadline:
+                if self._is_confirmed() or self._refused or asking.done():
+                    break
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        if self.held() is not None:
+            raise WitnessesError(
+                f"the event requires {self._required} witnesses, and the log neither begins nor goes on without them: "
+                f"{self._refused or self._troubles()}. This log's verifier key is {self._verifier.encode()}"
+            )
+
+    # Asking.
+
+    async def run(self) -> None:
+        """Ask all witnesses, for as long as the ledger runs.
+
+        Raises:
+            LogError: the log is not what this ledger wrote.
+        """
+        if not self._all:
+            _log.warning(
+                "the event file names no witness: a data directory restored from an old backup would not be noticed, "
+                "and nobody outside vouches for when the log was written (docs/witnesses.md)"
+            )
+            return
+        async with aiohttp.ClientSession(auto_decompress=False) as session, asyncio.TaskGroup() as tasks:
+            for asked in self._all:
+                tasks.create_task(self._follow(asked, WitnessClient(asked.witness, session)))
+            tasks.create_task(self._keep_publishing())
+
+    async def _follow(self, asked: _Asked, client: WitnessClient) -> None:
+        while not self._refused:
+            try:
+                if asked.size is None:
+                    await self._learn(asked, client)
+                if not self._may_sign():
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    continue
+                checkpoint, note = self._aim()
+                if asked.cosigned == checkpoint:
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    continue
+                line = await self._cosign(asked, client, checkpoint, note)
+            except NotCosignedError as error:
+                self._note(asked, error)
+                pause_s = min(FIRST_RETRY_S * 2**asked.failures, LONGEST_RETRY_S)
+                asked.failures += 1
+                await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                continue
+            if asked.trouble:
+                _log.info("witness %s cosigns again", asked.witness.name)
+            asked.failures, asked.trouble, asked.cosigned = 0, "", checkpoint
+            if self._target is not None and checkpoint == self._target[0]:
+                self._lines[asked.key] = line
+                self._collected.set()
+
+    def _aim(self) -> tuple[Checkpoint, bytes]:
+        """Return what is to be cosigned now."""
+        newest = self._log.checkpoint
+        if self._target is None or (
+            newest != self._target[0] and (not self._required or self._log.published.size >= self._target[0].size)
+        ):
+            checkpoint, note = self._log.signed
+            opened = open_note(note, [self._verifier])
+            self._target = checkpoint, with_cosignatures(opened.text.encode() + b"\n", opened.verified)
+            # Whoever cosigned before a restart stays on the note, also if they do not answer now.
+            self._lines = dict(cosignatures(note, [asked.key for asked in self._all]))
+            self._withheld_since = time.monotonic()
+        return self._target
+
+    async def _learn(self, asked: _Asked, client: WitnessClient) -> None:
+        """Find out up to where a witness has cosigned, with what was signed and shown already."""
+        checkpoint, note = self._log.published.signed
+        try:
+            await self._ask(asked, client, AddCheckpoint(0, (), note))
+            asked.size = checkpoint.size
+        except ConflictError as conflict:
+            self._believe(asked, conflict.size)
+
+    def _believe(self, asked: _Asked, size: int) -> None:
+        """Take note of what a witness says that it has cosigned.
+
+        Raises:
+            NotCosignedError: more than there is here.
+        """
+        here = self._log.checkpoint.size
+        if size > here:
+            self._stop(
+                f"witness {asked.witness.name} ({asked.witness.operated_by}) has cosigned {size} entries of this log, "
+                f"and here it has {here}: this data directory is older than the log, as after restoring an old backup. "
+                "Go on with the newest one"
+            )
+            raise NotCosignedError(Verdict.CONFLICT.label, f"it has seen {size} entries, more than there are here")
+        asked.size = size
+
+    async def _cosign(self, asked: _Asked, client: WitnessClient, checkpoint: Checkpoint, note: bytes) -> Signature:
+        for _ in range(CONFLICTS_LIMIT):
+            old = asked.size or 0
+            if old > checkpoint.size:
+                # Of a later state than the one that the others are still asked for: they will come to it.
+                raise NotCosignedError(Verdict.CONFLICT.label, f"it is at {old} entries already")
+            proof = await self._proof(old, checkpoint.size)
+            try:
+                line = await self._ask(asked, client, AddCheckpoint(old, proof, note))
+            except ConflictError as conflict:
+                self._believe(asked, conflict.size)
+                continue
+            except NotCosignedError as error:
+                if error.outcome == Verdict.INCONSISTENT.label:
+                    self._stop(
+                        f"witness {asked.witness.name} ({asked.witness.operated_by}) has cosigned another history of "
+                        f"this log than the one here: it was forked at or before entry {old}. Find the data directory "
+                        "that the witness has seen, and go on with that one"
+                    )
+                raise
+            asked.size = checkpoint.size
+            return line
+        raise NotCosignedError(Verdict.CONFLICT.label, "it says another size each time")
+
+    async def _proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        proof: list[tuple[bytes, ...]] = []
+        await self._read(lambda: proof.append(self._log.consistency_proof(old, new)))
+        return proof[0]
+
+    async def _ask(self, asked: _Asked, client: WitnessClient, request: AddCheckpoint) -> Signature:
+        try:
+            line = await client.cosign(request)
+        except NotCosignedError as error:
+            self.counts[asked.witness.name, error.outcome] += 1
+            raise
+        self.counts[asked.witness.name, Verdict.COSIGNED.label] += 1
+        return line
+
+    def _note(self, asked: _Asked, error: NotCosignedError) -> None:
+        if asked.trouble.partition(":")[0] != error.outcome:
+            _log.warning("witness %s does not cosign: %s", asked.witness.name, error)
+        asked.trouble = str(error)
+
+    def _stop(self, sentence: str) -> None:
+        """Take what a witness has seen for true: go on with nothing if witnesses are required, else say it loudly."""
+        if self._required and not self._refused:
+            self._refused = sentence
+        if sentence != self._said:
+            _log.error("%s", sentence)
+        self._said = sentence
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            await self._collected.wait()
+            self._collected.clear()
+            if self._target is None or len(self._lines) < max(self._required, 1):
+                continue
+            lines = [self._lines[asked.key] for asked in self._all if asked.key in self._lines]
+            note = with_cosignatures(self._target[1], lines)
+            try:
+                await self._publish(lambda note=note: self._log.publish(note))  # type: ignore[misc]
+            except Refused:
+                # The disk refuses: it was noted, and is tried again.
+                await asyncio.sleep(FIRST_RETRY_S)
+                self._collected.set()
