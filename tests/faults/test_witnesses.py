@@ -335,7 +335,8 @@ def test_witnesses_that_are_not_required_hold_nothing_up_and_are_added_as_they_c
         shutil.copytree(tmp_path / "backup", event.data)
         event.ledger.start()
         until(lambda: "older than the log" in event.ledger.last_words(), "the old backup is said loudly", CERTAIN_S)
-        assert event.ready().status == 200, "nobody demands a witness: the organiser has been told"
+        # Nobody demands a witness: it was said, and the ledger goes on.
+        until(lambda: event.ready().status == 200, "the ledger goes on", CERTAIN_S)
 
 
 def test_a_ledger_without_witnesses_warns_once(tmp_path: Path) -> None:
