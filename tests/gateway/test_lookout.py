@@ -1,0 +1,136 @@
+"""The lookout over HTTP: what a gateway has seen is believed only under the event's secret, and so is the ledger."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import web
+
+from counters.event import Event, load_event
+from counters.sighting import SEEN_FILE, Claim, Sighting
+from gateway.ledger_client import (
+    GRANT_PATH,
+    LOG_HEADER,
+    MAC_HEADER,
+    STEERING_PATH,
+    LedgerClient,
+    LedgerUnavailableError,
+    WorkerName,
+    request_mac,
+)
+from gateway.remembered import Remembered
+from tests.gateway.serving import RunningLedger, ledger, until
+
+NAME = "hall-a"
+
+
+@pytest.fixture(scope="module")
+def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with ledger(simulated_event_file, tmp_path_factory.mktemp("ledger")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def simulated(simulated_event_file: Path) -> Event:
+    return load_event(simulated_event_file)
+
+
+def claimed(running: RunningLedger, event: Event, claim: str, mac_of: str | None = None) -> tuple[int, str]:
+    """Ask for steering with a claim, under the MAC of another one; return status and reason."""
+    body = orjson.dumps({"event_sha256": event.digest, "known": 0})
+    mac = request_mac(running.secrets, "POST", STEERING_PATH, body, claim if mac_of is None else mac_of)
+    answer = running.ask("POST", STEERING_PATH, body, {MAC_HEADER: mac} | ({LOG_HEADER: claim} if claim else {}))
+    return answer.status, "" if answer.status == 200 else answer.reason
+
+
+def test_a_claim_is_heard_only_under_the_mac_that_covers_it(running: RunningLedger, simulated: Event) -> None:
+    far = Claim(NAME, Sighting(0, 1000, bytes(32), 0, 0)).encode()
+    near = Claim(NAME, None).encode()
+    assert claimed(running, simulated, near) == (200, "")
+    assert claimed(running, simulated, "") == (200, ""), "a gateway of an older version"
+    for claim, mac_of in ((far, near), (far, ""), ("", near)):
+        assert claimed(running, simulated, claim, mac_of) == (403, "mac_wrong")
+    for nonsense in ("{", "[]", '{"gateway": "g", "size": 1}'):
+        assert claimed(running, simulated, nonsense) == (400, "body_malformed")
+    assert running.ask("GET", "/readyz").body == b"ok\n"
+
+
+def test_what_the_ledger_shows_is_on_disk_before_its_answer_is_acted_on(
+    running: RunningLedger, simulated: Event, tmp_path: Path
+) -> None:
+    name = WorkerName("00000000000000a1", NAME, simulated.digest)
+
+    async def grant() -> list[int]:
+        async with LedgerClient(running.url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
+            return await client.grant(name, 3)
+
+    blocks = asyncio.run(grant())
+    seen = json.loads((tmp_path / SEEN_FILE).read_text())
+    assert seen["blocks"] == max(blocks) + 1
+    assert seen["size"] == len(running.leaves())
+
+
+def test_a_disk_that_does_not_take_it_holds_up_nothing_and_the_process_remembers(
+    running: RunningLedger, simulated: Event, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "gone"  # no such folder: it can be neither read nor written
+
+    async def ask() -> str:
+        remembered = Remembered(nowhere, running.secrets, NAME)
+        async with LedgerClient(running.url, running.secrets, remembered) as client:
+            assert await client.steering(simulated.digest, 0) is None
+        return remembered.claim()
+
+    seen = Claim.decode(asyncio.run(ask())).seen
+    assert seen is not None
+    assert seen.size == len(running.leaves())
+
+
+@pytest.mark.parametrize(
+    ("shown", "mac", "believed"),
+    [
+        (None, None, True),  # a ledger of an older version
+        (Sighting(0, 10**9, bytes(32), 0, 0), "", False),
+        (Sighting(0, 10**9, bytes(32), 0, 0), "ü" * 64, False),
+    ],
+)
+def test_a_stranger_on_the_way_cannot_make_a_gateway_believe_in_a_longer_log(
+    running: RunningLedger, simulated: Event, tmp_path: Path, shown: Sighting | None, mac: str | None, believed: bool
+) -> None:
+    async def stranger(_: web.Request) -> web.Response:
+        headers = {} if shown is None else {LOG_HEADER: json.dumps(shown.as_json()), MAC_HEADER: mac or ""}
+        return web.json_response({"number": 0, "now": 0.0}, headers=headers)
+
+    async def ask() -> None:
+        app = web.Application()
+        app.add_routes([web.post(STEERING_PATH, stranger), web.post(GRANT_PATH, stranger)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        try:
+            async with LedgerClient(url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
+                await client.steering(simulated.digest, 0)
+        finally:
+            await runner.cleanup()
+
+    if believed:
+        asyncio.run(ask())
+    else:
+        with pytest.raises(LedgerUnavailableError, match="does not say with this event's secret"):
+            asyncio.run(ask())
+    assert not (tmp_path / SEEN_FILE).exists()
+
+
+def test_a_ledger_that_nobody_tells_anything_listens_warns_and_goes_on(
+    simulated_event_file: Path, tmp_path: Path
+) -> None:
+    with ledger(simulated_event_file, tmp_path) as first:
+        assert first.ask("GET", "/readyz").status == 200, "it has just begun its log: there is nothing to listen for"
+    with ledger(simulated_event_file, tmp_path) as second:
+        until(lambda: second.ask("GET", "/readyz").status == 200, "it has listened")
+        assert second.organise("POST", "/v1/events/expo/certificates").status == 201
+        assert b"no gateway has told this ledger how far its log had been seen" in second.said.read_bytes()
