@@ -177,8 +177,8 @@ def coverage(
         gateway=gateway,
         from_ms=spool.opened_ms,
         until_ms=until_ms,
-        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms) if power_lost else until_ms,
-        crashed=power_lost or not spool.closed_ms,
+        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms) if power_lost or spool.torn else until_ms,
+        crashed=power_lost or bool(spool.torn) or not spool.closed_ms,
         records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
         clock_offset_ms=clock_offset_ms,
     )

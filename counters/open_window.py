@@ -20,13 +20,24 @@ class JournalFile:
     """The journal of one window (counters.journal). Its worker is the only writer."""
 
     def __init__(self, path: Path) -> None:
-        """Begin the file.
+        """Begin a file that belongs to no window yet.
 
         Raises:
             OSError: the disk is full.
         """
+        self._path = path
         self._descriptor = hold_open(self, path, os.O_WRONLY | os.O_APPEND)
         self._bytes = 0
+
+    def open_for(self, window: int) -> None:
+        """Give the file its window's name.
+
+        Raises:
+            OSError: the disk is full; it may be named again.
+        """
+        # A crash before this rename leaves an unnamed spare that nobody reads and that goes with its folder; after it,
+        # a journal without a chunk, which is no window and is empty.
+        self._path = self._path.rename(self._path.with_name(f"w{window}.journal"))
 
     def append(self, record: bytes) -> bool:
         """Write a record, which belongs to the kernel when this returns; False: the disk is full."""
@@ -49,16 +60,19 @@ class JournalFile:
 class OpenWindow:
     """The files of the window that a worker writes into. Owned by its tally; only `sync` runs in a thread."""
 
-    def __init__(self, folder: Path, first: Chunk, window: int, opened_ms: int, counters: bytes) -> None:
-        """Open the window in a first chunk.
+    def __init__(
+        self, folder: Path, first: Chunk, journal: JournalFile, window: int, opened_ms: int, counters: bytes
+    ) -> None:  # fmt: skip
+        """Open the window in a first chunk and a journal that were prepared.
 
         Raises:
-            OSError: the disk is full; the chunk may be used again.
+            OSError: the disk is full; chunk and journal may be used again.
         """
         self._folder = folder
         self._window = window
         # The journal first: what has the chunk's name is a window with all that belongs to it.
-        self.journal = JournalFile(folder / f"w{window}.journal")
+        journal.open_for(window)
+        self.journal = journal
         first.open_for(window, 0, opened_ms, counters)
         self._chunks = [first]
         self._names_synced = 0

@@ -44,6 +44,11 @@ third bucket: 02 01 0003 00011170, stored as 70 11 01 00 03 00 01 02.
 
 The registers of a heartbeat are raised before its record is stored: who has read a record sees what it raised. The
 flush lives by that (counters.spool_tail).
+
+`kill -9` takes nothing from these files. A power cut may: pages that were not synced come back as zeros, in any order,
+a file comes back shorter, a chunk without its header. What is whole is read all the same: records behind a hole of
+zeros (each was stored whole, and nothing else is ever written there), those before a cut, the chunks before one that is
+lost. A window that lacks something says so (`torn`), and vouches for nothing from the last good chunk's beginning on.
 """
 
 import fcntl
@@ -53,7 +58,7 @@ import os
 import struct
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,10 +115,11 @@ class ChunkHeader:
     synced_until_ms: int
     registers_at: int
     records_at: int
-    capacity: int
+    capacity: int  # of a file that was cut short: what is left
     cells: int
     event_digest: str
     worker: str
+    cut: bool = False  # the file is shorter than it was allocated
 
 
 class Chunk:
@@ -253,8 +259,11 @@ def read_header(path: Path) -> ChunkHeader:
     header = ChunkHeader(*values[2:12], *(digest.hex() for digest in values[12:]))
     registers_at = header.registers_at or _BODY_AT
     registers_bytes = BUCKETS * header.rows * SKETCHES * REGISTERS if header.registers_at else 0
-    if (header.records_at, size) != (registers_at + registers_bytes, header.records_at + 8 * header.capacity):
+    whole = header.records_at + 8 * header.capacity
+    if header.records_at != registers_at + registers_bytes or not header.records_at <= size <= whole:
         raise SpoolError(f"{path} has not the size that its header gives")
+    if size < whole:
+        header = replace(header, capacity=(size - header.records_at) // 8, cut=True)
     return header
 
 
@@ -273,6 +282,7 @@ class WindowSpool:
     counters: Mapping[str, int]  # what each cell grew by: in this window, and before it while none was open
     journal: bytes
     paths: tuple[Path, ...]  # the files it was read from
+    torn: tuple[Path, ...] = ()  # files of it that a power cut or the disk took something from, for somebody to look at
 
 
 def window_chunks(folder: Path) -> dict[int, list[Path]]:
@@ -289,20 +299,30 @@ def window_chunks(folder: Path) -> dict[int, list[Path]]:
 
 
 def read_window(paths: list[Path]) -> WindowSpool:
-    """Read a window that its worker has closed, or died in.
+    """Read a window that its worker has closed, or died in; of one that a power cut has torn, what is before the tear.
 
     Raises:
-        SpoolError: a file is not a chunk of this window.
+        SpoolError: the first chunk cannot be read.
     """
     first = read_header(paths[0])
     if not first.registers_at:
         raise SpoolError(f"{paths[0]} is not the first chunk of its window")
     parts: list[Records] = []
+    synced_until_ms = first.synced_until_ms
+    torn: list[Path] = []
     for number, path in enumerate(paths):
-        header = read_header(path)
-        if (header.window, header.worker, header.chunk) != (first.window, first.worker, number):
-            raise SpoolError(f"{path} belongs to another window or worker than {paths[0].name}, or one is missing")
+        header = _header_of(path, first, number)
+        if header is None:
+            # What was stored in it, and in any after it, is lost: from when the one before it was begun nothing is
+            # vouched for, since that may have been full at once.
+            torn += paths[number:]
+            break
+        if header.cut:
+            torn.append(path)
         parts.append(_read_records(path, header))
+        opened_ms = header.opened_ms
+    if torn:
+        synced_until_ms = min(synced_until_ms, opened_ms)
     raw = np.memmap(paths[0], np.uint8, "r")
     journal = paths[0].with_name(f"w{first.window}.journal")
     return WindowSpool(
@@ -311,19 +331,41 @@ def read_window(paths: list[Path]) -> WindowSpool:
         event_digest=first.event_digest,
         opened_ms=first.opened_ms,
         closed_ms=first.closed_ms,
-        synced_until_ms=first.synced_until_ms,
+        synced_until_ms=synced_until_ms,
         records=np.concatenate(parts),
         registers=raw[first.registers_at : first.records_at].reshape(BUCKETS, first.rows, SKETCHES, REGISTERS),
         counters=_read_counters(paths[0], first, raw),
         journal=journal.read_bytes() if journal.exists() else b"",
-        paths=(*paths, journal),
+        paths=(*(path for path in paths if path not in torn), journal),
+        torn=tuple(torn),
     )
 
 
-def _read_records(path: Path, header: ChunkHeader) -> Records:
+def _header_of(path: Path, first: ChunkHeader, number: int) -> ChunkHeader | None:
+    """Read the header of a window's chunk; None if it is not that chunk's, or none."""
+    try:
+        header = read_header(path)
+    except SpoolError:
+        return None
+    same = (header.window, header.worker, header.chunk) == (first.window, first.worker, number)
+    return header if same else None
+
+
+def read_words(path: Path, header: ChunkHeader) -> Records:
+    """Map the place for records in a chunk: u64 [capacity], zero where nothing is stored."""
+    if not header.capacity:
+        return np.empty(0, np.uint64)
     words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
-    stored = int(np.argmin(words != 0)) if not words[-1] else header.capacity
-    return np.asarray(words[:stored])  # still the file's pages: who joins the chunks copies them
+    return words.view(np.ndarray)
+
+
+def _read_records(path: Path, header: ChunkHeader) -> Records:
+    words = read_words(path, header)
+    holds: npt.NDArray[np.bool_] = words != 0
+    stored = len(words) if holds.all() else int(np.argmin(holds))
+    if holds[stored:].any():
+        return words[holds]  # a power cut left a hole: what is behind it was stored all the same
+    return words[:stored]  # still the file's pages: who joins the chunks copies them
 
 
 def _read_counters(path: Path, first: ChunkHeader, raw: Registers) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from counters.spool import BUCKETS, Records, SpoolError, read_header
+from counters.spool import BUCKETS, Records, SpoolError, read_header, read_words
 
 STRIDE_RECORDS: Final = 16 * 1024
 """Looked through at once: 128 KB, so that a quiet window costs one look and not the whole chunk."""
@@ -62,9 +62,7 @@ class WindowTail:
     def _strides(self, paths: Sequence[Path]) -> Iterator[Records]:
         while self._chunk < len(paths):
             header = read_header(paths[self._chunk])
-            words = np.memmap(
-                paths[self._chunk], np.uint64, "r", offset=header.records_at, shape=(header.capacity,)
-            )  # fmt: skip
+            words = read_words(paths[self._chunk], header)
             while self._read < header.capacity:
                 stride = words[self._read : self._read + STRIDE_RECORDS]
                 stored = len(stride) if (holds := stride != 0).all() else int(holds.argmin())

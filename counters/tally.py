@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from counters.cells import Cells
 from counters.clock import Clock
-from counters.open_window import OpenWindow
+from counters.open_window import JournalFile, OpenWindow
 from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, Registers, SpoolIdentity
 from counters.uniques import Uniques
 
@@ -81,6 +81,7 @@ class Tally:
         self._day_of = day_of
         self._uniques_day = ""
         self._spares: dict[bool, Chunk] = {}
+        self._spare_journal: JournalFile | None = None
         self._spares_lock = threading.Lock()
         self._wanted = threading.Event()
         self._open: OpenWindow | None = None
@@ -246,13 +247,19 @@ class Tally:
     def _open_window(self, now_ms: int) -> None:
         """Open the current window; on a full disk everything is refused until there is room again."""
         try:
-            chunk = self._take_spare(first=True)
+            journal = self._take_journal()
+            try:
+                chunk = self._take_spare(first=True)
+            except OSError:
+                self._spare_journal = journal
+                raise
             try:
                 # Counted from the last close on: what was refused while no window was open goes to this one.
-                opened = OpenWindow(self._folder, chunk, self.window, now_ms, self._counted)
+                opened = OpenWindow(self._folder, chunk, journal, self.window, now_ms, self._counted)
             except OSError:
                 with self._spares_lock:
                     self._spares.setdefault(True, chunk)
+                self._spare_journal = journal
                 raise
         except OSError:
             self._disk_full = True
@@ -303,12 +310,22 @@ class Tally:
             spare = self._spares.pop(first, None)
         return spare or self._make(first=first)
 
+    def _take_journal(self) -> JournalFile:
+        journal, self._spare_journal = self._spare_journal, None
+        return journal or self._make_journal()
+
+    def _make_journal(self) -> JournalFile:
+        return JournalFile(self._folder / f"spare-journal-{os.urandom(4).hex()}")
+
     def _make(self, *, first: bool) -> Chunk:
         name = f"spare-{'first' if first else 'more'}-{os.urandom(4).hex()}"
         return Chunk(self._folder / name, self._identity, first=first, cells=len(self._cells.names))
 
     def prepare(self) -> None:
-        """Allocate the chunks that will be needed next. Blocks: for a thread."""
+        """Make the files that will be needed next: creating one may take 11 ms. Blocks: for a thread."""
+        if self._spare_journal is None:
+            with contextlib.suppress(OSError):
+                self._spare_journal = self._make_journal()
         for first in (True, False):
             if first not in self._spares:
                 # A full disk is found out and answered where the chunk is needed.

@@ -180,6 +180,7 @@ class Courier:
                     unreadable(folder.worker, self._gateway, window, crashed=folder.dead, clock_offset_ms=offset_ms)
                 )
             else:
+                aside += spool.torn
                 spools.append(spool)
                 rows.append(coverage(spool, self._gateway, power_lost=folder.power_lost, clock_offset_ms=offset_ms))
         reports = [

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from counters import spool
+from counters.journal import Join, Scan, decode, encode
 from counters.spool import (
     HEADER,
     Chunk,
@@ -27,7 +29,18 @@ from counters.spool import (
     read_window,
     window_chunks,
 )
-from tests.counters.worker_at_hand import NINE, WORKER, WorkerAtHand, attendee, identity, read_back, view
+from counters.spool_tail import WindowTail
+from tests.counters.worker_at_hand import (
+    NINE,
+    WORKER,
+    WorkerAtHand,
+    a_join,
+    a_scan,
+    attendee,
+    identity,
+    read_back,
+    view,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -182,16 +195,79 @@ def test_a_window_that_was_being_deleted_is_no_window(tmp_path: Path) -> None:
             assert list(window_chunks(worker.folder)) == [NINE + 60]
 
 
-def test_a_missing_or_foreign_chunk_is_refused(tmp_path: Path) -> None:
-    with WorkerAtHand(tmp_path) as worker, WorkerAtHand(tmp_path, worker="00000000000000a2") as other:
+def test_without_its_first_chunk_a_window_is_refused(tmp_path: Path) -> None:
+    with WorkerAtHand(tmp_path) as worker:
         for seat in range(1, 12):
             worker.beat(seat)
+        with pytest.raises(SpoolError):
+            read_window(window_chunks(worker.folder)[NINE][1:])
+
+
+def test_of_a_window_that_lacks_a_chunk_what_is_before_it_is_kept_and_the_rest_is_put_aside(tmp_path: Path) -> None:
+    """A chunk that is missing, another worker's, named twice, or came back from a power cut as zeros or not at all."""
+    with WorkerAtHand(tmp_path) as worker, WorkerAtHand(tmp_path, worker="00000000000000a2") as other:
+        for seat in range(1, 12):
+            worker.clock.at = NINE + seat  # type: ignore[union-attr]
+            worker.beat(seat)
             other.beat(seat)
+        worker.tally.sync()
         mine, theirs = window_chunks(worker.folder)[NINE], window_chunks(other.folder)[NINE]
-        assert len(mine) == 3
-        for wrong in ([mine[1]], [mine[0], mine[2]], [mine[0], theirs[1]], [mine[0], mine[0]]):
-            with pytest.raises(SpoolError):
-                read_window(wrong)
+        zeros, empty = tmp_path / "zeros", tmp_path / "empty"
+        zeros.write_bytes(bytes(mine[1].stat().st_size))
+        empty.touch()
+        whole = read_window(mine)
+        assert (len(whole.records), whole.torn, whole.synced_until_ms) == (11, (), (NINE + 11) * 1000)
+        for lost in (mine[2], theirs[1], mine[0], zeros, empty):
+            read = read_window([mine[0], lost, mine[2]])
+            assert read.records.tolist() == whole.records[:4].tolist()
+            assert read.torn == (lost, mine[2])
+            assert read.paths == (mine[0], mine[0].with_name(f"w{NINE}.journal")) or lost == mine[0]
+            # It said that it was synced, and was not: nothing is certain since the first chunk was begun.
+            assert read.synced_until_ms == NINE * 1000
+
+
+def test_records_behind_a_hole_of_zeros_are_kept(tmp_path: Path) -> None:
+    """Pages come back from a power cut in any order; a record is eight bytes that were stored at once."""
+    with WorkerAtHand(tmp_path) as worker:
+        for seat in range(1, 11):
+            worker.beat(seat)
+        chunks = window_chunks(worker.folder)[NINE]
+        for path, hole in zip(chunks, (range(1, 3), range(2)), strict=True):
+            raw = bytearray(path.read_bytes())
+            at = read_header(path).records_at
+            raw[at + 8 * hole.start : at + 8 * hole.stop] = bytes(8 * len(hole))
+            path.write_bytes(raw)
+        assert [int(word) & 0xFFFF_FFFF for word in read_window(chunks).records] == [1, 4, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("left_bytes", [0, 1, 8, 17, 31, 32])
+def test_of_a_chunk_cut_short_the_whole_records_before_the_cut_are_kept(tmp_path: Path, left_bytes: int) -> None:
+    with WorkerAtHand(tmp_path) as worker:
+        for seat in range(1, 4):
+            worker.beat(seat)
+        (path,) = window_chunks(worker.folder)[NINE]
+        os.truncate(path, read_header(path).records_at + left_bytes)
+        read = read_window([path])
+        assert [int(word) & 0xFFFF_FFFF for word in read.records] == [1, 2, 3][: left_bytes // 8]
+        assert read.torn == ((path,) if left_bytes < 32 else ())
+        assert WindowTail().fresh_rows([path]) == ({(0, 1)} if left_bytes >= 8 else set())
+
+
+@pytest.mark.parametrize("zeroed", [False, True], ids=["cut", "zeroed"])
+def test_of_a_journal_whose_end_a_power_cut_took_every_whole_record_is_read(tmp_path: Path, zeroed: bool) -> None:
+    records: list[Join | Scan] = [a_join(1), a_scan("n1"), a_join(2)]
+    with WorkerAtHand(tmp_path) as worker:
+        for record in records:
+            worker.tally.write_journal(encode(record))
+        path = worker.folder / f"w{NINE}.journal"
+        written = path.read_bytes()
+        ends = list(accumulate(len(encode(record)) for record in records))
+        for left in range(len(written)):
+            path.write_bytes(written[:left] + bytes(len(written) - left) * zeroed)
+            kept = sum(end <= left for end in ends)
+            if zeroed and kept < len(ends) and not any(written[left : ends[kept]]):
+                kept += 1  # what was taken were zeros
+            assert list(decode(read_back(worker.folder)[NINE].journal)) == records[:kept], left
 
 
 def test_counters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
