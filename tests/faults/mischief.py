@@ -113,6 +113,18 @@ def pause_all_workers(rig: Rig, place: int) -> Mend:
     return lambda: _send(paused, signal.SIGCONT)
 
 
+def pause_gateway(rig: Rig, place: int) -> Mend:
+    gateway = rig.gateways[place]
+    paused = [gateway.pid, *gateway.workers()]
+    _send(paused, signal.SIGSTOP)
+    return lambda: _send(paused, signal.SIGCONT)
+
+
+def kill_supervisor(rig: Rig, place: int) -> Mend:
+    rig.gateways[place].kill_supervisor()
+    return rig.gateways[place].start
+
+
 def kill_gateway(rig: Rig, place: int) -> Mend:
     return _killed(rig.gateways[place])
 
@@ -248,6 +260,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "pause a worker": Fault("gateway {}", 8.0, pause_worker),
     "pause all workers": Fault("gateway {}", 6.0, pause_all_workers),
     "kill a gateway": Fault("gateway {}", 6.0, kill_gateway),
+    "kill a supervisor": Fault("gateway {}", 3.0, kill_supervisor),
+    "pause a gateway": Fault("gateway {}", 12.0, pause_gateway),
     "restart a gateway": Fault("gateway {}", 3.0, restart_gateway),
     "pause a supervisor": Fault("gateway {}", 8.0, pause_supervisor),
     "roll a gateway": Fault("gateway {}", 1.0, roll_gateway),

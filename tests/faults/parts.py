@@ -190,6 +190,7 @@ class GatewayPart(Part):
         self.spool = Path(config.spool)
         self._ready_file = Path(config.ready_file)
         self.port = 0
+        self._orphans: list[int] = []
 
     def start(self) -> None:
         self.config = replace(self.config, port=self.port, take_over=False)
@@ -250,6 +251,18 @@ class GatewayPart(Part):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         until(lambda: not living(workers), f"the workers of {self.name} are gone", CERTAIN_S)
+
+    def kill_supervisor(self) -> list[int]:
+        """`kill -9` of the supervisor alone: its workers notice and end on their own. Return their process ids."""
+        self._orphans = self.workers()
+        super().kill()
+        return self._orphans
+
+    def end(self) -> None:
+        super().end()
+        for pid in filter(_is_worker, self._orphans):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def pause_workers(self) -> None:
         """SIGSTOP of its workers; the supervisor goes on. `pause` is the other way round."""
