@@ -33,8 +33,9 @@ from counters.disk import DISK, Disk
 from counters.durable_file import FRESH_SUFFIX, make_folder, write_durably
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint
-from counters.ledger.log import LogCorruptError, LogReader
+from counters.ledger.log import COMMITTED, LogCorruptError
 from counters.ledger.note import NoteError, Verifier
+from counters.ledger.reader import LogAt
 from counters.ledger.tiles import TILE_WIDTH, tiles_of
 from counters.log_key import load_signer
 from counters.manifest import Manifest
@@ -43,7 +44,6 @@ from counters.software import SOFTWARE
 
 NOTE_FILE: Final = "backup.json"
 _CHECKPOINT: Final = Path("log", "checkpoint")
-_COMMITTED: Final = Path("log.writer", "committed")
 _LINES: Final = (Path("ledger", "reports.jsonl"), Path("ledger", "grants.jsonl"))
 _SINGLE: Final = ("secrets.json", "clock")
 _FOLDERS: Final = ("ledger", "development-issuer", "witness")
@@ -75,12 +75,11 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the copy will be: two checkpoints of one log, each the bytes of its file."""
+    """What the copy will be: two checkpoints of one log, the first as its file is."""
 
-    published: Checkpoint
-    note: bytes
+    note: bytes  # empty: nothing is published, because witnesses are still to cosign it
+    published: int  # entries
     committed: Checkpoint
-    decided: bytes
 
 
 class Backup:
@@ -127,7 +126,7 @@ class Backup:
 
     def _check_places(self) -> Verifier:
         data, copy = self._data.resolve(), self._copy.resolve()
-        if not (self._data / _CHECKPOINT).exists():
+        if not (self._data / COMMITTED).exists():
             raise BackupError(f"{self._data} holds no log: name the ledger's data directory")
         if copy == data or copy.is_relative_to(data) or data.is_relative_to(copy):
             raise BackupError(f"{self._copy} and {self._data} lie in each other: back up to a place of its own")
@@ -147,13 +146,9 @@ class Backup:
         note = json.loads(note_file.read_bytes())
         if note.get("log") != verifier.encode():
             raise BackupError(f"{self._copy} is the backup of another log, {note.get('log')}: name another folder")
-        if not (self._copy / _CHECKPOINT).exists():
+        if not (self._copy / COMMITTED).exists():
             return
-        try:
-            theirs = LogReader(self._copy / "log", verifier).checkpoint
-            ours = LogReader(self._data / "log", verifier)
-        except LogCorruptError as error:
-            raise BackupError(str(error)) from None
+        theirs, ours = read_committed(self._copy), LogAt(self._data / "log", read_committed(self._data))
         if theirs.size > ours.size:
             raise BackupError(
                 f"{self._copy} has {theirs.size} entries of this log and {self._data} only {ours.size}: the backup is "
@@ -172,16 +167,16 @@ class Backup:
 
     def _state(self, verifier: Verifier) -> _State:
         try:
-            note = (self._data / _CHECKPOINT).read_bytes()
-            decided = (self._data / _COMMITTED).read_bytes()
-            return _State(open_checkpoint(note, verifier), note, Checkpoint.decode(decided.decode()), decided)
-        except (NoteError, CheckpointError, UnicodeDecodeError) as error:
+            note = (self._data / _CHECKPOINT).read_bytes() if (self._data / _CHECKPOINT).exists() else b""
+            published = open_checkpoint(note, verifier).size if note else 0
+        except NoteError as error:
             raise BackupError(f"the log's checkpoint is damaged: {error}") from None
+        return _State(note, published, read_committed(self._data))
 
     def _bring_up_to_date(self, state: _State, *, check_all: bool) -> None:
         lines = {path: _whole_lines(self._data / path) for path in _LINES}
         self._copy_evidence(check_all=check_all)
-        tiles = {tile for size in (state.published.size, state.committed.size) for tile in tiles_of(size)}
+        tiles = {tile for size in (state.published, state.committed.size) for tile in tiles_of(size)}
         for tile in sorted(tiles, key=lambda tile: tile.path):
             # A partial tile may have been staged anew, with other entries, since an earlier backup that broke off.
             self._copy_file(Path("log", tile.path), fresh=tile.width < TILE_WIDTH)
@@ -194,10 +189,11 @@ class Backup:
             self._copy_file(path, fresh=True)
         self._settle()
         # A crash here leaves hand-overs that are not in a leaf yet: as after a crash of the ledger itself.
-        self._write(_COMMITTED, state.decided)
+        self._write(COMMITTED, state.committed.encode().encode())
         self._settle()
         # A crash here leaves a decided state that opening publishes.
-        self._write(_CHECKPOINT, state.note)
+        if state.note:
+            self._write(_CHECKPOINT, state.note)
         self._settle()
         self._done.size = state.committed.size
         self._verify()
@@ -278,10 +274,9 @@ class Backup:
 
     def _verify(self) -> None:
         """Recompute the whole log of the copy from its entries; what it names must be there."""
-        verifier = load_signer(self._copy).verifier
         try:
-            log = LogReader(self._copy / "log", verifier)
-            log.full_check()
+            log = LogAt(self._copy / "log", read_committed(self._copy))
+            log.check_whole()
             entries = [json.loads(entry) for entry in log.entries()]
         except LogCorruptError as error:
             self._done.wrong.append(f"the log of the copy: {error}")
@@ -311,6 +306,18 @@ class Backup:
             yield
         finally:
             os.close(descriptor)
+
+
+def read_committed(data: Path) -> Checkpoint:
+    """Return what the log of a data directory, or of its copy, has decided.
+
+    Raises:
+        BackupError: there is none, or it is damaged.
+    """
+    try:
+        return Checkpoint.decode((data / COMMITTED).read_bytes().decode())
+    except (OSError, CheckpointError, UnicodeDecodeError) as error:
+        raise BackupError(f"the log in {data} cannot be read: {error}") from None
 
 
 def _passing(path: Path) -> bool:

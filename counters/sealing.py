@@ -117,15 +117,15 @@ class Sealer:
         # Decided by what is locked: nobody opens such a log in another way.
         self.log = Log.open(data / "log", signer, disk=disk, withhold=event.required_witnesses > 0)
         self.evidence = EvidenceStore(data / "evidence", disk)
-        self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
-        self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self._waiting = WaitingEvidence()
-        self._expected = ExpectedReports(self.grants.holders)
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None
         self._checkpoint_s: float | None = None
         try:
+            self.grants = SeatGrants(data / "ledger" / "grants.jsonl", disk)
+            self._reports = DurableLines(data / "ledger" / "reports.jsonl", disk)
+            self._expected = ExpectedReports(self.grants.holders)
             self._begin(now)
         except BaseException:
             self.close()

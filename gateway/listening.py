@@ -60,6 +60,7 @@ def adopt(descriptor: int) -> socket.socket:
     listener = socket.socket(fileno=descriptor)
     listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if listener.family not in {socket.AF_INET, socket.AF_INET6} or not listens:
+        listener.close()
         raise OSError("what was passed on is no listening TCP socket")
     return _prepared(listener)
 

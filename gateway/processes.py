@@ -37,8 +37,10 @@ def _stop_with_parent(stopping: asyncio.Event) -> None:
 
     def watch() -> None:
         # The bare descriptor: a buffered reader that waits in a daemon thread would block the interpreter's end.
-        while os.read(0, 4096):
-            pass
+        # A parent that dies with something unread leaves an error in place of an end.
+        with contextlib.suppress(ConnectionResetError):
+            while os.read(0, 4096):
+                pass
         with contextlib.suppress(RuntimeError):  # the loop may be closed already
             loop.call_soon_threadsafe(stopping.set)
 

@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from counters.backup import BackupError, read_committed
 from counters.event import Event
-from counters.ledger.log import LogError, LogLockedError, LogReader
+from counters.ledger.log import LogError, LogLockedError
 from counters.ledger.note import NoteError
-from counters.log_entries import read_event
+from counters.ledger.reader import LogAt
+from counters.log_entries import LogEntryError, read_event
 from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
@@ -34,12 +36,10 @@ class Ledger:
         Raises:
             RestoredError: there is none.
         """
-        if not (data / "log" / "checkpoint").exists():
-            raise RestoredError(f"{data} holds no log: name the ledger's data directory")
         try:
-            log = LogReader(data / "log", load_signer(data).verifier)
+            log = LogAt(data / "log", read_committed(data))
             return cls(data, read_event(log.entry(0)))
-        except (LogError, NoteError) as error:
+        except (BackupError, LogError, LogEntryError) as error:
             raise RestoredError(str(error)) from None
 
     def declare(self) -> Restored:

@@ -212,9 +212,9 @@ class Worker:
         async with LedgerClient(self.config.ledger_url, self.secrets, remembered) as ledger:
             works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors))
             tasks = [asyncio.create_task(work) for work in works]
-            leased = asyncio.create_task(self.lease.leased.wait())
-            await asyncio.wait([leased, *tasks], timeout=SEATS_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
-            leased.cancel()
+            await first_of(
+                self.lease.leased.wait(), self.stopping.wait(), asyncio.sleep(SEATS_PATIENCE_S), *tasks
+            )  # fmt: skip
             try:
                 if not any(task.done() for task in tasks):
                     await self._serve(doors, runner, tasks)

@@ -45,8 +45,8 @@ __all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader", 
 
 PRIVATE_SUFFIX: Final = ".writer"
 """The writer's own folder stands beside the log's directory, under its name with this suffix, and is never served."""
-COMMITTED: Final = "committed"
-"""In that folder: the state that is decided."""
+COMMITTED: Final = Path("log" + PRIVATE_SUFFIX, "committed")
+"""Below a data directory, what its log has decided."""
 
 
 class LogLockedError(LogError):
@@ -93,7 +93,7 @@ class Log(LogView):
         self._lock: int | None = lock
         self._appending = threading.Lock()
         private = _private(directory)
-        self._committed_path = private / COMMITTED
+        self._committed_path = private / COMMITTED.name
         self._folder = DurableFolder(directory.parent, private / "scratch", disk)
         self._unsettled: str | None = None  # why nothing may be appended
         self._undecided = False  # whether `settle` can end that: the disk refused, and nothing else went wrong
@@ -371,7 +371,7 @@ class Log(LogView):
 
 def log_begun(directory: Path) -> bool:
     """Return whether there is a log, published or not, of which this is the directory."""
-    return (directory / CHECKPOINT).exists() or (_private(directory) / COMMITTED).exists()
+    return (directory / CHECKPOINT).exists() or (_private(directory) / COMMITTED.name).exists()
 
 
 def _private(directory: Path) -> Path:

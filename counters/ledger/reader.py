@@ -75,6 +75,24 @@ class LogView(ABC):
             first = index * TILE_WIDTH
             yield from self._files.entries(Tile.at(ENTRIES, index, size))[max(0, start - first) : end - first]
 
+    def check_whole(self) -> None:
+        """Recompute every hash from the entries, up to the checkpoint's root.
+
+        Raises:
+            LogCorruptError: Naming the first file that is missing or wrong.
+        """
+        size = self.size
+        edge = Edge()
+        for index in range(-(-size // TILE_WIDTH)):
+            bundle = Tile.at(ENTRIES, index, size)
+            edge, changed = edge.extend(self._files.entries(bundle))
+            for tile, expected in changed:
+                # Levels above pass through partial forms on the way, which need never have been published.
+                if tile == Tile.at(tile.level, tile.index, size):
+                    self._files.check_against(tile, expected, f"it is not what the entries up to {bundle.path} make it")
+        if edge.root() != self.checkpoint.root:
+            raise LogCorruptError(CHECKPOINT, "its root is not that of the entries")
+
     def root_at(self, size: int) -> bytes:
         """Return the root of the tree of the first `size` entries.
 
@@ -138,6 +156,20 @@ class LogView(ABC):
         return self._files.subtree(checkpoint.size)
 
 
+class LogAt(LogView):
+    """A log's files at a checkpoint that is known from elsewhere, as from a writer's `committed`."""
+
+    def __init__(self, directory: Path, checkpoint: Checkpoint) -> None:
+        """Read the tiles in `directory` as those of the log at this checkpoint."""
+        super().__init__(TileFiles(directory))
+        self._known = checkpoint
+
+    @property
+    def signed(self) -> tuple[Checkpoint, bytes]:
+        """The checkpoint that was given, and no note: nobody need have signed it."""
+        return self._known, b""
+
+
 class LogReader(LogView):
     """A log as an outsider reads it: from a directory, against the log's verifier key. Never writes.
 
@@ -169,17 +201,7 @@ class LogReader(LogView):
         Raises:
             LogCorruptError: Naming the first file that is missing or wrong.
         """
-        size = self.size
-        edge = Edge()
-        for index in range(-(-size // TILE_WIDTH)):
-            bundle = Tile.at(ENTRIES, index, size)
-            edge, changed = edge.extend(self._files.entries(bundle))
-            for tile, expected in changed:
-                # Levels above pass through partial forms on the way, which need never have been published.
-                if tile == Tile.at(tile.level, tile.index, size):
-                    self._files.check_against(tile, expected, f"it is not what the entries up to {bundle.path} make it")
-        if edge.root() != self.checkpoint.root:
-            raise LogCorruptError(CHECKPOINT, "its root is not that of the entries")
+        self.check_whole()
         self._check_not_shrunk()
         return self.checkpoint
 

@@ -72,10 +72,11 @@ def test_lines_that_a_killed_writer_did_not_sync_are_synced_before_they_are_reli
     disk = FragileDisk()
     home = tmp_path / "home"
     make_folder(home, disk=disk)
-    DurableLines(home / "file.jsonl", disk)
-    (home / "file.jsonl").write_bytes(b'{"never":"synced"}\n')
+    DurableLines(home / "file.jsonl", disk).add({"first": 1})
+    with (home / "file.jsonl").open("ab") as file:
+        file.write(b'{"never":"synced"}\n')
     records = DurableLines(home / "file.jsonl", disk).records
-    assert records == [{"never": "synced"}]
+    assert records == [{"first": 1}, {"never": "synced"}]
     disk.after_power_loss(home, tmp_path / "after", lambda: False)
     assert lines(tmp_path / "after" / "file.jsonl") == records
 

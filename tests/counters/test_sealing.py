@@ -16,6 +16,7 @@ import pytest
 from pyroaring import BitMap
 
 from counters import canonical_json, evidence, hyperloglog
+from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Counting, Event, Session, Simulation
 from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, journal_segments
@@ -94,13 +95,14 @@ class LedgerAtHand:
     event: Event = EVENT
     now: float = NINE - 600.0
     tick: float = 1000.0
+    disk: Disk = DISK
     sealer: Sealer = field(init=False)
 
     def __post_init__(self) -> None:
         self.open()
 
     def open(self) -> None:
-        self.sealer = Sealer(self.data, self.event, COMMITMENT, SIGNER, self.now)
+        self.sealer = Sealer(self.data, self.event, COMMITMENT, SIGNER, self.now, self.disk)
 
     def restart(self) -> None:
         self.sealer.close()

@@ -87,9 +87,7 @@ class Crowd:
 
     def try_join(self, name: str, session: str, gateway: int, lines: Lines) -> Player | Answer | None:
         """Let one person join; return the player, else the refusal, else None if there was no answer."""
-        with self._lock:
-            headers = {"Authorization": f"Bearer {self._mint(name)}"}
-        request = request_bytes("POST", f"/v1/events/expo/sessions/{session}/join", b"", headers)
+        request = self.join_request(name, session)
         try:
             answer = lines.ask(gateway, request)
         except HangingError as hanging:
@@ -101,6 +99,16 @@ class Crowd:
         with self._lock:
             self.truth.unanswered_joins += 1
         return None
+
+    def join_request(self, name: str, session: str = "opening") -> bytes:
+        """Return the request with which a person joins."""
+        with self._lock:
+            headers = {"Authorization": f"Bearer {self._mint(name)}"}
+        return request_bytes("POST", f"/v1/events/expo/sessions/{session}/join", b"", headers)
+
+    def seat_of(self, answer: Answer) -> int:
+        """Return the seat that an answered join granted."""
+        return self._keys.open(answer.json["token"].encode()).seat
 
     def _let_in(self, answer: Answer, name: str, session: str, gateway: int) -> Player:
         token = answer.json["token"].encode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import socket
 import subprocess
 import sys
 
@@ -40,3 +41,31 @@ def test_a_worker_may_open_as_many_files_as_the_system_lets_it() -> None:
         [sys.executable, "-c", limits + work + look], input="\n", capture_output=True, text=True, check=True
     )
     assert int(done.stdout) == hard
+
+
+WAITS_FOR_ITS_PARENT = """
+import asyncio, os
+from gateway.processes import stop_when_told
+
+async def wait() -> None:
+    stopping = asyncio.Event()
+    stop_when_told(stopping, with_parent=True)
+    os.write(0, b"unread")
+    os.write(1, b".")
+    await stopping.wait()
+
+asyncio.run(wait())
+"""
+
+
+def test_a_process_ends_with_a_parent_that_has_not_read_everything() -> None:
+    """The kernel then says "connection reset" in place of the end: a worker would live on, and hold its window."""
+    ours, its = socket.socketpair()
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS_FOR_ITS_PARENT], stdin=its.fileno(), stdout=subprocess.PIPE
+    ) as process:
+        its.close()
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"."
+        ours.close()
+        assert process.wait(60) == 0
