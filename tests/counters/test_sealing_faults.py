@@ -23,6 +23,7 @@ from counters.durable_file import make_folder
 from counters.evidence_store import EvidenceStore
 from counters.expected_reports import GRACE_S
 from counters.handover import HandOver
+from counters.ledger.log import log_begun
 from counters.ledger.note import Signer
 from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
@@ -82,7 +83,7 @@ class Life:
     def start(self) -> None:
         """As `gateway.ledger_service.run_ledger` does."""
         make_folder(self.data, disk=self.disk)
-        require_log(self.data / "secrets.json", self.data / "log" / "checkpoint")
+        require_log(self.data / "secrets.json", begun=log_begun(self.data / "log"))
         secrets = load_or_create_secrets(self.data / "secrets.json", self.disk)
         self.signer = load_or_create_signer(self.data / "ledger" / "log.key", "ledger.test/expo", self.disk)
         sealer = Sealer(self.data, EVENT, secrets.pseudonym_commitment, self.signer, self.now, self.disk)
@@ -122,8 +123,9 @@ class Life:
         self.seal()
 
     def certify(self) -> None:
-        issued = issuing.enter(self.running, CERTIFICATE, self.data / "certificates")
-        self.certificates.append(issued.id)
+        directory = self.data / "certificates"
+        number = issuing.enter(self.running, CERTIFICATE, directory)
+        self.certificates.append(issuing.issued(self.running, number, directory).id)
 
     def check(self) -> list[bytes]:
         """Verify the whole log, and that everything promised is kept; return the entries."""
