@@ -30,6 +30,7 @@ from counters.log_entries import SealedLog, certificate_entry, read_log
 from counters.manifest import Granted, Manifest
 from counters.sealed_evidence import read_evidence_of
 from counters.sealing import GROUP, EvidenceRefusedError, OtherEventError, Sealer, event_entry
+from tests.counters.fragile_disk import FaultyDisk, full
 from tests.counters.synthetic import SIGNER, event_of
 from tests.counters.worker_at_hand import NINE, a_join
 
@@ -244,6 +245,25 @@ def test_the_manifest_of_a_window_names_the_seats_of_whoever_is_missing_and_of_n
     assert leaf.missing == (A,)
     manifest = Manifest.decode(ledger.sealer.evidence.get(leaf.manifest_sha256))
     assert manifest.granted == (Granted(A, NINE, (0, 1, 3)),)
+
+
+def test_a_gateway_whose_hand_over_the_disk_refused_is_waited_for(tmp_path: Path) -> None:
+    opening_the_reports = 1
+    disk = FaultyDisk(opening_the_reports, fault=full, only="append */reports.jsonl")
+    ledger = LedgerAtHand(tmp_path / "data", disk=disk)
+    ledger.now = NINE
+    ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.now = NINE + 60
+    assert ledger.seal() == 0
+    ledger.tick += GRACE_S - 0.01
+    with pytest.raises(OSError, match="No space"):
+        ledger.accept(bundle(NINE, (presence(NINE, {1}),)))
+    ledger.tick += GRACE_S - 0.01
+    assert ledger.seal() == 0
+    assert ledger.accept(bundle(NINE, (presence(NINE, {1}),))) == "new"
+    assert ledger.seal() == 1
+    leaf = ledger.checked().windows[NINE]
+    assert (leaf.missing, leaf.totals[""]["present"]) == ((), 1)
 
 
 def test_a_gateway_that_works_off_a_backlog_is_waited_for(ledger: LedgerAtHand) -> None:
