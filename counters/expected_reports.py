@@ -71,9 +71,9 @@ class ExpectedReports:
         """Note that a hand-over could not be taken, for the disk's sake: its gateway comes again, within seconds."""
         self._turned_away = tick
 
-    def retire(self, workers: Iterable[str], window: int) -> None:
-        """Expect these workers up to this window, and wait for them no more."""
-        self._retired.update(dict.fromkeys(workers, window))
+    def retire(self, workers: Mapping[str, int]) -> None:
+        """Wait no more for these workers, and expect each up to its window; said again, it changes nothing."""
+        self._retired.update(workers)
 
     def living(self, gateway: str) -> list[str]:
         """Return the workers of a gateway that are expected for all windows to come."""

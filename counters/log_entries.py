@@ -1,8 +1,9 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
 Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
-order, each at most once; late evidence, steering, restorations and certificates may stand anywhere after it. A type
-that is not known here is an error: an old verifier must not pass over an entry that changes what the others mean.
+order, each at most once; late evidence, steering, restorations, retirements and certificates may stand anywhere after
+it. A type that is not known here is an error: an old verifier must not pass over an entry that changes what the others
+mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from counters import canonical_json
 from counters.event import Event, EventFileError
 from counters.ledger.note import NoteError, decode_base64
+from counters.retirement import RetiredLeaf, read_retired
 from counters.segment import WINDOW_S, is_count, is_digest
 from counters.steering import SteeringError, SteeringLeaf, read_interval
 from counters.window_leaf import COUNTS
@@ -80,6 +82,7 @@ class SealedLog:
     leaves: tuple[WindowLeaf | LateLeaf, ...]  # in the order of the log
     steering: tuple[SteeringLeaf, ...] = ()  # in the order of the log
     restored: tuple[RestoredLeaf, ...] = ()  # in the order of the log
+    retired: tuple[RetiredLeaf, ...] = ()  # in the order of the log
 
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
@@ -96,7 +99,7 @@ class SealedLog:
         return [leaf for leaf in self.leaves if isinstance(leaf, LateLeaf)]
 
 
-_Leaf: TypeAlias = WindowLeaf | LateLeaf | SteeringLeaf | RestoredLeaf
+_Leaf: TypeAlias = WindowLeaf | LateLeaf | SteeringLeaf | RestoredLeaf | RetiredLeaf
 
 
 def certificate_entry(certificate_sha256: str, event_sha256: str, issued_at: str) -> bytes:
@@ -124,11 +127,13 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
     leaves: list[WindowLeaf | LateLeaf] = []
     steering: list[SteeringLeaf] = []
     restored: list[RestoredLeaf] = []
+    retired: list[RetiredLeaf] = []
     announced = {event.interval_s}
     last = -1
     for index, raw in enumerate(entries[1:], start=1):
         leaf = _read_entry(event, index, raw)
-        if leaf is None:
+        if leaf is None or isinstance(leaf, RetiredLeaf):
+            retired += [leaf] if leaf else []
             continue
         if isinstance(leaf, RestoredLeaf):
             _check_restoration(restored, leaf)
@@ -148,7 +153,7 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
                 raise LogEntryError(f"entry {index}: no entry before it announces its interval of {leaf.interval_s} s")
             last = leaf.window
         leaves.append(leaf)
-    return SealedLog(event, locked_at, tuple(leaves), tuple(steering), tuple(restored))
+    return SealedLog(event, locked_at, tuple(leaves), tuple(steering), tuple(restored), tuple(retired))
 
 
 def read_event(raw: bytes) -> Event:
@@ -194,6 +199,8 @@ def _read_leaf(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> _
         return read_steering(event, index, entry)
     if entry.get("type") == "restored":
         return _read_restored(event, index, entry)
+    if entry.get("type") == "retired":
+        return read_retirement(event, index, entry)
     if entry.get("type") == "certificate":
         return None
     raise LogEntryError(f"unknown type {entry.get('type')!r}: this software is older than the log")
@@ -316,6 +323,21 @@ def _read_restored(event: Event, index: int, entry: dict[str, Any]) -> RestoredL
     if not all(is_count(figure) for row in seen for figure in (row.size, row.blocks, row.reports)):
         raise LogEntryError("how far a gateway had seen the ledger is no whole number")
     return RestoredLeaf(index, entry["number"], since, at, tuple(seen))
+
+
+def read_retirement(event: Event, index: int, entry: dict[str, Any]) -> RetiredLeaf:
+    """Return a `retired` entry as a value.
+
+    Raises:
+        LogEntryError: it is malformed.
+        KeyError: it lacks a member.
+    """
+    if entry["simulated"] is not event.simulated:
+        raise LogEntryError("it does not say whether it is simulated")
+    try:
+        return read_retired(index, entry, _time(event, entry["at"]))
+    except ValueError as error:
+        raise LogEntryError(str(error)) from error
 
 
 def read_steering(event: Event, index: int, entry: dict[str, Any]) -> SteeringLeaf:

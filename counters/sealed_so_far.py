@@ -12,7 +12,7 @@ from typing import Any
 
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
-from counters.log_entries import read_steering
+from counters.log_entries import read_retirement, read_steering
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
 from counters.steering import Steering, SteeringLeaf, replay
@@ -56,6 +56,8 @@ class SealedSoFar:
         """What is in force; replaced whole."""
         self.restored = 0
         """How often the log says that it was restored from a backup (counters.setback)."""
+        self.retired: dict[str, int] = {}
+        """Workers that are waited for no more, and the last window (unix seconds) that they are expected for."""
         self.window = 0
         """The last window that has a leaf, unix seconds; 0 = none yet."""
         self.missing_workers = 0
@@ -80,6 +82,9 @@ class SealedSoFar:
                 self.changes.append(read_steering(self._event, self.leaves, leaf))
             if leaf["type"] in {"window", "late"}:
                 self._take_evidence(leaf)
+            if leaf["type"] == "retired":
+                retired = read_retirement(self._event, self.leaves, leaf)
+                self.retired.update(dict.fromkeys(retired.workers, retired.window))
             self.leaves += 1
         if len(self.changes) > changes:
             self.steering = replay(self._event, self.changes, self._read)

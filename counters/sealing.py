@@ -38,6 +38,7 @@ from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.log import Log
 from counters.ledger.note import Signer
 from counters.manifest import Granted
+from counters.retirement import retired_entries
 from counters.sealed_so_far import Basis, SealedSoFar, journals_of, merged_presence
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
@@ -55,6 +56,10 @@ GROUP: Final = 64
 
 class OtherEventError(Exception):
     """The data directory holds the log of another event file."""
+
+
+class UnknownGatewayError(Exception):
+    """Nobody of that name ever had seats."""
 
 
 class EvidenceRefusedError(Exception):
@@ -160,6 +165,7 @@ class Sealer:
             return
         self._sealed.take(self.log.entries(self._sealed.leaves))
         self._waiting.drop(self._sealed.known)
+        self._expected.retire(self._sealed.retired)
         self._expected.sealed(self._sealed.window)
 
     def settle(self) -> None:
@@ -345,6 +351,28 @@ class Sealer:
 
     def _granted(self) -> list[Granted]:
         return [Granted(one.worker, one.since, one.blocks) for one in self.grants.holders.values()]
+
+    # Retiring.
+
+    def retire(self, gateway: str, now: float) -> list[str]:
+        """Wait no more for a gateway whose host is gone for good; when this returns, the log says so.
+
+        Returns:
+            Its workers that had not ended, ascending: they are missing up to the window of `now` and not after it.
+            None are left if it was retired before, or ended as it should.
+
+        Raises:
+            UnknownGatewayError: no gateway of that name ever had seats.
+            OSError: the disk refuses; whether it is retired shows when it is asked for again.
+        """
+        self.settle()
+        if gateway not in {holder.gateway for holder in self.grants.holders.values()}:
+            raise UnknownGatewayError(f"no gateway {gateway!r} ever had seats of this event")
+        workers = self._expected.living(gateway)
+        if workers:
+            # A crash in here leaves the leaf or none; asked for again, what is left is done.
+            self._enter(retired_entries(self.event, gateway, workers, now, SOFTWARE))
+        return workers
 
     # Steering.
 

@@ -56,7 +56,7 @@ class Carrying:
         folders = WorkerFolders(spool, event.digest)
         self._flusher = Flusher(folders, event, clock, self._sketches)
         self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger)
-        self._steering = SteeringKeeper(spool, event, clock, ledger, self._announced)
+        self._steering = SteeringKeeper(spool, event, gateway, clock, ledger, self._announced)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property

@@ -235,6 +235,33 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
 
 
 @main.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--gateway", required=True, help="Name of the gateway in the evidence: its --name, or its host's name.")
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True,
+              help="The ledger's data directory, which says where it is and holds secrets.json.")  # fmt: skip
+@click.option("--ledger", "ledger_url", type=HTTP_URL, default="",
+              help="The ledger, http://… Default: what --data says.")  # fmt: skip
+@click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
+@explained
+def retire(event_file: Path, data: Path, **asked: Any) -> None:
+    """Stop waiting for a gateway whose host is gone for good.
+
+    Every window waits 8 seconds for the workers of a gateway that was lost, and names them as missing. A retired one is
+    waited for no more, from the next minute on it is not named either, and the log says so for everybody. Nothing is
+    lost by it: what comes back later is late evidence.
+    """
+    from gateway.retire import retire_gateway
+    from gateway.steer import SteerError
+
+    try:
+        for line in retire_gateway(load_event(event_file), data, **asked):
+            click.echo(line)
+    except SteerError as error:
+        raise Failure(str(error)) from None
+
+
+@main.command()
 @click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--proof", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Default: the .tlog-proof beside the certificate.")  # fmt: skip

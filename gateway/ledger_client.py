@@ -1,11 +1,13 @@
 """The gateway's way to the ledger: seats and hand-overs over HTTP, authenticated with a key of the event secret.
 
-Every request carries `Turnout-Log`, what this gateway has seen of the ledger (gateway.remembered), and `Turnout-Mac`:
-the hex of BLAKE2b-256 over method, path, that claim and the body, keyed with the event secret's "hand-over" key. The
-answer carries `Turnout-Log`, what the ledger has now, under a MAC bound to the request's. Replaying a request is
-harmless: hand-overs are idempotent by digest, and a replayed grant wastes a block.
+Every request carries `Turnout-Log`, what this gateway has seen of the ledger (gateway.remembered), `Content-Digest`
+(RFC 9530, sha-256), and `Turnout-Mac`: the hex of BLAKE2b-256 over method, path, that claim and that digest, keyed with
+the event secret's "hand-over" key. So the ledger knows who asks before it reads a body. The answer carries
+`Turnout-Log`, what the ledger has now, under a MAC bound to the request's. Replaying a request is harmless: hand-overs
+are idempotent by digest, and a replayed grant wastes a block.
 """
 
+import base64
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +28,7 @@ from gateway.remembered import Remembered
 
 LOG_HEADER: Final = "Turnout-Log"
 MAC_HEADER: Final = "Turnout-Mac"
+DIGEST_HEADER: Final = "Content-Digest"
 GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
 STEERING_PATH: Final = "/v1/ledger/steering"
@@ -52,16 +55,29 @@ class LedgerRefusedError(Exception):
         self.reason = reason
 
 
-def request_mac(secrets: Secrets, method: str, path: str, body: bytes, claim: str = "") -> str:
-    """Return the value of the `Turnout-Mac` header. A gateway of an older version makes no claim."""
+def content_digest(body: bytes) -> str:
+    """Return the value of the `Content-Digest` header."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+
+
+def request_mac(secrets: Secrets, method: str, path: str, digest: str, claim: str = "") -> str:
+    """Return the value of the `Turnout-Mac` header of a request with this `Content-Digest` and `Turnout-Log`."""
     claimed = f"{LOG_HEADER}: {claim}\n" if claim else ""
-    return _mac(secrets, f"{method}\n{path}\n{claimed}".encode() + body)
+    return _mac(secrets, f"{method}\n{path}\n{claimed}{digest}".encode(errors="replace"))
 
 
-def mac_is_right(secrets: Secrets, method: str, path: str, body: bytes, claimed_mac: str, claim: str = "") -> bool:
-    """Whether a request was made with this event's secret."""
-    mac = request_mac(secrets, method, path, body, claim)
-    return compare_digest(mac.encode(), claimed_mac.encode(errors="replace"))
+def signed_headers(secrets: Secrets, method: str, path: str, body: bytes, claim: str = "") -> dict[str, str]:
+    """Return the headers with which a request says that it was made with this event's secret."""
+    digest = content_digest(body)
+    signed = {DIGEST_HEADER: digest, MAC_HEADER: request_mac(secrets, method, path, digest, claim)}
+    return signed | ({LOG_HEADER: claim} if claim else {})
+
+
+def mac_is_right(secrets: Secrets, method: str, path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request with these headers was made with this event's secret."""
+    digest, claim = headers.get(DIGEST_HEADER, ""), headers.get(LOG_HEADER, "")
+    right = request_mac(secrets, method, path, digest, claim)
+    return compare_digest(right.encode(), headers.get(MAC_HEADER, "").encode(errors="replace"))
 
 
 def answer_mac(secrets: Secrets, asked_mac: str, shown: str) -> str:
@@ -79,6 +95,15 @@ class WorkerName:
 
     worker: str
     gateway: str
+    event_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayName:
+    """Who asks what is in force."""
+
+    gateway: str
+    instance: str  # of its spool: two gateways with one name have two
     event_digest: str
 
 
@@ -140,11 +165,11 @@ class LedgerClient:
             # What is no acknowledgement word for word is none: the spool is deleted on it.
             return OUTCOMES[OUTCOMES.index(answer["outcome"])]
 
-    async def steering(self, event_digest: str, known: int) -> Steering | None:
-        """Ask what is in force.
+    async def steering(self, name: GatewayName, known: int) -> Steering | None:
+        """Ask what is in force; a gateway that runs asks again and again, and so holds its name.
 
         Args:
-            event_digest: of the event file.
+            name: who asks.
             known: the number of the change that brought what is known here.
 
         Returns:
@@ -152,9 +177,18 @@ class LedgerClient:
 
         Raises:
             LedgerUnavailableError: try again.
-            LedgerRefusedError: another event or another secret.
+            LedgerRefusedError: another event, secret or pseudonym key, or a name that another gateway has.
         """
-        answer = await self._post(STEERING_PATH, orjson.dumps({"event_sha256": event_digest, "known": known}))
+        body = orjson.dumps(
+            {
+                "event_sha256": name.event_digest,
+                "pseudonym_key_sha256": self._secrets.pseudonym_commitment,
+                "gateway": name.gateway,
+                "instance": name.instance,
+                "known": known,
+            }
+        )
+        answer = await self._post(STEERING_PATH, body)
         with _understanding("steering"):
             if answer["number"] == known:
                 return None
@@ -163,8 +197,7 @@ class LedgerClient:
 
     async def _post(self, path: str, body: bytes) -> Any:
         claim = self._remembered.claim() if self._remembered else ""
-        mac = request_mac(self._secrets, "POST", path, body, claim)
-        headers = {MAC_HEADER: mac} | ({LOG_HEADER: claim} if claim else {})
+        headers = signed_headers(self._secrets, "POST", path, body, claim)
         timeout = aiohttp.ClientTimeout(total=PATIENCE_S + len(body) / SLOWEST_BYTES_A_S, sock_connect=CONNECT_S)
         sent = elapsed()
         try:
@@ -174,7 +207,7 @@ class LedgerClient:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:
                     taken = self._take_in(orjson.loads(text), sent)
-                    await self._note(mac, answer.headers)
+                    await self._note(headers[MAC_HEADER], answer.headers)
                     return taken
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING:
                     raise LedgerUnavailableError(f"the ledger answered {answer.status}: {_said(text)}")

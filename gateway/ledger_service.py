@@ -1,4 +1,4 @@
-"""The ledger's process: takes hand-overs, grants seats, seals windows, serves the log and the organiser.
+"""The ledger's process: seals windows, serves its gateways (gateway.gateway_api), the log and the organiser.
 
 Everything that changes the ledger runs in one thread of its own (gateway.ledger_thread); certificates are computed
 beside it.
@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
 import uvloop
 from aiohttp import web
 
@@ -24,24 +23,22 @@ from counters.clock import Clock, SimulatedClock, WallClock
 from counters.disk import DISK, Disk
 from counters.durable_file import make_folder
 from counters.event import Event, EventFileError, load_event
-from counters.handover import HandOver, HandOverError
 from counters.ledger.log import Log, LogError, log_begun
 from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.log_key import LOG_KEY, load_or_create_signer
-from counters.sealing import EvidenceRefusedError, OtherEventError, Sealer
-from counters.seat_grants import NoSeatsLeftError
+from counters.sealing import OtherEventError, Sealer, UnknownGatewayError
 from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, STEERING_PATH
+from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, GatewayApi
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
 from gateway.organiser import Organiser
-from gateway.problems import CORS, Refused, json_response, problems, read_json, reading
+from gateway.problems import CORS, Refused, json_response, problems, read_json
 from gateway.processes import stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.steering_api import announced, in_force, read_change
@@ -50,8 +47,6 @@ from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum
 from metrics import exposition
 
 SECRETS_FILE: Final = "secrets.json"
-HAND_OVER_LIMIT_BYTES: Final = 256 * 1024 * 1024
-"""A full gateway's minute, 6 M seats in bitmaps and 25 sessions of registers, is about 10 MB."""
 LOOK_EVERY_S: Final = 0.01
 UNSEALED_LIMIT: Final = 32
 """A jump of the simulated clock waits while more windows than this are unsealed."""
@@ -104,6 +99,7 @@ class LedgerService:
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         setback = Setback(self._data, self._sealer, disk)
         self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
+        self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
         self._thread.held = self._quorum.held
         self._poller = LivePoller(config.live_url, event)
@@ -186,93 +182,19 @@ class LedgerService:
         event = "/v1/events/{event}"
         app.add_routes(
             [
-                web.post(GRANT_PATH, self._grant),
-                web.post(HAND_OVER_PATH, self._hand_over),
-                web.post(STEERING_PATH, self._tell_steering),
+                *self._gateways.routes(),
                 web.get("/log/{path:.+}", self._serve_log),
                 web.get(event + "/live", self._live),
                 web.post("/v1/simulation/clock", self._jump),
                 web.get(event + "/steering", self._steering),
                 web.post(event + "/steering", self._steer),
+                web.post(event + "/gateways/{gateway}/retire", self._retire),
                 *self._organiser.routes(),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
             ]
         )
         return app
-
-    # Gateways.
-
-    async def _authentic_body(self, request: web.Request) -> bytes:
-        async with reading():
-            body = await request.read()
-        await self._lookout.hear(request, body)
-        return body
-
-    def _answer(self, request: web.Request, document: dict[str, Any]) -> web.Response:
-        """Answer a gateway; it learns what time it is here, and how far this ledger is."""
-        return self._lookout.answer(request, document | {"now": self._clock.now()})
-
-    async def _grant(self, request: web.Request) -> web.Response:
-        body = await self._authentic_body(request)
-        try:
-            asked = orjson.loads(body)
-            worker, gateway, blocks = str(asked["worker"]), str(asked["gateway"]), int(asked["blocks"])
-            event, key = asked["event_sha256"], asked["pseudonym_key_sha256"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise Refused(Reason.BODY_MALFORMED, f"This is no request for seats: {error!r}.") from None
-        if event != self._event.digest:
-            raise Refused(Reason.OTHER_EVENT)
-        if key != self._secrets.pseudonym_commitment:
-            raise Refused(Reason.OTHER_PSEUDONYM_KEY)
-        await self._lookout.before_writing()
-        now = self._clock.now()
-        try:
-            granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now))
-        except NoSeatsLeftError:
-            raise Refused(Reason.SEATS_EXHAUSTED) from None
-        return self._answer(request, {"blocks": granted})
-
-    async def _hand_over(self, request: web.Request) -> web.Response:
-        body = await self._authentic_body(request)
-        await self._lookout.before_writing()
-        now = self._clock.now()
-
-        def take() -> str:
-            bundle = HandOver.decode(body)
-            if bundle.event_sha256 != self._event.digest:
-                raise Refused(Reason.OTHER_EVENT)
-            return self._sealer.accept(bundle, now, time.monotonic())
-
-        try:
-            outcome = await self._thread.write(take)
-        except (HandOverError, EvidenceRefusedError) as error:
-            raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
-        return self._answer(request, {"outcome": outcome})
-
-    async def _tell_steering(self, request: web.Request) -> web.Response:
-        """Tell a gateway what is in force, if it does not know."""
-        body = await self._authentic_body(request)
-        try:
-            asked = orjson.loads(body)
-            event, known = asked["event_sha256"], asked["known"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise Refused(Reason.BODY_MALFORMED, f"This does not ask for steering: {error!r}.") from None
-        if event != self._event.digest:
-            raise Refused(Reason.OTHER_EVENT)
-        # A value that the ledger's thread replaces whole.
-        steering = self._sealer.steering
-        if steering.number == known:
-            return self._answer(request, {"number": known})
-        return self._answer(
-            request,
-            {
-                "number": steering.number,
-                "interval_s": steering.interval_s,
-                "seats": steering.seats,
-                "views": steering.views,
-            },
-        )
 
     # Steering.
 
@@ -299,6 +221,18 @@ class LedgerService:
         except RevokedLimitError as error:
             raise Refused(Reason.REVOCATIONS_FULL, f"{error}. {Reason.REVOCATIONS_FULL.detail}") from None
         return json_response(in_force(self._event, self._sealer.steering) | asked.as_json(changed))
+
+    async def _retire(self, request: web.Request) -> web.Response:
+        """Wait no more for a gateway that is gone for good; answered once it is in the log."""
+        self._organiser.check_event(request)
+        self._organiser.check_key(request)
+        await self._lookout.before_writing()
+        gateway, now = request.match_info["gateway"], self._clock.now()
+        try:
+            workers = await self._thread.write(lambda: self._sealer.retire(gateway, now))
+        except UnknownGatewayError as error:
+            raise Refused(Reason.GATEWAY_UNKNOWN, f"{error}.") from None
+        return json_response({"gateway": gateway, "retired": workers, "at": self._event.iso(now)})
 
     # Anyone.
 

@@ -67,9 +67,14 @@ class Reason(Enum):
     LEDGER_SET_BACK = (503, "The ledger's data are older than what it had shown: it stands still until that is mended.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.
-    MAC_WRONG = (403, "The request was not made with this event's secret.")
+    MAC_WRONG = (403, "The request was not made with this event's secret: a gateway needs the ledger's secrets.json.")
     OTHER_EVENT = (409, "The gateway was started with another event file than the ledger.")
-    OTHER_PSEUDONYM_KEY = (409, "The gateway holds another pseudonym key than the ledger.")
+    OTHER_PSEUDONYM_KEY = (
+        409,
+        "The gateway holds the ledger's event secret and another pseudonym key: give it the ledger's secrets.json.",
+    )
+    GATEWAY_NAME_TAKEN = (409, "Another gateway runs under that name: give this one its own with --name.")
+    GATEWAY_UNKNOWN = (404, "No gateway of that name ever had seats of this event.")
     EVIDENCE_MALFORMED = (422, "The hand-over is not sound evidence.")
 
     @property

@@ -44,8 +44,8 @@ def steer_event(
     if bool(asked) == show:
         raise SteerError("say what to change with --interval, --revoke or --restore; or --show alone")
     key = load_secrets(secrets_file or data / "secrets.json").organiser_key
-    url = f"{(ledger_url or _ledger_of(event, data)).rstrip('/')}/v1/events/{event.id}/steering"
-    return _lines(_ask(url, key, asked))
+    url = f"{(ledger_url or ledger_of(event, data)).rstrip('/')}/v1/events/{event.id}/steering"
+    return _lines(ask_ledger(url, key, asked or None))
 
 
 def _named(who: str) -> dict[str, Any]:
@@ -60,7 +60,12 @@ def _named(who: str) -> dict[str, Any]:
     raise SteerError(f"{who!r} is neither a viewing token of {TEXT_BYTES} characters, nor view:HEX, nor seat:N")
 
 
-def _ledger_of(event: Event, data: Path) -> str:
+def ledger_of(event: Event, data: Path) -> str:
+    """Return the address of the ledger that runs on a data directory.
+
+    Raises:
+        SteerError: it says none, or has another event.
+    """
     try:
         running = json.loads((data / "ledger.json").read_text())
         if running["event_sha256"] != event.digest:
@@ -70,9 +75,14 @@ def _ledger_of(event: Event, data: Path) -> str:
         raise SteerError(f"{data} does not say where its ledger is: name the ledger with --ledger http://…") from None
 
 
-def _ask(url: str, key: str, asked: dict[str, Any]) -> dict[str, Any]:
+def ask_ledger(url: str, key: str, asked: dict[str, Any] | None) -> dict[str, Any]:
+    """Ask the ledger as the organiser: GET if nothing is asked for, else POST.
+
+    Raises:
+        SteerError: it refuses, or does not answer.
+    """
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked, or the ledger wrote it itself
-        url, json.dumps(asked).encode() if asked else None, {"Authorization": f"Bearer {key}"}
+        url, None if asked is None else json.dumps(asked).encode(), {"Authorization": f"Bearer {key}"}
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310

@@ -13,6 +13,7 @@ seconds of the event's clock; the last row is what players are told now; an `unt
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -26,12 +27,17 @@ from counters.announcements import Announcements
 from counters.clock import Clock
 from counters.durable_file import write_durably
 from counters.event import Event
+from counters.spool import boot_id
 from counters.steering import Steering, read_interval, read_seat, read_view
-from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.ledger_client import GatewayName, LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.mendable import CannotServeError
 
 STEERING_FILE: Final = "steering.json"
 VERSION: Final = 1
 ASK_EVERY_S: Final = 1.0
+NAME_PATIENCE_S: Final = 8.0
+"""A gateway that replaces one of its name on another spool finds the name held for some seconds
+(gateway.gateway_api.NAME_HELD_S)."""
 SETTLED_S: Final = 5.0
 """So long after a change no worker announces the interval before it: they look once a second, and one that was too busy
 to look was too busy to answer. Until then both intervals count as announced."""
@@ -82,19 +88,32 @@ def decode(data: bytes, event_sha256: str) -> Told:
         raise ValueError(f"this is no {STEERING_FILE} of this event: {error}") from error
 
 
+def spool_id(spool: Path) -> str:
+    """Return what tells this spool from any other for as long as its host runs: 16 hex digits."""
+    stat = spool.stat()
+    return hashlib.blake2b(f"{boot_id()} {stat.st_dev} {stat.st_ino}".encode(), digest_size=8).hexdigest()
+
+
 class SteeringKeeper:
     """Keeps one gateway's `steering.json` to what the ledger says. Owned by the supervisor's event loop."""
 
     def __init__(
-        self, spool: Path, event: Event, clock: Clock, ledger: LedgerClient, apply: Callable[[Announcements], None]
+        self,
+        spool: Path,
+        event: Event,
+        gateway: str,
+        clock: Clock,
+        ledger: LedgerClient,
+        apply: Callable[[Announcements], None],
     ) -> None:
         """Begin with what the file says; `apply` gets what players are told, now and after each change."""
         self._path = spool / STEERING_FILE
+        self._name = GatewayName(gateway, spool_id(spool), event.digest)
         self._event = event
         self._clock = clock
         self._ledger = ledger
         self._apply = apply
-        self._changed_at = time.monotonic()
+        self._began_at = self._changed_at = time.monotonic()
         self.told = self._read()
         apply(self.told.announcements)
 
@@ -119,7 +138,7 @@ class SteeringKeeper:
         told = self.told
         if not told.announcements.settled and time.monotonic() >= self._changed_at + SETTLED_S:
             await self._put(Told(told.steering, told.announcements.settle(self._clock.now())))
-        steering = await self._ledger.steering(self._event.digest, self.told.steering.number)
+        steering = await self._ledger.steering(self._name, self.told.steering.number)
         if steering is None or steering == self.told.steering:
             return
         announcements = self.told.announcements
@@ -143,19 +162,30 @@ class SteeringKeeper:
         self.told = told
 
     async def keep(self) -> None:
-        """Ask for as long as the gateway runs; only the beginning and the end of an outage are logged."""
-        away = False
+        """Ask for as long as the gateway runs; only the beginning and the end of an outage are logged.
+
+        Raises:
+            CannotServeError: the ledger refuses this gateway and never took it since it was started. Later it is the
+                ledger that has changed, and the gateway goes on: what it accepts is in its spool.
+        """
+        away = taken = False
         while True:
             try:
                 await self.ask()
+                taken = True
                 if away:
                     _log.info("steering follows the ledger again")
                 away = False
             except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
+                if isinstance(error, LedgerRefusedError) and not taken and self._for_good(error):
+                    raise CannotServeError(str(error)) from None
                 if not away:
                     _log.warning("steering stays as it is, interval %d s: %s", self.told.steering.interval_s, error)
                 away = True
             await asyncio.sleep(ASK_EVERY_S)
+
+    def _for_good(self, refusal: LedgerRefusedError) -> bool:
+        return refusal.reason != "gateway_name_taken" or time.monotonic() > self._began_at + NAME_PATIENCE_S
 
 
 class SteeringFollower:

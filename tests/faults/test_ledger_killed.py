@@ -32,7 +32,7 @@ from counters.sealed_evidence import read_evidence_of
 from counters.secrets import load_secrets
 from counters.segment import WINDOW_S
 from gateway.development_issuer import load_event_creating_keys
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, request_mac
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, signed_headers
 from tests.counters.test_sealing import presence
 from tests.faults.parts import LedgerPart
 from tests.faults.rig import STARTS_AT, WINDOW
@@ -205,9 +205,9 @@ class Evening:
 
     def ask(self, path: str, body: bytes) -> Any:
         """Ask as a gateway does; None if no answer came."""
-        mac = request_mac(load_secrets(self.data / "secrets.json"), "POST", path, body)
+        headers = signed_headers(load_secrets(self.data / "secrets.json"), "POST", path, body)
         try:
-            answer = self.ledger.ask("POST", path, body, {MAC_HEADER: mac})
+            answer = self.ledger.ask("POST", path, body, headers)
         except (OSError, ValueError):  # refused, reset, or nothing where an answer should be
             return None
         assert answer.status == 200, answer

@@ -17,7 +17,7 @@ from counters.ledger.reader import LogReader
 from counters.log_key import load_or_create_signer
 from counters.secrets import load_or_create_secrets
 from gateway.development_issuer import load_event_creating_keys
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, MAC_HEADER, request_mac
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, signed_headers
 from tests.faults.parts import LedgerPart
 from tests.faults.witness_part import WitnessPart
 from tests.gateway.commands import CERTAIN_S, turnout
@@ -136,7 +136,7 @@ def change(ledger: LedgerPart, data: Path, path: str) -> Answer:
         {"worker": "00" * 8, "gateway": "g", "blocks": 1, "event_sha256": ledger.address["event_sha256"],
          "pseudonym_key_sha256": secrets.pseudonym_commitment}
     ).encode()  # fmt: skip
-    return ledger.ask("POST", path, body, {MAC_HEADER: request_mac(secrets, "POST", path, body)})
+    return ledger.ask("POST", path, body, signed_headers(secrets, "POST", path, body))
 
 
 def test_without_the_quorum_nothing_more_is_shown_and_with_it_everything_is(tmp_path: Path) -> None:

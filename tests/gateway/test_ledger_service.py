@@ -17,6 +17,7 @@ from counters.handover import HandOver, WorkerReport
 from counters.log_key import load_or_create_signer
 from counters.secrets import Secrets
 from gateway.ledger_client import (
+    DIGEST_HEADER,
     GRANT_PATH,
     HAND_OVER_PATH,
     MAC_HEADER,
@@ -24,7 +25,8 @@ from gateway.ledger_client import (
     LedgerRefusedError,
     LedgerUnavailableError,
     WorkerName,
-    request_mac,
+    content_digest,
+    signed_headers,
 )
 from tests.gateway.serving import (
     NO_LEDGER,
@@ -58,7 +60,7 @@ def simulated(simulated_event_file: Path) -> Event:
 
 
 def signed(running: RunningLedger, path: str, body: bytes, secrets: Secrets | None = None) -> Answer:
-    return running.ask("POST", path, body, {MAC_HEADER: request_mac(secrets or running.secrets, "POST", path, body)})
+    return running.ask("POST", path, body, signed_headers(secrets or running.secrets, "POST", path, body))
 
 
 def wish(event: Event, running: RunningLedger, **changes: object) -> bytes:
@@ -95,8 +97,15 @@ def test_a_request_without_the_events_secret_is_refused(running: RunningLedger, 
         running.ask("POST", path, body, {MAC_HEADER: ""}),
         running.ask("POST", path, body, {MAC_HEADER: "\xff" * 64}),
         signed(running, path, body, stranger),
-        running.ask("POST", path, body + b" ", {MAC_HEADER: request_mac(running.secrets, "POST", path, body)}),
-        running.ask("POST", path, body, {MAC_HEADER: request_mac(running.secrets, "POST", "/v1/other", body)}),
+        running.ask("POST", path, body + b" ", signed_headers(running.secrets, "POST", path, body)),
+        running.ask("POST", path, body, signed_headers(running.secrets, "POST", "/v1/other", body)),
+        running.ask("POST", path, body, signed_headers(running.secrets, "GET", path, body)),
+        running.ask(
+            "POST",
+            path,
+            body,
+            signed_headers(running.secrets, "POST", path, body) | {DIGEST_HEADER: content_digest(b"")},
+        ),
     ]
     assert [(answer.status, answer.reason) for answer in answers] == [(403, "mac_wrong")] * len(answers)
 

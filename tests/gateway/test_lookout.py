@@ -16,15 +16,17 @@ from gateway.ledger_client import (
     LOG_HEADER,
     MAC_HEADER,
     STEERING_PATH,
+    GatewayName,
     LedgerClient,
     LedgerUnavailableError,
     WorkerName,
-    request_mac,
+    signed_headers,
 )
 from gateway.remembered import Remembered
 from tests.gateway.serving import RunningLedger, ledger, until
 
 NAME = "hall-a"
+INSTANCE = "1" * 16
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,11 @@ def simulated(simulated_event_file: Path) -> Event:
 
 def claimed(running: RunningLedger, event: Event, claim: str, mac_of: str | None = None) -> tuple[int, str]:
     """Ask for steering with a claim, under the MAC of another one; return status and reason."""
-    body = orjson.dumps({"event_sha256": event.digest, "known": 0})
-    mac = request_mac(running.secrets, "POST", STEERING_PATH, body, claim if mac_of is None else mac_of)
-    answer = running.ask("POST", STEERING_PATH, body, {MAC_HEADER: mac} | ({LOG_HEADER: claim} if claim else {}))
+    asked = {"event_sha256": event.digest, "pseudonym_key_sha256": running.secrets.pseudonym_commitment}
+    body = orjson.dumps(asked | {"gateway": NAME, "instance": INSTANCE, "known": 0})
+    headers = signed_headers(running.secrets, "POST", STEERING_PATH, body, claim if mac_of is None else mac_of)
+    headers = {name: value for name, value in headers.items() if name != LOG_HEADER}
+    answer = running.ask("POST", STEERING_PATH, body, headers | ({LOG_HEADER: claim} if claim else {}))
     return answer.status, "" if answer.status == 200 else answer.reason
 
 
@@ -50,7 +54,7 @@ def test_a_claim_is_heard_only_under_the_mac_that_covers_it(running: RunningLedg
     far = Claim(NAME, Sighting(0, 1000, bytes(32), 0, 0)).encode()
     near = Claim(NAME, None).encode()
     assert claimed(running, simulated, near) == (200, "")
-    assert claimed(running, simulated, "") == (200, ""), "a gateway of an older version"
+    assert claimed(running, simulated, "") == (200, ""), "a gateway that has seen nothing"
     for claim, mac_of in ((far, near), (far, ""), ("", near)):
         assert claimed(running, simulated, claim, mac_of) == (403, "mac_wrong")
     for nonsense in ("{", "[]", '{"gateway": "g", "size": 1}'):
@@ -81,7 +85,7 @@ def test_a_disk_that_does_not_take_it_holds_up_nothing_and_the_process_remembers
     async def ask() -> str:
         remembered = Remembered(nowhere, running.secrets, NAME)
         async with LedgerClient(running.url, running.secrets, remembered) as client:
-            assert await client.steering(simulated.digest, 0) is None
+            assert await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0) is None
         return remembered.claim()
 
     seen = Claim.decode(asyncio.run(ask())).seen
@@ -113,7 +117,7 @@ def test_a_stranger_on_the_way_cannot_make_a_gateway_believe_in_a_longer_log(
         url = "http://{}:{}".format(*runner.addresses[0][:2])
         try:
             async with LedgerClient(url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
-                await client.steering(simulated.digest, 0)
+                await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0)
         finally:
             await runner.cleanup()
 

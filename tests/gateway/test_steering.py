@@ -16,7 +16,15 @@ from counters.event import Event, load_event
 from counters.secrets import Secrets
 from counters.steering import REVOKED_LIMIT, Steering, view_text
 from gateway import steering as steering_module
-from gateway.ledger_client import MAC_HEADER, STEERING_PATH, LedgerClient, LedgerUnavailableError, request_mac
+from gateway.ledger_client import (
+    STEERING_PATH,
+    GatewayName,
+    LedgerClient,
+    LedgerRefusedError,
+    LedgerUnavailableError,
+    signed_headers,
+)
+from gateway.mendable import CannotServeError
 from gateway.steering import STEERING_FILE, SteeringFollower, SteeringKeeper, Told, decode
 from tests.gateway.serving import NO_LEDGER, NOW, Answer, RunningLedger, Serving, ledger, serving
 
@@ -126,14 +134,15 @@ def test_a_full_list_refuses_loudly_and_takes_nothing(running: RunningLedger) ->
 
 
 def asked(running: RunningLedger, body: bytes, secrets: Secrets | None = None) -> Answer:
-    mac = request_mac(secrets or running.secrets, "POST", STEERING_PATH, body)
-    return running.ask("POST", STEERING_PATH, body, {MAC_HEADER: mac})
+    return running.ask(
+        "POST", STEERING_PATH, body, signed_headers(secrets or running.secrets, "POST", STEERING_PATH, body)
+    )
 
 
 def test_a_gateway_learns_what_is_in_force_once(running: RunningLedger, simulated_event: Event) -> None:
     async def learn(known: int) -> Steering | None:
         async with LedgerClient(running.url, running.secrets) as client:
-            return await client.steering(simulated_event.digest, known)
+            return await client.steering(GatewayName("g", "1" * 16, simulated_event.digest), known)
 
     assert uvloop.run(learn(0)) is None
     steer(running, interval_s=45, revoke=[{"seat": 7}, {"view": view_text(VIEW)}])
@@ -145,12 +154,24 @@ def test_a_gateway_learns_what_is_in_force_once(running: RunningLedger, simulate
 def test_who_is_revoked_is_told_to_nobody_without_the_events_secret(
     running: RunningLedger, simulated_event: Event
 ) -> None:
-    body = orjson.dumps({"event_sha256": simulated_event.digest, "known": 0})
+    question = {
+        "event_sha256": simulated_event.digest,
+        "pseudonym_key_sha256": running.secrets.pseudonym_commitment,
+        "gateway": "g",
+        "instance": "1" * 16,
+        "known": 0,
+    }
+    body = orjson.dumps(question)
     assert asked(running, body, Secrets(bytes(32), bytes(32))).reason == "mac_wrong"
     assert running.ask("POST", STEERING_PATH, body).reason == "mac_wrong"
     assert asked(running, body).json == {"number": 0, "now": NOW}, "nothing is sent that is known"
-    other = orjson.dumps({"event_sha256": "00" * 32, "known": 0})
-    assert asked(running, other).reason == "other_event"
+    for changes, reason in (
+        ({"event_sha256": "00" * 32}, "other_event"),
+        ({"pseudonym_key_sha256": "00" * 32}, "other_pseudonym_key"),
+        ({"gateway": 7}, "body_malformed"),
+        ({"instance": None}, "body_malformed"),
+    ):
+        assert asked(running, orjson.dumps(question | changes)).reason == reason
     for junk in (b"", b"null", b"{}", b"\xff"):
         assert asked(running, junk).reason == "body_malformed"
 
@@ -178,10 +199,15 @@ class LedgerAtHand:
 
     def __init__(self) -> None:
         self.says: Steering | Exception | None = None
+        self.script: list[Steering | Exception | None] = []
+        self.asked = 0
 
-    async def steering(self, event_digest: str, known: int) -> Steering | None:
-        assert len(event_digest) == 64
+    async def steering(self, name: GatewayName, known: int) -> Steering | None:
+        assert len(name.event_digest) == 64
         assert known >= 0
+        self.asked += 1
+        if self.script:
+            self.says = self.script.pop(0)
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -200,7 +226,7 @@ class Gateway:
         def applied(announcements: Announcements) -> None:
             self.announcements = announcements
 
-        self.keeper = SteeringKeeper(self.spool, self.event, self.clock, self.ledger, applied)  # type: ignore[arg-type]
+        self.keeper = SteeringKeeper(self.spool, self.event, "g", self.clock, self.ledger, applied)  # type: ignore[arg-type]
 
     def ask(self) -> None:
         asyncio.run(self.keeper.ask())
@@ -246,6 +272,40 @@ def test_a_ledger_that_is_away_leaves_what_was_told_last(gateway: Gateway, event
         gateway.ask()
     assert gateway.keeper.told.steering == Steering(1, 45, frozenset({7}))
     assert followed(gateway.spool, event) == [Steering(1, 45, frozenset({7}))]
+
+
+@pytest.mark.parametrize("reason", ["mac_wrong", "other_event", "other_pseudonym_key", "body_malformed"])
+def test_a_gateway_that_the_ledger_refuses_from_the_start_ends_with_its_sentence(gateway: Gateway, reason: str) -> None:
+    gateway.ledger.says = LedgerRefusedError("the ledger refused (409): why", reason)
+    with pytest.raises(CannotServeError, match="why"):
+        asyncio.run(gateway.keeper.keep())
+
+
+def test_a_name_that_is_held_is_asked_for_again_for_some_seconds(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering_module, "ASK_EVERY_S", 0.001)
+    monkeypatch.setattr(steering_module, "NAME_PATIENCE_S", 0.05)
+    gateway.ledger.says = LedgerRefusedError("the name is taken", "gateway_name_taken")
+    with pytest.raises(CannotServeError, match="taken"):
+        asyncio.run(gateway.keeper.keep())
+    assert gateway.ledger.asked > 1
+
+
+def test_a_ledger_that_changed_does_not_end_a_gateway_that_it_once_took(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Started with other secrets by mistake, it would take every player off the air."""
+    monkeypatch.setattr(steering_module, "ASK_EVERY_S", 0.001)
+
+    class OverError(Exception):
+        """The test has seen enough."""
+
+    refusal = LedgerRefusedError("another secret", "mac_wrong")
+    gateway.ledger.script = [None, refusal, refusal, OverError()]
+    with pytest.raises(OverError):
+        asyncio.run(gateway.keeper.keep())
+    assert "another secret" in caplog.text
 
 
 def test_a_gateway_started_anew_knows_what_players_of_an_old_window_were_told(

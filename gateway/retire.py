@@ -1,0 +1,29 @@
+"""`turnout retire`: tell the running ledger that a gateway's host is gone for good."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from counters.event import Event
+from counters.secrets import load_secrets
+from gateway.steer import ask_ledger, ledger_of
+
+
+def retire_gateway(
+    event: Event, data: Path, *, gateway: str, ledger_url: str, secrets_file: Path | None
+) -> Iterator[str]:
+    """Retire a gateway; return lines that say what that means.
+
+    Raises:
+        SteerError: the ledger cannot be found or does not answer, or it refuses.
+        SecretsError: the organiser key cannot be read.
+    """
+    key = load_secrets(secrets_file or data / "secrets.json").organiser_key
+    ledger = (ledger_url or ledger_of(event, data)).rstrip("/")
+    answer = ask_ledger(f"{ledger}/v1/events/{event.id}/gateways/{quote(gateway, safe='')}/retire", key, {})
+    if not answer["retired"]:
+        yield f"nothing to do: every worker of gateway {gateway} has ended or was retired before"
+        return
+    yield f"gateway {gateway} is retired as of {answer['at']}, which is in the log: {len(answer['retired'])} workers"
+    yield "windows after that neither wait for them nor name them; what they had not reported stays missing"
+    yield "should the host come back, start its gateway: what is in its spool becomes late evidence"
