@@ -28,6 +28,7 @@ from deploy.embedded_redis import EmbeddedRedisError, ServerProgram, find_server
 from tests.faults import mischief, reckoning
 from tests.faults.player_lines import Lines
 from tests.faults.rig import STARTS_AT, Rig
+from tests.faults.truth import Truth
 from tests.gateway.conftest import EVENT_FILE
 
 GATEWAYS: Final = 2
@@ -51,16 +52,21 @@ def event_file(seconds: float, speed: float) -> str:
     """The event of the tests, both sessions open for three times as long as a soak shall last and two hours more."""
     begins = datetime.fromisoformat(STARTS_AT) + timedelta(minutes=1)
     ends = begins + timedelta(seconds=3 * seconds * speed, hours=2)
-    text = EVENT_FILE.replace("late_until = 2023-11-23T00:00:00+08:00", f"late_until = {_text(ends, days=2)}")
-    for old in ("2023-11-19T09:30:00+08:00",):
-        text = text.replace(f"starts_at = {old}", f"starts_at = {_text(begins)}")
-    for old in ("2023-11-19T10:30:00+08:00", "2023-11-19T11:00:00+08:00"):
-        text = text.replace(f"ends_at = {old}", f"ends_at = {_text(ends)}")
+    times = {
+        "late_until = 2023-11-23T00:00:00+08:00": f"late_until = {_text(ends + timedelta(days=2))}",
+        "starts_at = 2023-11-19T09:30:00+08:00": f"starts_at = {_text(begins)}",
+        "ends_at = 2023-11-19T10:30:00+08:00": f"ends_at = {_text(ends)}",
+        "ends_at = 2023-11-19T11:00:00+08:00": f"ends_at = {_text(ends)}",
+    }
+    text = EVENT_FILE
+    for old, new in times.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
     return text
 
 
-def _text(at: datetime, days: int = 0) -> str:
-    return (at + timedelta(days=days)).replace(second=0, microsecond=0).isoformat()
+def _text(at: datetime) -> str:
+    return at.replace(second=0, microsecond=0).isoformat()
 
 
 def soak(folder: Path, program: ServerProgram, *, seed: int, seconds: float, speed: float, say: Say) -> Outcome:
@@ -87,31 +93,41 @@ def soak(folder: Path, program: ServerProgram, *, seed: int, seconds: float, spe
             rig.settle(SETTLE_S)
             sealed_after_s = time.monotonic() - mended_at
             rig.crowd.until_heard()
-        found, truth = rig.finish(), rig.crowd.truth
-        lost, invented = reckoning.lost(truth, found), reckoning.invented(truth, found)
-        wrong = (*lost, *invented, *(miscounted := rig.miscounted(found)))
+        found = rig.finish()
+        reckoned = {
+            "lost": reckoning.lost(rig.crowd.truth, found),
+            "invented": reckoning.invented(rig.crowd.truth, found),
+            "leaves that miscount": rig.miscounted(found),
+        }
+        wrong = [line for lines in reckoned.values() for line in lines]
         if not wrong:
             rig.certify(found)
-    kinds = Counter(each.name for each in planned)
-    refused = sum(truth.answers.values()) - truth.beats
     rows = (
         ("seed", str(seed)),
         ("real seconds under faults, speed", f"{seconds:.0f}, {speed:g}"),
-        ("faults", str(len(planned))),
-        *((f"  {name}", str(number)) for name, number in sorted(kinds.items())),
-        ("heartbeats acknowledged", f"{truth.beats:,}"),
+        *_faults(planned),
+        ("heartbeats acknowledged", f"{rig.crowd.truth.beats:,}"),
         ("  of them while something was broken", f"{under_fault:,}"),
+        *_answers(rig.crowd.truth),
+        ("windows sealed, late leaves, workers missing", f"{len(found.windows)}, {len(found.late)}, {found.missing}"),
+        *((what, str(len(lines))) for what, lines in reckoned.items()),
+        ("seconds until all was sealed after the last fault", f"{sealed_after_s:.1f}"),
+    )
+    return Outcome(rows, tuple(wrong))
+
+
+def _faults(planned: list[mischief.Planned]) -> list[tuple[str, str]]:
+    kinds = Counter(each.name for each in planned)
+    return [("faults", str(len(planned))), *((f"  {name}", str(number)) for name, number in sorted(kinds.items()))]
+
+
+def _answers(truth: Truth) -> list[tuple[str, str]]:
+    refused = sum(truth.answers.values()) - truth.beats
+    return [
         ("heartbeats refused, broken off, not connected", f"{refused}, {truth.broken}, {truth.refused_connections}"),
         ("joins acknowledged, unanswered", f"{len(truth.joined)}, {truth.unanswered_joins}"),
-        ("windows sealed, late leaves, workers missing",
-         f"{len(found.windows)}, {len(found.late)}, {found.missing}"),
         ("(session, window, seat) acknowledged", f"{sum(map(len, truth.acknowledged.values())):,}"),
-        ("lost", str(len(lost))),
-        ("invented", str(len(invented))),
-        ("leaves that miscount", str(len(miscounted))),
-        ("seconds until all was sealed after the last fault", f"{sealed_after_s:.1f}"),
-    )  # fmt: skip
-    return Outcome(rows, wrong)
+    ]
 
 
 def _break(rig: Rig, planned: list[mischief.Planned], say: Say) -> tuple[int, float]:
