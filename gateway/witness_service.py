@@ -20,7 +20,7 @@ from typing import Final
 
 from aiohttp import web
 
-from counters.durable_file import make_folder, write_durably
+from counters.durable_file import read_or_create
 from counters.ledger.cosignature import witness_key
 from counters.ledger.note import NoteError, Signer, Verifier
 from counters.ledger.witness import Witness, WitnessStateError
@@ -121,23 +121,17 @@ def load_or_create_key(path: Path, name: str) -> Signer:
     Raises:
         WitnessSetupError: there is none and no (good) name for it, or the one there has another name or is no key.
     """
-    if not path.exists():
-        if not name:
-            raise WitnessSetupError(
-                "this witness has no key yet: name it with --name, a URL without its scheme that is yours, such as "
-                "witness.newspaper.example/1. The name is part of the key"
-            )
-        try:
-            signer = Signer.generate(name)
-        except NoteError as error:
-            raise WitnessSetupError(f"--name: {error}") from None
-        make_folder(path.parent)
-        write_durably(path, signer.encode().encode() + b"\n", mode=0o600)
-        return signer
+    if not path.exists() and not name:
+        raise WitnessSetupError(
+            "this witness has no key yet: name it with --name, a URL without its scheme that is yours, such as "
+            "witness.newspaper.example/1. The name is part of the key"
+        )
     try:
-        signer = Signer.decode(path.read_text().strip())
+        text = read_or_create(path, lambda: Signer.generate(name).encode().encode() + b"\n", mode=0o600)
+        signer = Signer.decode(text.decode().strip())
     except (NoteError, UnicodeDecodeError) as error:
-        raise WitnessSetupError(f"{path} is no key: {error}. Restore it from where it is kept safe") from None
+        where = f"{path} is no key ({error}): restore it from where it is kept safe"
+        raise WitnessSetupError(where if path.exists() else f"--name: {error}") from None
     if name not in {"", signer.name}:
         raise WitnessSetupError(f"the key in {path} is named {signer.name!r}, not {name!r}: leave out --name")
     return signer

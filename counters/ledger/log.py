@@ -23,7 +23,6 @@ what is committed, and `published`.
 """
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpo
 from counters.ledger.edge import Edge
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.reader import LogReader, LogView
+from counters.ledger.sole_owner import OwnedError, take_lock
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
 from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length
 
@@ -379,25 +379,10 @@ def _private(directory: Path) -> Path:
 
 
 def _take_lock(directory: Path) -> int:
-    """Return the file descriptor that holds the lock.
-
-    Raises:
-        LogLockedError: Another descriptor holds it.
-    """
-    path = _private(directory) / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
+        return take_lock(_private(directory) / "lock")
+    except OwnedError as holder:
         raise LogLockedError(
             f"the log {directory} is being written by process {holder}: stop that ledger first, "
             "or give this one another data directory"
         ) from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor

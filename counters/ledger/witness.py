@@ -10,7 +10,6 @@ is on the disk before anything is signed: so no two roots are ever cosigned for 
 larger one, whatever crashes. A kept checkpoint that cannot be read stops the witness: it is never taken for none.
 """
 
-import fcntl
 import logging
 import os
 import threading
@@ -27,6 +26,7 @@ from counters.ledger.checkpoint import Checkpoint, CheckpointError
 from counters.ledger.cosignature import cosign, with_cosignatures
 from counters.ledger.merkle import EMPTY_ROOT, ProofError, verify_consistency
 from counters.ledger.note import NoteError, Signer, Verifier, open_note, parse_note
+from counters.ledger.sole_owner import OwnedError, take_lock
 from counters.ledger.witness_protocol import AddCheckpoint, RequestError, Verdict
 
 LATEST: Final = "checkpoint"
@@ -82,7 +82,12 @@ class Witness:
         self._trusted = trusted
         self._disk = disk
         make_folder(self._folder / "logs", disk=disk)
-        self._lock: int | None = _take_lock(self._folder / "lock")
+        try:
+            self._lock: int | None = take_lock(self._folder / "lock")
+        except OwnedError as holder:
+            raise WitnessStateError(
+                f"{self._folder} is used by the witness of process {holder}: stop that one first"
+            ) from None
         self._opening = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         try:
@@ -233,26 +238,3 @@ class Witness:
 
     def _log_folder(self, kind: str, origin: str) -> Path:
         return self._folder / kind / sha256(origin.encode()).hexdigest()
-
-
-def _take_lock(path: Path) -> int:
-    """Return the file descriptor that holds the lock.
-
-    Raises:
-        WitnessStateError: another process holds it.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise WitnessStateError(
-            f"{path.parent} is used by the witness of process {holder}: stop that one first"
-        ) from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
