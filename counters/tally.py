@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from counters.cells import Cells
 from counters.clock import Clock
+from counters.disk_room import DiskRoom
 from counters.open_window import JournalFile, OpenWindow
 from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, Registers, SpoolIdentity
 from counters.uniques import Uniques
@@ -80,6 +81,7 @@ class Tally:
         self._cells = cells
         self._day_of = day_of
         self._uniques_day = ""
+        self._room = DiskRoom(folder)
         self._spares: dict[bool, Chunk] = {}
         self._spare_journal: JournalFile | None = None
         self._spares_lock = threading.Lock()
@@ -185,6 +187,11 @@ class Tally:
     def accepting(self) -> bool:
         """Whether there is room for what comes."""
         return self._open is not None and not self._disk_full
+
+    @property
+    def admitting(self) -> bool:
+        """Whether there is room for newcomers, and not only for those who are in."""
+        return self.accepting and not self._room.low
 
     # Joins and scans.
 
@@ -355,6 +362,7 @@ class Tally:
             self._wanted.clear()
             self.prepare()
             if time.monotonic() - synced_at >= SYNC_EVERY_S:
+                self._room.look()
                 self.sync()
                 synced_at = time.monotonic()
             self._wanted.wait(max(synced_at + SYNC_EVERY_S - time.monotonic(), 0.0))

@@ -117,6 +117,8 @@ class Joins:
         Raises:
             Refused: the ticket does not open this event, or nothing can be accepted now.
         """
+        if not self._tally.admitting:
+            raise Refused(Reason.DISK_FULL)
         if not ticket:
             raise Refused(Reason.TICKET_MISSING)
         identity = self.identify(ticket)

@@ -197,7 +197,10 @@ class Supervisor:
             "workers": self._places.serving(),
         }
         if self._config.ready_file:
-            write_json(Path(self._config.ready_file), ready)
+            try:
+                write_json(Path(self._config.ready_file), ready)
+            except OSError as error:
+                _log.warning("%s cannot be written: %s", self._config.ready_file, error)
         else:
             _log.info("%s: gateway %s, metrics %s", self._event.id, ready["gateway"], ready["metrics"])
 

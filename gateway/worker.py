@@ -182,6 +182,8 @@ class Worker:
             return "it is stopping"
         if not self.tally.accepting:
             return "no room on the disk for the spool"
+        if not self.tally.admitting:
+            return "the disk of the spool is almost full: newcomers are refused, heartbeats are taken while they fit"
         if self._refusal:
             return self._refusal
         if too_far_off := self._clock_watch.too_far_off:
