@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from counters.redis_address import open_link
+from counters.redis_link import RedisLink
 from deploy.embedded_redis import ServerProgram
 from tests.faults.live_numbers import expected, until_live_is
 from tests.faults.parts import free_port
@@ -73,7 +74,7 @@ def test_a_replica_that_lags_takes_over_and_nobody_is_lost_or_counted_twice(
     assert unique == people == 45
 
 
-def test_a_master_that_is_made_a_replica_is_left(together: SentinelSet) -> None:
+def test_a_master_that_another_has_replaced_is_left_though_it_lives(together: SentinelSet) -> None:
     with asyncio.Runner() as runner:
         link = open_link(together.url, 1.0, AwayError)
 
@@ -83,6 +84,12 @@ def test_a_master_that_is_made_a_replica_is_left(together: SentinelSet) -> None:
             return False
 
         assert written()
+        replica = RedisLink(together.replica.url, 1.0, AwayError, only_master=True)
+        with pytest.raises(AwayError, match="this server is a replica"):
+            runner.run(replica.run([("PING",)]))
+        runner.run(replica.close())
+        # Sentinels cannot make it a replica, which would end our connection: for all it knows it is the master.
+        together.master.ask("ACL", "SETUSER", "default", "-slaveof", "-replicaof")
         before = runner.run(link.server_facts()).run_id
         together.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
         until(together.promoted, "the replica is the master", CERTAIN_S)
