@@ -1,6 +1,7 @@
 """What Redis held, made again from journals: as plain loops over the same records make it."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -66,7 +67,7 @@ SCAN = Scan(
 HALF = sha256(b"badge").hexdigest()[:32]
 
 
-def scans_of(*journals: list[Join | Scan]) -> list[ScanOutcome]:
+def scans_of(*journals: Sequence[Join | Scan]) -> list[ScanOutcome]:
     event = fixed_world().event
     head = SegmentHead(event.digest, "g", 60, 30, ())
     return list(recover(event, [JournalSegment.of(head, records) for records in journals]).scans)
@@ -80,7 +81,7 @@ def test_a_scan_is_told_with_the_badge_that_was_written_with_it() -> None:
     out = replace(SCAN, nonce="2", direction=Direction.OUT, received_at_ms=61_000)
     refused = replace(SCAN, nonce="3", seat=0, refusal="ticket_forged")
     alone = replace(SCAN, nonce="4", received_at_ms=62_000)
-    records = [BADGE, SCAN, replace(BADGE, joined_at_ms=61_000), out, refused, alone]
+    records: list[Join | Scan] = [BADGE, SCAN, replace(BADGE, joined_at_ms=61_000), out, refused, alone]
     expected = [ScanOutcome(key("1"), f"{HALF} in"), ScanOutcome(key("2"), f"{HALF} out")]
     assert scans_of(records) == expected
     # A journal with many texts is several segments, and may part the two records.
