@@ -9,6 +9,7 @@ anything acknowledged is not in the evidence, or anything in the evidence was ne
 """
 
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -36,6 +37,8 @@ ARRIVAL_S: Final = 0.4
 PLAYERS_LIMIT: Final = 150
 """One process plays them all, some hundred heartbeats a second: each is heard once or twice in a window of 3 s."""
 SETTLE_S: Final = 120.0
+EXIT_TERMINATED: Final = 143
+"""What a shell says of a program that SIGTERM ended."""
 REJOIN: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.GONE}
 Say = Callable[[str], None]
 
@@ -207,6 +210,8 @@ def _someone_comes(rig: Rig, chance: random.Random, number: int, lines: Lines) -
               help="Keep everything in this new folder; otherwise it goes, unless something is wrong.")  # fmt: skip
 def main(seed: int, minutes: float, speed: float, folder: Path | None) -> None:
     """Break everything at random under load; exit 1 if anything acknowledged was lost or anything invented."""
+    # Whoever ends it early gets everything that it started ended as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     where = folder or Path(tempfile.mkdtemp(prefix="turnout-soak-"))
     where.mkdir(parents=True, exist_ok=True)
     try:
