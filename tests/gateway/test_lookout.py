@@ -138,3 +138,22 @@ def test_a_ledger_that_nobody_tells_anything_listens_warns_and_goes_on(
         until(lambda: second.ask("GET", "/readyz").status == 200, "it has listened")
         assert second.organise("POST", "/v1/events/expo/certificates").status == 201
         assert b"no gateway has told this ledger how far its log had been seen" in second.said.read_bytes()
+
+
+def test_a_ledger_that_was_set_back_seals_no_window_that_ends(simulated_event_file: Path, tmp_path: Path) -> None:
+    event = load_event(simulated_event_file)
+    nine = event.sessions[0].starts_at.timestamp()
+    with ledger(simulated_event_file, tmp_path) as newer:
+        newer.jump(nine + 60)
+        until(lambda: len(newer.windows()) == 1, "the first window is sealed")
+        far = Sighting(0, 50, bytes(32), 0, 0)
+    with ledger(simulated_event_file, tmp_path) as older:
+        # Heard while it listens, so before anything could be sealed; and again, as each gateway says it each second.
+        for _ in range(2):
+            assert claimed(older, event, Claim(NAME, far).encode()) == (503, "ledger_set_back")
+        older.jump(nine + 300)
+        # Each asks the thread that seals, between whose turns windows without workers are sealed at once.
+        for _ in range(200):
+            assert older.ask("GET", "/readyz").status == 503
+            older.organise("GET", "/v1/events/expo/attendance")
+        assert len(older.windows()) == 1
