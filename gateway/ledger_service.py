@@ -311,7 +311,9 @@ class LedgerService:
     async def _until_sealed(self, patience_s: float | None, limit: int) -> None:
         """Wait until at most `limit` windows that have ended are unsealed, at most `patience_s`."""
         deadline = time.monotonic() + (patience_s if patience_s is not None else float("inf"))
-        while time.monotonic() < deadline and not self.stopping.is_set() and not self._lookout.set_back:
+        while time.monotonic() < deadline and not self.stopping.is_set():
+            if self._lookout.set_back or self._quorum.held():
+                return
             if await self._thread.do(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
                 return
             await asyncio.sleep(LOOK_EVERY_S)

@@ -43,8 +43,10 @@ LONGEST_RETRY_S: Final = 5.0
 """A witness that was away is asked again this soon: an event's checkpoints are a minute apart."""
 CONFLICTS_LIMIT: Final = 3
 """A witness that says another size each time it is asked is not believed at once again."""
-FIRST_ANSWER_S: Final = 5.0
-"""A log does not begin before the witnesses that it requires have answered, for at most so long."""
+FIRST_ANSWER_S: Final = 15.0
+"""A log does not begin before the witnesses that it requires have answered; that is waited for so long."""
+NO_BY_SETTING: Final = frozenset((Verdict.MALFORMED.label, Verdict.UNTRUSTED.label, Verdict.UNKNOWN_LOG.label))
+"""Answers that stay the same until somebody changes the witness's settings, or ours."""
 ADDRESSES: Final = Path("ledger", "witnesses.json")
 """Where the witnesses can be reached, by name: what entry 0 does not say."""
 QUORUM_PATIENCE_S: Final = 5.0
@@ -141,6 +143,11 @@ class WitnessQuorum:
         # One of n − k + 1 is in every k of n.
         return sum(asked.cosigned is not None for asked in self._all) > len(self._all) - self._required
 
+    def _is_hopeless(self) -> bool:
+        """Whether so many witnesses have said no that the others are not enough."""
+        willing = sum(asked.trouble.partition(":")[0] not in NO_BY_SETTING for asked in self._all)
+        return willing <= len(self._all) - self._required
+
     def _may_sign(self) -> bool:
         """Whether every quorum has a witness in it that has said what it has seen: no more than there is here."""
         return not self._required or (
@@ -188,7 +195,7 @@ class WitnessQuorum:
         deadline = time.monotonic() + patience_s
         try:
             while time.monotonic() < deadline:
-                if self._is_confirmed() or self._refused or asking.done():
+                if self._is_confirmed() or self._refused or self._is_hopeless() or asking.done():
                     break
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
