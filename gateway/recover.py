@@ -115,18 +115,28 @@ async def _set_seats(
     link: Link, event: str, batch: Sequence[tuple[bytes, int]], outcome: Outcome, *, dry_run: bool
 ) -> None:
     places = [(seat_key(event, pseudonym), pseudonym, seat) for pseudonym, seat in batch]
-    asked: list[Command] = [("HGET", key, pseudonym) for key, pseudonym, _ in places]
+    held = await link.send([("HGET", key, pseudonym) for key, pseudonym, _ in places])
+    _count(held, [str(seat).encode() for _, _, seat in places], outcome)
     # Set if absent: where a worker has been faster its seat stays, and the next run tells that it is another.
-    set_: list[Command] = [("HSETNX", key, pseudonym, seat) for key, pseudonym, seat in places]
-    _count(await link.send(asked), [str(seat).encode() for _, _, seat in places], outcome)
-    if not dry_run:
-        await link.send(set_)
+    absent: list[Command] = [
+        ("HSETNX", key, pseudonym, seat)
+        for (key, pseudonym, seat), has in zip(places, held, strict=True)
+        if has is None
+    ]
+    if absent and not dry_run:
+        await link.send(absent)
 
 
 async def _set_scans(link: Link, batch: Sequence[tuple[str, str]], outcome: Outcome, *, dry_run: bool) -> None:
-    _count(await link.send([("GET", key) for key, _ in batch]), [what.encode() for _, what in batch], outcome)
-    if not dry_run:
-        await link.send([("SET", key, what.encode(), "NX", "EX", SCAN_TTL_S) for key, what in batch])
+    held = await link.send([("GET", key) for key, _ in batch])
+    _count(held, [what.encode() for _, what in batch], outcome)
+    absent: list[Command] = [
+        ("SET", key, what.encode(), "NX", "EX", SCAN_TTL_S)
+        for (key, what), has in zip(batch, held, strict=True)
+        if has is None
+    ]
+    if absent and not dry_run:
+        await link.send(absent)
 
 
 def _count(held: Sequence[Any], wanted: Sequence[bytes], outcome: Outcome) -> None:
