@@ -46,7 +46,7 @@ NOTE_FILE: Final = "backup.json"
 _CHECKPOINT: Final = Path("log", "checkpoint")
 _LINES: Final = (Path("ledger", "reports.jsonl"), Path("ledger", "grants.jsonl"))
 _SINGLE: Final = ("secrets.json", "clock")
-_FOLDERS: Final = ("ledger", "development-issuer", "witness")
+_FOLDERS: Final = ("ledger", "development-issuer")
 _PASSING: Final = {"probe"}
 """What the ledger writes and removes again; and so is everything that ends in FRESH_SUFFIX."""
 _SCRATCH: Final = ".copying"
