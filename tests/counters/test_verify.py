@@ -11,7 +11,7 @@ import pytest
 
 from counters import canonical_json
 from counters.certificate import certificate_entry, compute_certificate
-from counters.event import Counting
+from counters.event import Counting, WitnessOfEvent
 from counters.evidence_store import EvidenceStore
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.log import Log
@@ -469,3 +469,34 @@ def test_a_cosignature_of_another_checkpoint_fails_a_trust_policy_that_names_its
     forged = replace(files, proof=with_cosignatures(files.proof, [line]))
     policy = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nwitness news {WITNESS}\nquorum none\n")
     assert [check.name for check in forged.report(policy=policy).failed] == ["witnesses"]
+
+
+@pytest.fixture(scope="module")
+def witnessed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Of an event that names two witnesses and requires one; nobody has cosigned."""
+    world = plain_world(people=3, rules=("views",))
+    named = (WitnessOfEvent("news", WITNESS, "The Newspaper"), WitnessOfEvent("town", OTHER_WITNESS, "The Town"))
+    world.event = replace(world.event, witnesses=named, required_witnesses=1)
+    return publish(world, tmp_path_factory.mktemp("witnessed"))
+
+
+def test_a_proof_without_the_cosignatures_that_entry_0_requires_fails_without_any_policy(witnessed: Files) -> None:
+    for policy in (None, POLICY):
+        report = witnessed.report(policy=policy)
+        assert [check.name for check in report.failed] == ["witnesses"]
+        assert "nobody has cosigned, 1 must" in detail(report, "witnesses")
+    report = cosigned(witnessed, TOWN).report()
+    assert report.holds, report.failed
+    assert "of the event's witnesses town has cosigned, 1 must" in detail(report, "witnesses")
+    assert results(cosigned(witnessed, TOWN).report(policy=None))["witnesses"] is None
+    stranger = Signer("witness.example/town", bytes([9] * 32))
+    assert [check.name for check in cosigned(witnessed, stranger).report().failed] == ["witnesses"]
+
+
+def test_the_certificate_names_the_witnesses_of_entry_0_and_what_they_are_worth(witnessed: Files, tiny: Files) -> None:
+    document = json.loads(witnessed.certificate)
+    assert [row["operated_by"] for row in document["witnesses"]] == ["The Newspaper", "The Town"]
+    assert "demands that 1 of these 2 witnesses" in document["witnesses_statement"]
+    without = json.loads(tiny.certificate)
+    assert without["witnesses"] == []
+    assert without["witnesses_statement"].startswith("No outside witness has cosigned this log.")
