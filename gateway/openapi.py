@@ -73,11 +73,19 @@ _REFUSED_LINES: Final = {
         line=_COUNT | {"description": "counted from 0"}, reason={"enum": sorted(reason.label for reason in REFUSALS)}
     ),
 }
+_BOUNDS: Final = {
+    "type": "array",
+    "items": {"type": ["number", "null"]},
+    "description": "[least, most] that the number may truly be; most is null if nothing bounds it (docs/gaps.md)",
+}
 _NUMBERS: Final = _object(
     event=_TEXT,
     as_of={"type": ["string", "null"]},
     stale={"type": "boolean"},
-    numbers={"type": "array", "items": {"type": "object"}},
+    numbers={
+        "type": "array",
+        "items": {"type": "object", "properties": {"bounds": _BOUNDS, "bounds_with_gaps": _BOUNDS}},
+    },
 )
 
 DOCUMENT: Final[dict[str, Any]] = {

@@ -40,6 +40,7 @@ class Compared:
     truth: Truth
     suppressed: bool
     problem: str  # "" if it is as it should be
+    bounds: tuple[float, float | None] | None = None  # printed because of gaps; None above = not bounded
 
     def __str__(self) -> str:
         scope = " ".join(f"{key}={value}" for key, value in sorted(self.scope.items())) or "whole event"
@@ -95,7 +96,8 @@ def _compare(number: Mapping[str, Any], recount: Recount | Bounds) -> Compared:
         truth = recount.value(rule, scope)
     except KeyError as unknown:
         return Compared(rule, scope, value, Truth(0), suppressed, f"the truth knows no {unknown}")
-    return Compared(rule, scope, value, truth, suppressed, _problem(number, recount, truth))
+    bounds = None if value is None or "bounds" not in number else tuple(number["bounds"])
+    return Compared(rule, scope, value, truth, suppressed, _problem(number, recount, truth), bounds)
 
 
 def _problem(number: Mapping[str, Any], recount: Recount | Bounds, truth: Truth) -> str:

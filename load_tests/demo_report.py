@@ -44,6 +44,14 @@ def _count(number: float | None) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:,.1f}"
 
 
+def _bounds(bounds: tuple[float, float | None] | None) -> str:
+    """What gaps leave open, behind the number."""
+    if bounds is None:
+        return ""
+    least, most = bounds
+    return f" ({_count(least)} to {'?' if most is None else _count(most)})"
+
+
 def _millions(number: float) -> str:
     return f"{number / 1e6:,.1f} million" if number >= 1e6 else f"{number:,.0f}"
 
@@ -146,7 +154,7 @@ class Report:
         for line in compared:
             if set(line.scope) <= {"channel"}:
                 name = line.rule + (f", {line.scope['channel']}" if line.scope else "")
-                certified = _count(line.certified)
+                certified = _count(line.certified) + _bounds(line.bounds)
                 scaled = "" if line.certified is None else f"{line.certified * self.scenario.represents:,.0f}"
                 mark = "[red]differs[/red]" if line.problem else "equal"
                 table.add_row(name, certified, _count(line.truth.value), scaled, mark)
