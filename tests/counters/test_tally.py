@@ -289,6 +289,20 @@ def test_the_next_chunks_are_ready_before_they_are_needed(worker: WorkerAtHand, 
     assert worker.beat(1) is Accepted.YES
 
 
+def test_no_file_is_made_at_the_edge_of_a_window(
+    worker: WorkerAtHand, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creating one may take 11 ms, in which no heartbeat is answered; the journal's is prepared as the chunks are."""
+    worker.tally.prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_: pytest.fail("a file was opened"))
+        clock.at = NINE + 60
+        worker.tally.advance()
+        assert worker.beat(1) is Accepted.YES
+        assert worker.tally.write_journal(encode(a_join(1))) is Accepted.YES
+    assert list(decode(read_back(worker.folder)[NINE + 60].journal)) == [a_join(1)]
+
+
 # A full disk.
 
 
