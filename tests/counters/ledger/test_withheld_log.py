@@ -9,6 +9,7 @@ from counters.ledger.cosignature import cosign, with_cosignatures
 from counters.ledger.log import Log, LogError, LogReader
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.tile_files import LogCorruptError
+from counters.ledger.tiles import tiles_of
 from tests.counters.fragile_disk import CrashError, FragileDisk, listing
 from tests.counters.ledger.test_log_crashes import group
 
@@ -38,6 +39,11 @@ def shown(directory: Path) -> int:
     return LogReader(directory, SIGNER.verifier).full_check().size
 
 
+def not_there(directory: Path, size: int) -> list[str]:
+    """What readers of a shown checkpoint ask for, by its very name, and do not find."""
+    return [tile.path for tile in tiles_of(size) if not (directory / tile.path).exists()]
+
+
 def test_what_is_appended_is_in_the_log_and_shown_only_when_it_is_published(tmp_path: Path) -> None:
     directory = tmp_path / "log"
     with withheld(directory) as log:
@@ -50,6 +56,7 @@ def test_what_is_appended_is_in_the_log_and_shown_only_when_it_is_published(tmp_
                 assert log.publish(cosigned(log))
             at = max((sum(GROUPS[: each + 1]) for each in PUBLISHED_AFTER if each <= number), default=0)
             assert log.published.size == shown(directory) == at
+            assert not_there(directory, at) == []
             for index in range(0, at, 97):
                 entry = log.entry(index)
                 assert log.published.tlog_proof(index).verify(entry, SIGNER.verifier).size == at
@@ -143,6 +150,7 @@ def test_no_crash_shows_what_is_not_cosigned_or_loses_what_is_committed(
         with withheld(directory) as log:
             assert log.size >= committed
             assert shown(directory) == log.published.size >= published
+            assert not_there(directory, log.published.size) == []
             expected = [entry for number, size in enumerate(GROUPS) for entry in group(number, size)]
             assert list(log.entries()) == expected[: log.size]
             log.publish(cosigned(log))
