@@ -170,6 +170,18 @@ def empty_redis(rig: Rig, _: int) -> Mend:
     return rig.redis.start
 
 
+def recover_redis(rig: Rig, place: int) -> Mend:
+    """Empty it, and have the registry rebuilt from the evidence while people come and go."""
+    start = empty_redis(rig, place)
+
+    def recover() -> None:
+        start()
+        done = rig.turnout("recover", rig.event_file, "--data", rig.data, "--redis", rig.redis.url)
+        assert done.returncode == 0, done.stderr
+
+    return recover
+
+
 def pause_redis(rig: Rig, _: int) -> Mend:
     return _paused(rig.redis)
 
@@ -272,6 +284,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "pause the ledger": Fault("ledger", 8.0, pause_ledger),
     "kill redis": Fault("redis", 4.0, kill_redis),
     "empty redis": Fault("redis", 2.0, empty_redis),
+    "recover redis": Fault("redis", 2.0, recover_redis),
     "pause redis": Fault("redis", 15.0, pause_redis),
     "cut from the ledger": Fault("ledger line {}", 8.0, cut_from_ledger),
     "hang to the ledger": Fault("ledger line {}", 8.0, hang_to_ledger),
