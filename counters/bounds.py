@@ -13,6 +13,7 @@ Who may have been in a window of which a worker's evidence is lost:
 In a window in which nobody was there to accept anything, no join was accepted either: whoever had joined the session.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -94,7 +95,8 @@ class Bounds:
         of_known = np.isin(views.seats, np.array(self._known.to_array(), np.uint32))
         self._views = views.only(of_known), views.only(~of_known)
         self._most = replace(attendance, net=self._at_most, intervals_s=self._intervals_s())
-        self._least = replace(attendance, net=self._at_least)
+        in_doubt = self._doubtful or gaps.off_clocks or self._onsite_lost
+        self._least = replace(attendance, net=self._at_least) if in_doubt else attendance
 
     # Numbers.
 
@@ -254,7 +256,7 @@ class Bounds:
     def _in_late_evidence(self) -> BitMap:
         online = [row.playing for late in self._gaps.not_counted for row in late.merged.values()]
         rows = [rows["seat"] for journal in self._late_journals for rows in (journal.joins, journal.scans)]
-        journaled = BitMap(np.unique(np.concatenate([np.empty(0, np.uint32), *rows])))
+        journaled = _set_of(np.concatenate([np.empty(0, np.uint32), *rows]))
         journaled.discard(0)  # of refused scans
         return self._people(BitMap.union(journaled, *online))
 
@@ -320,7 +322,7 @@ class Bounds:
             if not len(group):
                 continue
             until = int(np.searchsorted(joins["joined_at_ms"], self._by(int(group[-1])), "right"))
-            joined = joined | self._people(BitMap(np.unique(joins["seat"][done:until])))
+            joined = joined | self._people(_set_of(joins["seat"][done:until]))
             joined |= self._people(self._seats_granted())
             done = until
             for window in group.tolist():
@@ -338,7 +340,7 @@ class Bounds:
             here = joins[joins["session"] == session.number]
             for window in windows:
                 until = int(np.searchsorted(here["joined_at_ms"], self._by(window), "right"))
-                yield window, session.number, self._people(BitMap(np.unique(here["seat"][:until])))
+                yield window, session.number, self._people(_set_of(here["seat"][:until]))
 
     def _people_of_off_clocks(self) -> dict[int, OffClock]:
         return {
@@ -360,6 +362,11 @@ class Bounds:
             window = late.leaf.window
             intervals_s[window] = max(intervals_s.get(window, 0), late.manifest.interval_s)
         return intervals_s
+
+
+def _set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
+    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
+    return BitMap(array("I", np.sort(seats).tobytes()))
 
 
 def _open_doors(event: Event) -> dict[int, range]:
