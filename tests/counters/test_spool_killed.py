@@ -23,6 +23,7 @@ def append_later(journal, record):
     return len(kept) < 3 or append(journal, b"".join([kept.pop(0) for _ in range(len(kept))]))
 
 open_window.JournalFile.append = append_later
+spool_steps.STRIDE = 15
 spool_steps.LIFE = ("join", "join", "join", "join", "stop")
 spool_steps.main()
 """
@@ -41,6 +42,7 @@ def answer(folder: Path, *program: str) -> tuple[int, list[tuple[int, str]]]:
     return said["steps"], said["wrong"]
 
 
+@pytest.mark.timeout(300)  # a thousand processes, each a few milliseconds of a whole core
 def test_whatever_step_a_worker_is_killed_at_all_that_it_acknowledged_is_read_back(folder: Path) -> None:
     steps, wrong = answer(folder, "-m", "tests.counters.spool_steps")
     assert steps > 500
