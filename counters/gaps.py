@@ -82,8 +82,12 @@ def gaps_in_log(log: SealedLog) -> dict[str, Any]:
         }
         for leaf in log.restored
     ]
+    retired = [
+        {"gateway": leaf.gateway, "at": event.iso(leaf.at), "workers": list(leaf.workers)} for leaf in log.retired
+    ]
     # Only where there was one, so that the certificates of before this was known stay what they were.
-    return ({"log_restored_from_backup": restored} if restored else {}) | {
+    rare = {"log_restored_from_backup": restored, "gateways_retired": retired}
+    return {name: rows for name, rows in rare.items() if rows} | {
         # Windows are sealed in the order of time: before the last leaf an absent one is lost, after it not over yet.
         "scheduled_windows_without_leaf": [event.iso(window) for window in windows_without_leaf(log)],
         "scheduled_windows_to_come": len(to_come),
@@ -159,8 +163,9 @@ class Gaps:
                 parts[session.session] = parts.get(session.session, BitMap()) | session.playing
 
     def seats_unknown(self, gap: Gap) -> bool:
-        """Whether nothing tells which seats the worker of a gap held: it was written down by version 1."""
-        return gap.worker in self._unlisted and gap.worker not in self.blocks
+        """Whether nothing tells which seats the worker of a gap held: version 1 wrote it down, or it is in no leaf."""
+        retired = any(gap.worker in leaf.workers for leaf in self.log.retired)
+        return (gap.worker in self._unlisted or retired) and gap.worker not in self.blocks
 
     def found(self) -> list[Gap]:
         """Return the gaps that may hide somebody, by window; one that later evidence has closed is none."""
@@ -192,7 +197,7 @@ class Gaps:
                 died.add(row.worker)
         absent: dict[str, list[int]] = {}
         for leaf in self.log.windows.values():
-            for worker in leaf.missing:
+            for worker in {*leaf.missing, *self._retired_before(leaf.window)}:
                 if worker not in died and heard.get(worker, 0) < leaf.window:
                     absent.setdefault(worker, []).append(leaf.window)
         gaps = []
@@ -201,6 +206,13 @@ class Gaps:
             without_a_leaf = self._without_a_leaf(begin, windows[-1])
             gaps += [Gap(GapKind.MISSING, window, WINDOW_S, worker) for window in windows + without_a_leaf]
         return gaps
+
+    def _retired_before(self, window: int) -> set[str]:
+        """Return the workers that no leaf of a window names because they were retired: that they are gone is asserted.
+
+        Somebody who was cut off from the ledger, and not from the players, went on accepting.
+        """
+        return {worker for leaf in self.log.retired if leaf.window < window for worker in leaf.workers}
 
     def _without_a_leaf(self, begin: int, end: int) -> list[int]:
         """Return the last window of each day, out of schedule and between two times, that has no leaf.

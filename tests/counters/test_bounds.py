@@ -15,6 +15,7 @@ from counters.evidence import Coverage
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.log_entries import read_log
 from counters.numbers import are_bounds
+from counters.retirement import retired_entries
 from counters.rule_ids import KNOWN_RULES
 from counters.sealed_evidence import read_evidence_of
 from tests.counters.gappy_world import HAPPENINGS, GappyWorld, gappy_world, worker
@@ -301,3 +302,28 @@ def test_where_the_log_shows_that_nothing_bounds_a_number_an_upper_bound_is_refu
     assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=True, version=2)
     assert not are_bounds({"value": 5}, boundless=True, version=2)
     assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=False, version=1)
+
+
+@pytest.mark.parametrize("reports_its_last_window", [False, True])
+def test_an_operator_who_retires_a_gateway_that_goes_on_hides_nobody(*, reports_its_last_window: bool) -> None:
+    world = calm_world()
+    windows = list(world.windows())
+    first, at = windows[3], windows[2] if reports_its_last_window else windows[3]
+    hidden = [one for one in world.accepted if one[0] == 2 and one[1] >= first * 1000]
+    world.hidden = {world.accepted.index(one) for one in hidden}
+    assert hidden
+    for window in windows[3:]:
+        world.silent.add((window, 2))
+        if window <= at:
+            world.absent.setdefault(window, []).append(worker(2))
+    sealed = world.sealed()
+    (entry,) = retired_entries(world.event, "gw-2", [worker(2)], at + 1, "turnout test")
+    sealed.entries.append(entry)
+    document = read(certify(world, sealed))
+    assert outside(world, document) == []
+    missing = [row["window"] for row in document["gaps"]["bounds"]["rows"] if row["gap"] == "worker-missing"]
+    assert missing == [world.event.iso(window) for window in windows[3:]]
+    (retired,) = document["gaps"]["gateways_retired"]
+    assert (retired["gateway"], retired["workers"]) == ("gw-2", [worker(2)])
+    most = number(document, "unique-attendees-online")["bounds"][1]
+    assert (most is None) == reports_its_last_window  # then no leaf says which seats it held
