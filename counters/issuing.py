@@ -75,6 +75,11 @@ def complete(sealer: Sealer, directory: Path) -> None:
         OSError: the disk refuses; call again.
     """
     sealer.settle()
+    for number in _numbers(directory, "tlog-proof"):
+        if number >= sealer.log.size:
+            # Of a log that went on from here, and was set back since: its proof is none of the entry that comes now.
+            sealer.disk.remove(directory / f"{number}.tlog-proof")
+    # A crash here leaves certificates without a proof, which go now.
     for number in _numbers(directory, "json") - _numbers(directory, "tlog-proof"):
         path = directory / f"{number}.json"
         if number >= sealer.log.size or sealer.log.entry(number) != _entry_of(path.read_bytes()):
