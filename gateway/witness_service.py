@@ -76,6 +76,7 @@ class TrustedLogs:
         self._files = files
         self._seen: object = None
         self._keys: dict[str, list[Verifier]] = {}
+        self._said = ""
         self._read()
 
     def __len__(self) -> int:
@@ -84,12 +85,14 @@ class TrustedLogs:
 
     def __call__(self, origin: str) -> Sequence[Verifier]:
         """Return the keys of a log; none if it is not watched."""
-        if origin not in self._keys:
-            # Whoever adds a log to a file need not start the witness anew.
-            try:
-                self._read()
-            except (OSError, TrustPolicyError) as error:
+        # Whoever adds a log to a file, or strikes one off, need not start the witness anew.
+        try:
+            self._read()
+            self._said = ""
+        except (OSError, TrustPolicyError) as error:
+            if str(error) != self._said:
                 _log.error("the list of logs stays as it was: %s", error)
+            self._said = str(error)
         return self._keys.get(origin, ())
 
     def _paths(self) -> list[Path]:

@@ -82,6 +82,18 @@ def test_a_log_that_is_added_to_the_file_is_watched_at_once(witness: WitnessPart
     assert witness.add(later.request(1, 2).encode()).status == 200, "a slip in the file takes nothing away"
 
 
+def test_a_log_that_is_struck_off_the_file_or_gets_another_key_there_is_no_longer_believed(tmp_path: Path) -> None:
+    one, other = (Signer("log.example/one", bytes([seed] * 32)) for seed in (1, 2))
+    file = tmp_path / "logs.txt"
+    file.write_text(f"log {one.verifier.encode()}\n")
+    trusted = TrustedLogs((), (file,))
+    assert list(trusted("log.example/one")) == [one.verifier]
+    file.write_text(f"log {other.verifier.encode()} \n")
+    assert list(trusted("log.example/one")) == [other.verifier]
+    file.write_text("")
+    assert list(trusted("log.example/one")) == []
+
+
 def test_a_witness_that_was_killed_knows_what_it_has_cosigned_and_has_its_key(tmp_path: Path) -> None:
     part = WitnessPart(tmp_path, "town")
     part.watch(LOG.verifier.encode())
