@@ -161,7 +161,7 @@ class Supervisor:
             _log.error("the gateway stops because a part of it failed: %r", fault, exc_info=fault)
         return 1 if faults else 0
 
-    async def _start_worker(self) -> WorkerProcess:
+    async def _start_worker(self, seats_first: bool) -> WorkerProcess:
         config = WorkerConfig(
             event_file=self._config.event_file,
             secrets_file=self._config.secrets_file,
@@ -176,6 +176,8 @@ class Supervisor:
             public_url=self._config.public_url,
             epoch=self._clock.epoch if isinstance(self._clock, WallClock) else 0.0,
             event_sha256=self._event.digest,
+            # The workers of a gateway that is not taken over from yet have seats, too.
+            seats_first=seats_first or self._holdings.owned < 0,
         )
         return await WorkerProcess.start(config)
 

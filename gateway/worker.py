@@ -90,6 +90,7 @@ class WorkerConfig:
     public_url: str
     epoch: float = 0.0  # of the gateway's wall clock (counters.clock); 0 = the worker reads the host's itself
     event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
+    seats_first: bool = False  # whether it serves only once it has seats: another, who has some, serves meanwhile
 
     def to_json(self) -> bytes:
         """Return the line that goes to the worker's standard input."""
@@ -214,9 +215,8 @@ class Worker:
         async with LedgerClient(self.config.ledger_url, self.secrets, remembered) as ledger:
             works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors))
             tasks = [asyncio.create_task(work) for work in works]
-            await first_of(
-                self.lease.leased.wait(), self.stopping.wait(), asyncio.sleep(SEATS_PATIENCE_S), *tasks
-            )  # fmt: skip
+            patience = [] if self.config.seats_first else [asyncio.sleep(SEATS_PATIENCE_S)]
+            await first_of(self.lease.leased.wait(), self.stopping.wait(), *patience, *tasks)
             try:
                 if not any(task.done() for task in tasks):
                     await self._serve(doors, runner, tasks)

@@ -31,7 +31,7 @@ class WorkerPlaces:
     def __init__(
         self,
         count: int,
-        start: Callable[[], Awaitable[WorkerProcess]],
+        start: Callable[[bool], Awaitable[WorkerProcess]],
         changed: Callable[[], None],
         interval_s: Callable[[], int],
     ) -> None:
@@ -39,7 +39,7 @@ class WorkerPlaces:
 
         Args:
             count: how many places.
-            start: starts a worker.
+            start: starts a worker; true: one that serves only once it has seats.
             changed: is told whenever one has come to serve.
             interval_s: says what players are told: a replaced worker may take this long to see them all.
         """
@@ -120,7 +120,7 @@ class WorkerPlaces:
                 worker = self._at.get(place)
                 # A rolling restart may have filled it meanwhile.
                 if worker is None or not worker.running:
-                    worker = self._at[place] = await self._start()
+                    worker = self._at[place] = await self._start(False)  # noqa: FBT003 - as `start` says
             if await worker.until_serving():
                 self._served()
             code = await worker.ended()
@@ -156,7 +156,8 @@ class WorkerPlaces:
 
     async def _roll(self, place: int) -> bool:
         async with self._deciding[place]:
-            worker = await self._start()
+            # The old one has seats: while the ledger is away, one that has none must not take its place.
+            worker = await self._start(True)  # noqa: FBT003 - as `start` says
             # A crash of the supervisor here leaves two that end with it; what both accepted is in their spools.
             served = False
             try:
@@ -168,7 +169,7 @@ class WorkerPlaces:
             if not served:
                 _log.error(
                     "rolling restart: a new worker ended with code %s before it served (%s); the old ones go on",
-                    await worker.ended(), worker.state.refusal or "its last words are above",
+                    await worker.ended(), worker.state.refusal or worker.state.missing,
                 )  # fmt: skip
                 return False
             old, self._at[place] = self._at.get(place), worker

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from deploy.embedded_redis import ServerProgram
 from gateway import supervisor
 from gateway.mendable import EXIT_CODE
 from gateway.stopping import STOP_LIMIT_S
+from gateway.worker import SEATS_PATIENCE_S
 from tests.faults.crowd import Player
 from tests.faults.parts import GatewayPart, Part
 from tests.faults.reckoning import Held
@@ -120,6 +122,29 @@ def test_a_take_over_under_load_is_noticed_by_nobody(rig: Rig) -> None:
         no_gap(rig.hold())
     finally:
         new.end()
+
+
+@pytest.mark.parametrize("how", ["rolling", "take-over"])
+def test_while_the_ledger_is_away_no_worker_with_seats_gives_way_to_one_without(rig: Rig, how: str) -> None:
+    gateway = rig.gateways[0]
+    before = gateway.workers()
+    rig.ledger.kill()
+    with ThreadPoolExecutor(1) as beside:
+        if how == "rolling":
+            gateway.send(signal.SIGHUP)
+        else:
+            succeeding = beside.submit(gateway.succeed)
+        until(lambda: bool(new_folders(rig, before)), "a new worker is there", CERTAIN_S)
+        time.sleep(SEATS_PATIENCE_S + 2)  # a worker that is started when there is no other would serve by now
+        rig.crowd.join(12)
+        rig.ledger.start()
+        if how == "take-over":
+            assert succeeding.result() == 0
+    until(lambda: not living(before), "the old workers are replaced", CERTAIN_S)
+    gateway.until_serving()
+    rig.crowd.join(12)
+    assert rig.crowd.beat() == len(rig.crowd.players)
+    no_gap(rig.hold())
 
 
 def test_a_take_over_that_comes_to_nothing_leaves_the_old_gateway_as_it_was(rig: Rig) -> None:
