@@ -186,14 +186,14 @@ class Gaps:
     def _missing(self) -> list[Gap]:
         """What missing workers never reported.
 
-        A worker's row promises that everything it accepted before it is handed over. One that ended within a window
-        of which everything is there (its coverage ends with the window, and no power was lost) accepted nothing after.
+        A worker's row promises that everything it accepted before it is handed over. One that died within a window
+        and lost no power accepted nothing after: all that it had accepted is in its row.
         """
         heard: dict[str, int] = {}
         died: set[str] = set()
         for window, row in self._coverage:
             heard[row.worker] = max(window, heard.get(row.worker, 0))
-            if row.crashed and not row.wanting and row.until_ms == (window + WINDOW_S) * 1000:
+            if row.crashed and not row.wanting:
                 died.add(row.worker)
         absent: dict[str, list[int]] = {}
         for leaf in self.log.windows.values():

@@ -168,17 +168,21 @@ def coverage(
 ) -> Coverage:
     """What one worker can vouch for in a window.
 
-    The death of a worker takes nothing: what it stored belongs to the kernel. If the host itself went down since
-    (`power_lost`), only what had been synced is certain, in a window that the worker had closed too.
+    The death of a worker takes nothing: what it stored belongs to the kernel. But that it was there is certain only
+    until it synced last, which it does each second. If the host itself went down since (`power_lost`), only what had
+    been synced is certain, in a window that the worker had closed too.
     """
-    until_ms = spool.closed_ms or (spool.window + WINDOW_S) * 1000
+    lost = power_lost or bool(spool.torn)
+    seen_ms = max(spool.synced_until_ms, spool.opened_ms)
+    until_ms = spool.closed_ms or ((spool.window + WINDOW_S) * 1000 if lost else seen_ms)
     return Coverage(
         worker=spool.worker,
         gateway=gateway,
         from_ms=spool.opened_ms,
         until_ms=until_ms,
-        synced_until_ms=max(spool.synced_until_ms, spool.opened_ms) if power_lost or spool.torn else until_ms,
-        crashed=power_lost or bool(spool.torn) or not spool.closed_ms,
+        # What was accepted in the very millisecond of a sync may have come after it.
+        synced_until_ms=min(seen_ms, until_ms - 1) if lost else until_ms,
+        crashed=lost or not spool.closed_ms,
         records=len(spool.records) + sum(1 for _ in journal.decode(spool.journal)),
         clock_offset_ms=clock_offset_ms,
     )

@@ -52,7 +52,7 @@ class Coverage:
     worker: str  # 16 hex digits: one incarnation of a worker
     gateway: str
     from_ms: int  # unix ms of the server's clock: it recorded from here …
-    until_ms: int  # … to here
+    until_ms: int  # … to here; if it was killed: to where it is last known to have been there
     synced_until_ms: int  # what was recorded before this had reached the disk
     crashed: bool  # its spool was adopted, not handed over
     records: int  # heartbeats, joins and scans recorded
