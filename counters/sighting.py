@@ -8,7 +8,7 @@ the last state that the ledger showed it, and says so with every request; a ledg
 All five figures only ever grow while a ledger lives on one data directory, and each is durable before it is shown:
 
     restored   how often the log says that it was restored from a backup
-    size, root entries of the published log, and the root of the tree of them
+    size, root entries of the log, those withheld among them, and the root of the tree of them
     blocks     blocks of seats granted
     reports    hand-overs accepted
 

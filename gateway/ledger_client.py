@@ -2,9 +2,10 @@
 
 Every request carries `Turnout-Log`, what this gateway has seen of the ledger (gateway.remembered), `Content-Digest`
 (RFC 9530, sha-256), and `Turnout-Mac`: the hex of BLAKE2b-256 over method, path, that claim and that digest, keyed with
-the event secret's "hand-over" key. So the ledger knows who asks before it reads a body. The answer carries
-`Turnout-Log`, what the ledger has now, under a MAC bound to the request's. Replaying a request is harmless: hand-overs
-are idempotent by digest, and a replayed grant wastes a block.
+the event secret's "hand-over" key. So the ledger knows who asks before it reads a body. An answer carries
+`Turnout-Log`, what the ledger has now, and a MAC over that, the request's MAC and its own body: a spool is deleted, and
+a seat given away, on the word of the ledger and of nobody else who answers at its address. Replaying a request is
+harmless: hand-overs are idempotent by digest, and a replayed grant wastes a block.
 """
 
 import base64
@@ -80,9 +81,9 @@ def mac_is_right(secrets: Secrets, method: str, path: str, headers: Mapping[str,
     return compare_digest(right.encode(), headers.get(MAC_HEADER, "").encode(errors="replace"))
 
 
-def answer_mac(secrets: Secrets, asked_mac: str, shown: str) -> str:
+def answer_mac(secrets: Secrets, asked_mac: str, shown: str, body: bytes) -> str:
     """Return the value of the `Turnout-Mac` header of the answer to a request with `asked_mac`."""
-    return _mac(secrets, f"answer\n{asked_mac}\n{shown}\n".encode())
+    return _mac(secrets, f"answer\n{asked_mac}\n{shown}\n{content_digest(body)}".encode(errors="replace"))
 
 
 def _mac(secrets: Secrets, data: bytes) -> str:
@@ -206,8 +207,9 @@ class LedgerClient:
             ) as answer:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:
+                    shown = self._shown(headers[MAC_HEADER], answer.headers, text)
                     taken = self._take_in(orjson.loads(text), sent)
-                    await self._note(headers[MAC_HEADER], answer.headers)
+                    await self._note(shown)
                     return taken
                 if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING:
                     raise LedgerUnavailableError(f"the ledger answered {answer.status}: {_said(text)}")
@@ -224,15 +226,19 @@ class LedgerClient:
         self.heard(sent, received, now)
         return answer
 
-    async def _note(self, asked_mac: str, headers: Mapping[str, str]) -> None:
-        """Remember what the ledger shows; one of an older version shows nothing."""
-        if self._remembered is None or (shown := headers.get(LOG_HEADER)) is None:
-            return
-        expected, mac = answer_mac(self._secrets, asked_mac, shown), headers.get(MAC_HEADER, "")
-        if not compare_digest(expected.encode(), mac.encode(errors="replace")):
-            raise LedgerUnavailableError("the ledger's answer does not say with this event's secret how far its log is")
-        with _understanding("how far its log is"):
-            await self._remembered.note(shown)
+    def _shown(self, asked_mac: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Return what an answer shows of the ledger, once it is known that it is the ledger's."""
+        shown, mac = headers.get(LOG_HEADER, ""), headers.get(MAC_HEADER, "")
+        if not compare_digest(answer_mac(self._secrets, asked_mac, shown, body).encode(), mac.encode(errors="replace")):
+            raise LedgerUnavailableError(
+                f"what answers at {self._url} does not say with this event's secret that it is the ledger"
+            )
+        return shown
+
+    async def _note(self, shown: str) -> None:
+        if self._remembered is not None:
+            with _understanding("how far its log is"):
+                await self._remembered.note(shown)
 
 
 @contextmanager

@@ -6,16 +6,24 @@ import pytest
 from aiohttp import web
 
 from counters.secrets import Secrets
-from gateway.ledger_client import HAND_OVER_PATH, LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.ledger_client import (
+    HAND_OVER_PATH,
+    MAC_HEADER,
+    LedgerClient,
+    LedgerRefusedError,
+    LedgerUnavailableError,
+    answer_mac,
+)
 
 SECRETS = Secrets(bytes(32), bytes(range(32)))
 
 
-def hand_over_to(status: int, body: bytes) -> str:
-    """Hand something over to whoever answers like this."""
+def hand_over_to(status: int, body: bytes, secrets: Secrets = SECRETS, signed: bytes | None = None) -> str:
+    """Hand something over to whoever answers like this, with a MAC over `signed`, by default the body."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, body=body)
+    async def answer(request: web.Request) -> web.Response:
+        mac = answer_mac(secrets, request.headers[MAC_HEADER], "", body if signed is None else signed)
+        return web.Response(status=status, body=body, headers={MAC_HEADER: mac})
 
     async def ask() -> str:
         app = web.Application()
@@ -49,6 +57,13 @@ def test_the_ledgers_words_are_acknowledgements(outcome: str) -> None:
 def test_what_is_none_is_tried_again_and_nothing_is_deleted_on_it(status: int, body: bytes) -> None:
     with pytest.raises(LedgerUnavailableError):
         hand_over_to(status, body)
+
+
+def test_whoever_answers_without_the_events_secret_acknowledges_nothing() -> None:
+    new, promise = (b'{"outcome": "%s", "now": 1.5}' % word for word in (b"new", b"promise"))
+    for secrets, signed in ((Secrets(bytes(range(32)), bytes(32)), new), (SECRETS, promise)):
+        with pytest.raises(LedgerUnavailableError, match="does not say with this event's secret"):
+            hand_over_to(200, new, secrets, signed)
 
 
 @pytest.mark.parametrize(
