@@ -55,8 +55,11 @@ class ExpectedReports:
         )
 
     def take(self, promises: Iterable[Mapping[str, Any]]) -> None:
-        """Believe these promises."""
+        """Believe these promises; a worker that was said to have ended, and reports further than that, lives."""
         for row in promises:
+            if not row["ended"] and row["through"] > self._through.get(row["worker"], 0):
+                # Somebody has started a copy of its spool, and taken it for dead.
+                self._ended.discard(row["worker"])
             self._through[row["worker"]] = max(row["through"], self._through.get(row["worker"], 0))
             if row["ended"]:
                 self._ended.add(row["worker"])

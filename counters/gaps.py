@@ -190,11 +190,15 @@ class Gaps:
         and lost no power accepted nothing after: all that it had accepted is in its row.
         """
         heard: dict[str, int] = {}
-        died: set[str] = set()
+        lived: dict[str, int] = {}
+        dead: dict[str, int] = {}
         for window, row in self._coverage:
             heard[row.worker] = max(window, heard.get(row.worker, 0))
-            if row.crashed and not row.wanting:
-                died.add(row.worker)
+            if not row.wanting:
+                rows = dead if row.crashed else lived
+                rows[row.worker] = max(window, rows.get(row.worker, 0))
+        # A copy of a living worker's spool says that it died.
+        died = {worker for worker, window in dead.items() if window > lived.get(worker, -1)}
         absent: dict[str, list[int]] = {}
         for leaf in self.log.windows.values():
             for worker in {*leaf.missing, *self._retired_before(leaf.window)}:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from counters.certificate import assemble
 from counters.event import Counting
-from counters.evidence import Coverage
+from counters.evidence import Coverage, PresenceSegment
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.log_entries import read_log
 from counters.numbers import are_bounds
@@ -302,6 +302,18 @@ def test_where_the_log_shows_that_nothing_bounds_a_number_an_upper_bound_is_refu
     assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=True, version=2)
     assert not are_bounds({"value": 5}, boundless=True, version=2)
     assert not are_bounds({"value": 5, "bounds": [5, 9]}, boundless=False, version=1)
+
+
+def test_a_copy_of_a_spool_says_that_a_worker_died_and_what_that_one_loses_later_is_a_gap_all_the_same() -> None:
+    world = calm_world()
+    windows = list(world.windows())
+    segments = world.segments()
+    copied = PresenceSegment.of(world.head(2, windows[1], crashed=True), {}, [])
+    segments[windows[1]].append(copied)
+    world.segments = lambda: segments  # type: ignore[method-assign]
+    segments[windows[-1]] = [one for one in segments[windows[-1]] if one.head.gateway != "gw-2"]
+    world.absent[windows[-1]] = [worker(2)]
+    assert "worker-missing" in kinds(certified(world))
 
 
 @pytest.mark.parametrize("reports_its_last_window", [False, True])

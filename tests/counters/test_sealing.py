@@ -775,3 +775,20 @@ def test_a_certificate_does_not_stand_in_the_way_of_opening_again(ledger: Ledger
     ledger.now = NINE + 60
     assert ledger.settle() == 1
     assert GRACE_S == 8.0
+
+
+def test_a_worker_that_was_said_to_have_ended_and_reports_on_lives(tmp_path: Path) -> None:
+    """A copy of its spool, started elsewhere, takes it for dead."""
+    ledger = LedgerAtHand(tmp_path / "data")
+    ledger.sealer.grant(A, "gw-1", 1, NINE)
+    expected = ledger.sealer._expected
+    said = {"worker": A, "through": NINE + 60}
+    ended, again, lives = said | {"ended": True}, said | {"ended": False}, {"worker": A, "through": NINE + 120}
+    expected.notice(NINE + 120, 0.0)
+    expected.take([ended])
+    assert expected.missing(NINE + 120, 100.0) == []
+    expected.take([again])  # the network repeats what was sent before
+    assert expected.missing(NINE + 120, 100.0) == []
+    expected.take([lives | {"ended": False}])
+    assert expected.missing(NINE + 120, 100.0) == [A]
+    ledger.sealer.close()
