@@ -209,10 +209,13 @@ class Sealer:
 
     # What comes in.
 
-    def grant(self, worker: str, gateway: str, blocks: int, now: float) -> list[int]:
-        """Grant blocks of seats to a worker, durably, and expect its reports from the current window on."""
+    def grant(self, worker: str, gateway: str, blocks: int, now: float, after: int | None = None) -> list[int]:
+        """Grant blocks of seats to a worker, durably, and expect its reports from the current window on.
+
+        `after` is the last block that it knows it has (counters.seat_grants): asked again, it gets the same answer.
+        """
         # No leaf says who holds seats: grants need no settled log.
-        return self.grants.grant(worker, gateway, blocks, _window_of(now))
+        return self.grants.grant(worker, gateway, blocks, _window_of(now), after)
 
     def accept(self, bundle: HandOver, now: float, tick: float) -> str:
         """Take a hand-over; when this returns it survives a power cut.

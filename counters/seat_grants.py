@@ -68,17 +68,30 @@ class SeatGrants:
         if next_block > self.next_block:
             self._lines.add({"block": next_block - 1})
 
-    def grant(self, worker: str, gateway: str, blocks: int, window: int) -> list[int]:
-        """Grant as many fresh blocks, or what is left; when this returns, no crash can grant them again.
+    def grant(self, worker: str, gateway: str, blocks: int, window: int, after: int | None = None) -> list[int]:
+        """Grant as many blocks, or what is left; when this returns, no crash can grant them to another worker.
+
+        Args:
+            worker: who gets them.
+            gateway: its gateway.
+            blocks: how many are wanted.
+            window: unix seconds of the window from which on its reports are expected.
+            after: the last block that it knows it has, −1 = none: what it was granted above that is its answer first,
+                so that asking again in the same words grants nothing more. None: it knows of all.
 
         Raises:
             NoSeatsLeftError: 2^31 seats are granted.
             OSError: the disk refused; nothing is granted.
         """
+        wanted = min(max(blocks, 1), BLOCKS_AT_ONCE)
+        holder = self._holders.get(worker)
+        known = [block for block in holder.blocks if block > after] if holder and after is not None else []
         first = self.next_block
-        granted = list(range(first, min(first + min(max(blocks, 1), BLOCKS_AT_ONCE), HIGHEST_BLOCK + 1)))
-        if not granted:
+        fresh = list(range(first, min(first + wanted - len(known), HIGHEST_BLOCK + 1)))
+        if not known and not fresh:
             raise NoSeatsLeftError("all seats of this event are granted")
-        self._lines.add(*({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in granted))
-        self._note(Holder(worker, gateway, window, tuple(granted)))
-        return granted
+        if fresh:
+            rows = ({"block": block, "worker": worker, "gateway": gateway, "since": window} for block in fresh)
+            self._lines.add(*rows)
+            self._note(Holder(worker, gateway, window, tuple(fresh)))
+        return [*known, *fresh][:wanted]

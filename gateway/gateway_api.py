@@ -143,13 +143,13 @@ class GatewayApi:
 
     async def _grant(self, request: web.Request) -> web.Response:
         asked, text = await self._asked(request, "seats")
-        worker, gateway, blocks = text("worker"), text("gateway"), asked.get("blocks")
-        if type(blocks) is not int:
-            raise Refused(Reason.BODY_MALFORMED, "This is no question about seats: 'blocks' is no number.")
+        worker, gateway, blocks, after = text("worker"), text("gateway"), asked.get("blocks"), asked.get("after")
+        if type(blocks) is not int or type(after) is not int:
+            raise Refused(Reason.BODY_MALFORMED, "This is no question about seats: 'blocks' or 'after' is no number.")
         await self._lookout.before_writing()
         now = self._clock.now()
         try:
-            granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now))
+            granted = await self._thread.write(lambda: self._sealer.grant(worker, gateway, blocks, now, after))
         except NoSeatsLeftError:
             raise Refused(Reason.SEATS_EXHAUSTED) from None
         return self._answer(request, {"blocks": granted})

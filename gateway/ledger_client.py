@@ -5,7 +5,7 @@ Every request carries `Turnout-Log`, what this gateway has seen of the ledger (g
 the event secret's "hand-over" key. So the ledger knows who asks before it reads a body. An answer carries
 `Turnout-Log`, what the ledger has now, and a MAC over that, the request's MAC and its own body: a spool is deleted, and
 a seat given away, on the word of the ledger and of nobody else who answers at its address. Replaying a request is
-harmless: hand-overs are idempotent by digest, and a replayed grant wastes a block.
+harmless: hand-overs are idempotent by digest, and who asks for seats says which it got last.
 """
 
 import base64
@@ -131,8 +131,8 @@ class LedgerClient:
         """Close the connection pool."""
         await self._session.close()
 
-    async def grant(self, name: WorkerName, blocks: int) -> list[int]:
-        """Ask for blocks of seats.
+    async def grant(self, name: WorkerName, blocks: int, after: int) -> list[int]:
+        """Ask for blocks of seats; `after` is the last one that this worker got, −1 if it got none.
 
         Raises:
             LedgerUnavailableError: try again.
@@ -145,6 +145,7 @@ class LedgerClient:
                 "event_sha256": name.event_digest,
                 "pseudonym_key_sha256": self._secrets.pseudonym_commitment,
                 "blocks": blocks,
+                "after": after,
             }
         )
         answer = await self._post(GRANT_PATH, body)

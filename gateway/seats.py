@@ -54,6 +54,7 @@ class SeatLease:
         self._tell = leased
         self._open: deque[int] = deque()
         self._blocks: deque[int] = deque()
+        self._last = -1  # the last block that was granted
         self._wanted = asyncio.Event()
         self._wanted.set()
         self.leased = asyncio.Event()
@@ -62,6 +63,7 @@ class SeatLease:
     def add(self, block: int) -> None:
         """Take in a granted block."""
         self._blocks.append(block)
+        self._last = max(block, self._last)
         self._tell(len(block_seats(block)))
         self.leased.set()
 
@@ -106,12 +108,11 @@ class SeatLease:
                 for block in blocks:
                     self.add(block)
 
-    @staticmethod
-    async def _grant(ledger: LedgerClient, name: WorkerName, blocks: int) -> list[int]:
+    async def _grant(self, ledger: LedgerClient, name: WorkerName, blocks: int) -> list[int]:
         pause_s = RETRY_S[0]
         while True:
             try:
-                return await ledger.grant(name, blocks)
+                return await ledger.grant(name, blocks, self._last)
             except LedgerUnavailableError as error:
                 _log.warning("no seats from the ledger, asking again in %.1f s: %s", pause_s, error)
             await asyncio.sleep(pause_s)

@@ -35,6 +35,19 @@ def test_no_block_is_granted_twice_not_after_reopening_and_not_after_a_torn_line
     assert grants.holders == {worker: Holder(worker, "gw", since, held[worker]) for worker, since in first.items()}
 
 
+def test_who_asks_again_in_the_same_words_gets_the_same_blocks_and_no_more(tmp_path: Path) -> None:
+    grants = SeatGrants(tmp_path / "grants.jsonl")
+    first = grants.grant("a", "gw", 2, 0, -1)
+    assert grants.grant("b", "gw", 1, 0, -1) == [2]
+    grants = SeatGrants(tmp_path / "grants.jsonl")
+    assert grants.grant("a", "gw", 2, 1, -1) == first == [0, 1]
+    assert grants.grant("a", "gw", 1, 1, -1) == [0]
+    assert grants.grant("a", "gw", 3, 1, 0) == [1, 3, 4], "what it may not have heard of first, then fresh ones"
+    assert grants.grant("a", "gw", 3, 2, 0) == [1, 3, 4]
+    assert grants.grant("a", "gw", 1, 2, 4) == [5]
+    assert grants.next_block == 6
+
+
 def test_a_block_that_the_disk_did_not_take_is_not_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: int) -> None:
         raise OSError(5, "Input/output error")

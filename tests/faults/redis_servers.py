@@ -201,8 +201,11 @@ class SentinelSet:
 
     def promoted(self) -> bool:
         """Whether the replica is master, and every Sentinel says so."""
-        said = [sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE) for sentinel in self.sentinels]
-        role = self.replica.info("replication")["role"]
+        try:
+            said = [sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE) for sentinel in self.sentinels]
+            role = self.replica.info("replication")["role"]
+        except redis_client.ConnectionError:
+            return False  # Sentinels close a replica's connections when they promote it
         return role == "master" and all(int(place[1]) == self.replica.port for place in said)
 
     def end(self) -> None:

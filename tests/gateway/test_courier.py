@@ -48,7 +48,7 @@ def worker_of(running: RunningLedger, simulated_event_file: Path) -> Iterator[Se
         async def lease() -> None:
             async with LedgerClient(running.url, running.secrets) as client:
                 name = WorkerName(served.worker.config.worker, "test", served.event.digest)
-                for block in await client.grant(name, 1):
+                for block in await client.grant(name, 1, -1):
                     served.worker.lease.add(block)
 
         served.do(lease())

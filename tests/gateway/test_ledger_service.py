@@ -70,6 +70,7 @@ def wish(event: Event, running: RunningLedger, **changes: object) -> bytes:
         "event_sha256": event.digest,
         "pseudonym_key_sha256": running.secrets.pseudonym_commitment,
         "blocks": 1,
+        "after": -1,
     }
     return orjson.dumps(plain | changes)
 
@@ -83,7 +84,10 @@ def promise(event: Event, window: int, worker: str = WORKER, *, ended: bool = Tr
 
 def test_seats_are_granted_once(running: RunningLedger, simulated: Event) -> None:
     first = signed(running, GRANT_PATH, wish(simulated, running, blocks=2)).json["blocks"]
-    second = signed(running, GRANT_PATH, wish(simulated, running, blocks=2)).json["blocks"]
+    # Whoever recorded the question and asks it again takes no seats.
+    again = signed(running, GRANT_PATH, wish(simulated, running, blocks=2)).json["blocks"]
+    assert again == first
+    second = signed(running, GRANT_PATH, wish(simulated, running, blocks=2, after=max(first))).json["blocks"]
     assert len({*first, *second}) == 4
     signed(running, HAND_OVER_PATH, promise(simulated, int(NOW)))
 
@@ -158,20 +162,20 @@ def test_the_client_tells_a_refusal_from_an_outage(running: RunningLedger, simul
     async def ask() -> None:
         name = WorkerName(WORKER, "g", simulated.digest)
         async with LedgerClient(running.url, running.secrets) as client:
-            (block,) = await client.grant(name, 1)
+            (block,) = await client.grant(name, 1, -1)
             assert block * SEATS_PER_BLOCK < 2**31
             running.jump(NOW)
             assert await client.hand_over(promise(simulated, int(NOW))) == "promise"
             with pytest.raises(LedgerRefusedError, match="another event file") as refused:
-                await client.grant(WorkerName(WORKER, "g", "00" * 32), 1)
+                await client.grant(WorkerName(WORKER, "g", "00" * 32), 1, -1)
             assert refused.value.reason == "other_event"
         async with LedgerClient(running.url, Secrets(bytes(32), bytes(32))) as stranger:
             with pytest.raises(LedgerRefusedError, match="this event's secret"):
-                await stranger.grant(name, 1)
+                await stranger.grant(name, 1, -1)
         for url in (NO_LEDGER, running.url + "/elsewhere", "http://localhost:x", "nonsense"):
             async with LedgerClient(url, running.secrets) as nobody:
                 with pytest.raises((LedgerUnavailableError, LedgerRefusedError)):
-                    await nobody.grant(name, 1)
+                    await nobody.grant(name, 1, -1)
 
     uvloop.run(ask())
 

@@ -69,7 +69,7 @@ def test_what_the_ledger_shows_is_on_disk_before_its_answer_is_acted_on(
 
     async def grant() -> list[int]:
         async with LedgerClient(running.url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
-            return await client.grant(name, 3)
+            return await client.grant(name, 3, -1)
 
     blocks = asyncio.run(grant())
     seen = json.loads((tmp_path / SEEN_FILE).read_text())
