@@ -61,7 +61,7 @@ $(OWN_EVENT): | $(DEMO_EVENT)
 
 .PHONY: test
 test: $(DEV_STAMP) ## Run the tests: PYTEST='-k ledger -x'; with TURNOUT_REQUIRE_ALL=1 a missing program fails instead of skipping
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: soak
 soak: $(DEV_STAMP) ## Break everything at random under load for minutes, and reckon every heartbeat: SOAK='--seed 7 --minutes 60'

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from deploy.embedded_redis import EmbeddedRedisError, ServerProgram, find_server
+
+# How long an example takes says something of the machine, and is no matter of right and wrong.
+settings.register_profile("turnout", deadline=None)
+settings.load_profile("turnout")
 
 
 @pytest.fixture(scope="session")

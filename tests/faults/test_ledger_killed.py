@@ -214,7 +214,7 @@ class Evening:
     def play_minute(self) -> None:
         """Get seats, let the minute pass, hand it over with all that was not acknowledged before."""
         worker = f"{self.window:016x}"
-        wish = {"worker": worker, "gateway": "g", "event_sha256": self.event.digest, "blocks": 1}
+        wish = {"worker": worker, "gateway": "g", "event_sha256": self.event.digest, "blocks": 1, "after": -1}
         wish["pseudonym_key_sha256"] = load_secrets(self.data / "secrets.json").pseudonym_commitment
         granted = self.ask(GRANT_PATH, json.dumps(wish).encode())
         segments: tuple[bytes, ...] = ()  # who got no answer has nobody to report

@@ -133,7 +133,7 @@ def change(ledger: LedgerPart, data: Path, path: str) -> Answer:
     """What a gateway gets that asks for a change; the body does not matter where nothing may change."""
     secrets = load_or_create_secrets(data / "secrets.json")
     body = json.dumps(
-        {"worker": "00" * 8, "gateway": "g", "blocks": 1, "event_sha256": ledger.address["event_sha256"],
+        {"worker": "00" * 8, "gateway": "g", "blocks": 1, "after": -1, "event_sha256": ledger.address["event_sha256"],
          "pseudonym_key_sha256": secrets.pseudonym_commitment}
     ).encode()  # fmt: skip
     return ledger.ask("POST", path, body, signed_headers(secrets, "POST", path, body))

@@ -78,6 +78,7 @@ def test_only_the_organiser_retires_a_gateway_and_only_one_that_had_seats(runnin
         "event_sha256": running.leaves()[0]["event_sha256"],
         "pseudonym_key_sha256": running.secrets.pseudonym_commitment,
         "blocks": 1,
+        "after": -1,
     }
     body = json.dumps(wish).encode()
     assert (
