@@ -276,7 +276,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "pause a gateway": Fault("gateway {}", 12.0, pause_gateway),
     "restart a gateway": Fault("gateway {}", 3.0, restart_gateway),
     "pause a supervisor": Fault("gateway {}", 8.0, pause_supervisor),
-    "roll a gateway": Fault("gateway {}", 1.0, roll_gateway),
+    # A new worker serves once it has seats from the ledger, and the old one waits for that.
+    "roll a gateway": Fault("gateway {}", 1.0, roll_gateway, ("ledger", "ledger line {}")),
     # The old one ends its hand-over first, for which it has 30 s: longer than a soak likes to wait.
     "succeed a gateway": Fault("gateway {}", 1.0, succeed_gateway, ("ledger", "ledger line {}")),
     "kill the ledger": Fault("ledger", 4.0, kill_ledger),
