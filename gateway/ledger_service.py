@@ -39,7 +39,7 @@ from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
 from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json
-from gateway.processes import stop_when_told, write_json
+from gateway.processes import http_runner, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.steering_api import announced, in_force, read_change
 from gateway.viewing_token import TokenKeys
@@ -55,8 +55,6 @@ CERTIFY_PATIENCE_S: Final = 20.0
 COSIGN_PATIENCE_S: Final = 15.0
 """And this long for witnesses to cosign; for those that are not required, a tenth of it."""
 LIVE_EVERY_S: Final = 1.0
-KEEP_ALIVE_S: Final = 90.0
-"""A connection that brings no whole head for this long is closed; aiohttp's own limit is an hour."""
 _log = logging.getLogger("turnout.ledger")
 
 
@@ -122,10 +120,7 @@ class LedgerService:
     async def run(self, *, with_parent: bool) -> int:
         """Serve until told to stop; return the exit code."""
         stop_when_told(self.stopping, with_parent=with_parent)
-        runner = web.AppRunner(
-            self._application(), access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S
-        )
-        operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
+        runner, operations = http_runner(self._application()), http_runner(self._operations())
         for each, host, port in (
             (runner, self._config.host, self._config.port),
             (operations, self._config.metrics_host, self._config.metrics_port),

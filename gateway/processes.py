@@ -11,7 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from aiohttp import web
+
+from gateway.stopping import LEDGER_ENDS_S
+
 CANCEL_AGAIN_S: Final = 0.5
+KEEP_ALIVE_S: Final = 90.0
+"""A connection that brings no whole head for this long is closed; aiohttp's own limit is an hour. It is longer than the
+minute between two checkpoints, so that a ledger's connection to its witnesses lasts."""
 
 
 def allow_many_files() -> None:
@@ -65,3 +72,11 @@ def write_json(path: Path, document: Any) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(document, indent=1) + "\n")
     fresh.rename(path)
+
+
+def http_runner(application: web.Application) -> web.AppRunner:
+    """Return what serves an application of the ledger or a witness: neither silent nor hanging clients keep it."""
+    return web.AppRunner(
+        application, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S,
+        shutdown_timeout=LEDGER_ENDS_S,
+    )  # fmt: skip

@@ -24,6 +24,10 @@ next start."""
 STOP_LIMIT_S: Final = WORKER_ENDS_S + FAREWELL_S + 4.0
 """20 s, below the 30 s after which Kubernetes kills and the 90 s of systemd; the rest is for closing."""
 
+LEDGER_ENDS_S: Final = 5.0
+"""Requests under way in a stopping ledger or witness get this long; a gateway that got no answer asks again. aiohttp
+would wait a minute for one that waits for something which a stopping process no longer does."""
+
 
 def moving_s(interval_s: int) -> float:
     """Return how long a replaced worker waits for its players' next heartbeat: the longest announced interval, and 5 s.

@@ -29,13 +29,11 @@ from counters.software import VERSION
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from gateway.mendable import one_sentence
 from gateway.problems import problems, reading
-from gateway.processes import stop_when_told, write_json
+from gateway.processes import http_runner, stop_when_told, write_json
 from metrics import exposition
 
 READ_S: Final = 10.0
 """A request is a few kilobytes: one that takes longer to arrive is not from a log that waits for the answer."""
-KEEP_ALIVE_S: Final = 90.0
-"""Longer than the minute between two checkpoints of an event, so that a ledger's connection lasts."""
 THREADS: Final = 4
 """Requests at once; each waits for the disk. More wait their turn."""
 FAILED: Final = "failed"
@@ -155,8 +153,7 @@ class WitnessService:
         """Serve until told to stop; return the exit code."""
         stopping = asyncio.Event()
         stop_when_told(stopping, with_parent=with_parent)
-        runner = web.AppRunner(self._public(), access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
-        operations = web.AppRunner(self._operations(), access_log=None, handle_signals=False)
+        runner, operations = http_runner(self._public()), http_runner(self._operations())
         for each, host, port in (
             (runner, self._config.host, self._config.port),
             (operations, self._config.metrics_host, self._config.metrics_port),

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -154,3 +156,24 @@ def test_a_ledger_that_was_set_back_seals_no_window_that_ends(simulated_event_fi
             assert older.ask("GET", "/readyz").status == 503
             older.organise("GET", "/v1/events/expo/attendance")
         assert len(older.windows()) == 1
+
+
+def test_a_ledger_that_is_stopped_while_it_listens_does_not_wait_for_who_waits_for_that(
+    simulated_event_file: Path, simulated: Event, tmp_path: Path
+) -> None:
+    with ledger(simulated_event_file, tmp_path):
+        pass
+    name = WorkerName("00000000000000a1", NAME, simulated.digest)
+
+    async def ask(running: RunningLedger) -> None:
+        async with LedgerClient(running.url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
+            await client.grant(name, 1, -1)
+
+    with ledger(simulated_event_file, tmp_path) as again, ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(asyncio.run, ask(again))
+        until(lambda: again.ask("GET", "/readyz").status == 503, "it listens")
+        again.process.terminate()
+        # aiohttp by itself would wait for a minute.
+        assert again.process.wait(30) == 0
+        with suppress(LedgerUnavailableError):
+            asked.result(30)
