@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -13,6 +13,14 @@ from deploy.embedded_redis import EmbeddedRedisError, ServerProgram, find_server
 # How long an example takes says something of the machine, and is no matter of right and wrong.
 settings.register_profile("turnout", deadline=None)
 settings.load_profile("turnout")
+
+LONG: Final = ("faults", "load_tests", "end_to_end")
+"""Folders whose files take a minute rather than a second: begun last, one of them would be waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long files begin first, otherwise in the order in which they were found."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture(scope="session")

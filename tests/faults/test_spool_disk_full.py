@@ -69,6 +69,9 @@ def test_a_full_disk_refuses_early_keeps_what_was_accepted_and_is_over_when_ther
         leave(small_disk, 0)
         rig.jump(minute(1))
         assert rig.crowd.beat() == 24
+        # A worker that slept through this minute would have the files for the next one.
+        folders = rig.gateways[0].folders().values()
+        until(lambda: all((folder / f"w{minute(1)}-000").exists() for folder in folders), "both workers are in it")
         rig.jump(minute(2))
         assert rig.crowd.beat() == 0
         assert set(rig.crowd.truth.answers) == {204, 503}
