@@ -1,0 +1,29 @@
+"""Invalid traffic: the closed list of reasons and their bits."""
+
+import pytest
+
+from counters.invalid_traffic import IDS, REASONS, Flags, first_reason, flags_of
+
+
+def test_bits_keep_their_meaning_because_sealed_journals_hold_them() -> None:
+    assert [(reason.id, int(reason.flag), reason.kind) for reason in REASONS] == [
+        ("datacentre", 1, "GIVT"),
+        ("declared-bot", 2, "GIVT"),
+        ("impossible-rate", 4, "SIVT"),
+        ("crowded-address", 8, "SIVT"),
+    ]
+    assert {reason.flag for reason in REASONS} == set(Flags)
+
+
+def test_a_join_with_several_flags_goes_under_the_first_reason_of_the_list() -> None:
+    assert first_reason(0) is None
+    both = first_reason(Flags.IMPOSSIBLE_RATE | Flags.DECLARED_BOT)
+    assert both is not None
+    assert both.id == "declared-bot"
+
+
+def test_reasons_are_named_by_their_ids() -> None:
+    assert flags_of(IDS) == 15
+    assert flags_of([]) == 0
+    with pytest.raises(KeyError):
+        flags_of(["pause"])
