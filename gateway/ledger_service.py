@@ -37,9 +37,10 @@ from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, GatewayApi
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
+from gateway.operations import operations, probes, vocabulary_of
 from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json
-from gateway.processes import http_runner, stop_when_told, write_json
+from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.steering_api import announced, in_force, read_change
 from gateway.viewing_token import TokenKeys
@@ -120,16 +121,13 @@ class LedgerService:
     async def run(self, *, with_parent: bool) -> int:
         """Serve until told to stop; return the exit code."""
         stop_when_told(self.stopping, with_parent=with_parent)
-        runner, operations = http_runner(self._application()), http_runner(self._operations())
-        for each, host, port in (
-            (runner, self._config.host, self._config.port),
-            (operations, self._config.metrics_host, self._config.metrics_port),
-        ):
-            await each.setup()
-            await web.TCPSite(each, host, port).start()
+        config = self._config
+        runner = await serve_http(self._application(), (config.host, config.port))
+        for_operators = operations(vocabulary_of(self._event), self._snapshot, self._why_not_ready)
+        operators = await serve_http(for_operators, (config.metrics_host, config.metrics_port))
         ready = {
-            "ledger": "http://{}:{}".format(*runner.addresses[0][:2]),
-            "metrics": "http://{}:{}/metrics".format(*operations.addresses[0][:2]),
+            "ledger": address_of(runner),
+            "metrics": f"{address_of(operators)}/metrics",
             "log": self._verifier.encode(),
             "event_sha256": self._event.digest,
         }
@@ -147,7 +145,7 @@ class LedgerService:
         # A note that is on its way to the disk gets there: the thread is closed last.
         await asyncio.gather(sealing, return_exceptions=True)
         await runner.cleanup()
-        await operations.cleanup()
+        await operators.cleanup()
         await self._poller.close()
         await self._thread.close()
         return 1 if failed else 0
@@ -185,8 +183,7 @@ class LedgerService:
                 web.post(event + "/steering", self._steer),
                 web.post(event + "/gateways/{gateway}/retire", self._retire),
                 *self._organiser.routes(),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
+                *probes(self._why_not_ready),
             ]
         )
         return app
@@ -253,13 +250,6 @@ class LedgerService:
             await self._poller.poll(self._clock.now())
         return json_response(live_document(self._event, self._poller.last, self._clock.now()))
 
-    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        cause = self._why_not_ready()
-        return web.Response(text=f"not ready: {cause}\n" if cause else "ok\n", status=503 if cause else 200)
-
     # Certificates.
 
     async def _compute(self) -> bytes:
@@ -315,18 +305,11 @@ class LedgerService:
 
     # Operations.
 
-    def _operations(self) -> web.Application:
-        app = web.Application()
-        app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
-        )
-        return app
-
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
+    async def _snapshot(self) -> exposition.LedgerSnapshot:
         now = self._clock.now()
         state = await self._thread.do(lambda: self._sealer.state(now))
         sealed = float(state.sealed_window) if state.sealed_window else None
-        snapshot = exposition.LedgerSnapshot(
+        return exposition.LedgerSnapshot(
             identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
             size=state.size,
             sealed_window_s=sealed,
@@ -339,13 +322,6 @@ class LedgerService:
             witnesses=self._quorum.witnesses,
             cosignings=dict(self._quorum.counts),
         )
-        vocabulary = exposition.Vocabulary(
-            tuple(session.id for session in self._event.sessions),
-            tuple(reason.label for reason in Reason),
-            tuple(witness.name for witness in self._event.witnesses),
-        )
-        body, content_type = exposition.render(snapshot, vocabulary)
-        return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _is_published(name: str, size: int) -> bool:

@@ -1,8 +1,6 @@
-"""What a gateway tells those who run it: /metrics, /healthz and /readyz on a port of their own."""
+"""What a process tells those who run it: /metrics, /healthz and /readyz, on a port of their own."""
 
-import asyncio
-import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -11,40 +9,45 @@ from gateway.reasons import Reason
 from metrics import exposition
 
 
-class Operations:
-    """Serves the operations port of one gateway. Owned by the supervisor's event loop."""
+def vocabulary_of(event: Event) -> exposition.Vocabulary:
+    """Return the closed sets of an event's labels."""
+    return exposition.Vocabulary(
+        tuple(session.id for session in event.sessions),
+        tuple(reason.label for reason in Reason),
+        tuple(witness.name for witness in event.witnesses),
+    )
 
-    def __init__(
-        self, event: Event, snapshot: Callable[[], exposition.GatewaySnapshot], missing: Callable[[], str]
-    ) -> None:
-        """Answer with `snapshot` (called in a thread), and with `missing`: why no joins are taken, "" if they are."""
-        self._vocabulary = exposition.Vocabulary(
-            tuple(session.id for session in event.sessions), tuple(reason.label for reason in Reason)
-        )
-        self._snapshot = snapshot
-        self._missing = missing
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Answer from now on."""
-        app = web.Application()
-        app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
-        )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+def operations(
+    vocabulary: exposition.Vocabulary,
+    snapshot: Callable[[], Awaitable[exposition.Snapshot]],
+    missing: Callable[[], str] = str,
+) -> web.Application:
+    """Return the application of an operations port.
 
-    async def stop(self) -> None:
-        """Answer no more."""
-        await self._runner.cleanup()
+    Args:
+        vocabulary: the closed sets of the labels.
+        snapshot: returns what /metrics shows.
+        missing: returns why the process does not do its work, in one line; "" if it does.
+    """
 
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
-        body, content_type = exposition.render(await asyncio.to_thread(self._snapshot), self._vocabulary)
+    async def metrics(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's handler
+        body, content_type = exposition.render(await snapshot(), vocabulary)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), *probes(missing)])
+    return app
+
+
+def probes(missing: Callable[[], str] = str) -> Iterable[web.RouteDef]:
+    """Return /healthz, which says that the process lives, and /readyz, which says whether it does its work."""
+
+    async def healthz(request: web.Request) -> web.Response:  # noqa: ARG001
         return web.Response(text="ok\n")
 
-    async def _readyz(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        missing = self._missing()
-        return web.Response(text=(missing or "ready") + "\n", status=503 if missing else 200)
+    async def readyz(request: web.Request) -> web.Response:  # noqa: ARG001
+        cause = missing()
+        return web.Response(text=(cause or "ready") + "\n", status=503 if cause else 200)
+
+    return web.get("/healthz", healthz), web.get("/readyz", readyz)

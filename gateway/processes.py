@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,9 +75,25 @@ def write_json(path: Path, document: Any) -> None:
     fresh.rename(path)
 
 
-def http_runner(application: web.Application) -> web.AppRunner:
-    """Return what serves an application of the ledger or a witness: neither silent nor hanging clients keep it."""
-    return web.AppRunner(
+async def serve_http(application: web.Application, address: tuple[str, int] | socket.socket) -> web.AppRunner:
+    """Serve an application at (host, port; 0 = a free one) or on a socket; neither silent nor hanging clients keep it.
+
+    Returns:
+        What is to be cleaned up in the end; `address_of` says where it is.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    runner = web.AppRunner(
         application, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S,
         shutdown_timeout=LEDGER_ENDS_S,
     )  # fmt: skip
+    await runner.setup()
+    site = web.SockSite(runner, address) if isinstance(address, socket.socket) else web.TCPSite(runner, *address)
+    await site.start()
+    return runner
+
+
+def address_of(runner: web.AppRunner) -> str:
+    """Return where an application is served: "http://127.0.0.1:8080"."""
+    return "http://{}:{}".format(*runner.addresses[0][:2])

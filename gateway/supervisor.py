@@ -29,13 +29,14 @@ from gateway.carrying import LIVE_FILE, Carrying
 from gateway.ledger_client import LedgerClient
 from gateway.listening import bind, inherited
 from gateway.mendable import CannotServeError, one_sentence
-from gateway.operations import Operations
-from gateway.processes import stop_when_told, write_json
+from gateway.operations import operations, vocabulary_of
+from gateway.processes import serve_http, stop_when_told, write_json
 from gateway.remembered import Remembered
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
 from gateway.worker import WorkerConfig, first_of, open_clock
 from gateway.worker_places import WorkerPlaces
 from gateway.worker_process import WorkerProcess
+from metrics.exposition import GatewaySnapshot
 
 _log = logging.getLogger("turnout.supervisor")
 
@@ -120,18 +121,20 @@ class Supervisor:
         carrying = self._carrying = Carrying(
             self._event, spool, self._config.gateway, self._clock, self._config.live_url, ledger
         )
-        operations = Operations(
-            self._event, lambda: carrying.snapshot(self._places.running()), self._places.missing
-        )  # fmt: skip
+
+        async def snapshot() -> GatewaySnapshot:
+            return await asyncio.to_thread(carrying.snapshot, self._places.running())
+
+        for_operators = operations(vocabulary_of(self._event), snapshot, self._places.missing)
         successors = Successors(spool, self._event.digest, self._holdings.players, self._holdings.operators)
-        await operations.serve(self._holdings.operators.dup())
+        operators = await serve_http(for_operators, self._holdings.operators.dup())
         work = [keeping, *carrying.start(simulated=bool(self._config.clock_file))]
         self._changed()
         succeeded = asyncio.create_task(successors.until_one_serves())
         await first_of(self.stopping.wait(), succeeded, *work)
         try:
             if succeeded.done() and not self.stopping.is_set():
-                await operations.stop()
+                await operators.cleanup()
                 await carrying.stop()
                 # The successor carries from here on, also what this gateway's workers have still to accept.
                 os.close(self._holdings.owned)
@@ -143,7 +146,7 @@ class Supervisor:
             code = await self._stopped(work)
             await self._places.stop()
             await carrying.farewell()
-            await operations.stop()
+            await operators.cleanup()
             return code
         finally:
             await carrying.stop()

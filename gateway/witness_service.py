@@ -28,8 +28,9 @@ from counters.ledger.witness_protocol import ADD_CHECKPOINT, REQUEST_LIMIT_BYTES
 from counters.software import VERSION
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from gateway.mendable import one_sentence
+from gateway.operations import operations, probes
 from gateway.problems import problems, reading
-from gateway.processes import http_runner, stop_when_told, write_json
+from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from metrics import exposition
 
 READ_S: Final = 10.0
@@ -153,35 +154,27 @@ class WitnessService:
         """Serve until told to stop; return the exit code."""
         stopping = asyncio.Event()
         stop_when_told(stopping, with_parent=with_parent)
-        runner, operations = http_runner(self._public()), http_runner(self._operations())
-        for each, host, port in (
-            (runner, self._config.host, self._config.port),
-            (operations, self._config.metrics_host, self._config.metrics_port),
-        ):
-            await each.setup()
-            await web.TCPSite(each, host, port).start()
+        config = self._config
+        runner = await serve_http(self._public(), (config.host, config.port))
+        for_operators = operations(exposition.Vocabulary((), ()), self._snapshot)
+        operators = await serve_http(for_operators, (config.metrics_host, config.metrics_port))
         ready = {
-            "witness": "http://{}:{}".format(*runner.addresses[0][:2]),
-            "metrics": "http://{}:{}/metrics".format(*operations.addresses[0][:2]),
+            "witness": address_of(runner),
+            "metrics": f"{address_of(operators)}/metrics",
             "vkey": self._vkey,
         }
-        write_json(Path(self._config.data) / "witness.json", ready)
+        write_json(Path(config.data) / "witness.json", ready)
         _log.info("%s: %s, metrics %s", self._vkey, ready["witness"], ready["metrics"])
         await stopping.wait()
         # Requests under way are answered first.
         await runner.cleanup()
-        await operations.cleanup()
+        await operators.cleanup()
         self._threads.shutdown()
         return 0
 
     def _public(self) -> web.Application:
         app = web.Application(middlewares=[problems], client_max_size=REQUEST_LIMIT_BYTES)
-        app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint), web.get("/healthz", self._healthz)])
-        return app
-
-    def _operations(self) -> web.Application:
-        app = web.Application()
-        app.add_routes([web.get("/metrics", self._metrics), web.get("/healthz", self._healthz)])
+        app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint), *probes()])
         return app
 
     async def _add_checkpoint(self, request: web.Request) -> web.Response:
@@ -201,18 +194,13 @@ class WitnessService:
         text = answer.body if answer.body.endswith("\n") else answer.body + "\n"
         return web.Response(body=text.encode(), status=answer.verdict.value, headers={"Content-Type": kind})
 
-    async def _healthz(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
-        return web.Response(text="ok\n")
-
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        snapshot = exposition.WitnessSnapshot(
+    async def _snapshot(self) -> exposition.WitnessSnapshot:
+        return exposition.WitnessSnapshot(
             version=VERSION,
             requests=dict(self._requests),
             logs=len(self._witness.sizes),
             cosigned_s=self._cosigned_s,
         )
-        body, content_type = exposition.render(snapshot, exposition.Vocabulary((), ()))
-        return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def run_witness(config: WitnessConfig, *, with_parent: bool = False) -> int:

@@ -61,7 +61,7 @@ def test_a_claim_is_heard_only_under_the_mac_that_covers_it(running: RunningLedg
         assert claimed(running, simulated, claim, mac_of) == (403, "mac_wrong")
     for nonsense in ("{", "[]", '{"gateway": "g", "size": 1}'):
         assert claimed(running, simulated, nonsense) == (400, "body_malformed")
-    assert running.ask("GET", "/readyz").body == b"ok\n"
+    assert running.ask("GET", "/readyz").body == b"ready\n"
 
 
 def test_what_the_ledger_shows_is_on_disk_before_its_answer_is_acted_on(
