@@ -23,14 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from counters.attendance import CHANNELS, ONLINE, Attendance, Views, size
+from counters.attendance import CHANNELS, ONLINE, Attendance, Views, scheduled_windows, size
 from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, Gaps, OffClock
 from counters.journal_segment import JournalSegment
 from counters.onsite import read_entries
 from counters.possible_presence import Possible, PresenceAtLeast, PresenceAtMost
-from counters.rules import HOUR_S, OF_TIME, Cell, Rule, scheduled_windows
+from counters.rules import HOUR_S, OF_TIME, Cell, Rule
 from counters.segment import WINDOW_S
 
 Value = int | Fraction

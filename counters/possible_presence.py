@@ -76,6 +76,10 @@ class PresenceAtMost(Presence):
         doors = self._possible.open_doors
         return any(window in windows for number, windows in doors.items() if session in (None, number))
 
+    def _everywhere(self) -> Iterable[int]:
+        doors = self._possible.open_doors.values() if self._possible.everyone else ()
+        return set(self.windows).union(*doors)
+
     def arrived(self, channel: str | None, window: int, session: int | None) -> BitMap:
         """Return who is present at most in a window and not in the clock minute before it."""
         now, before = self.at(channel, window, session), self.at(channel, window - WINDOW_S, session)

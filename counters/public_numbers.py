@@ -7,9 +7,9 @@ that the leaves withhold are needed, where late evidence or an alias changed wha
 from fractions import Fraction
 from typing import Any, Final
 
-from counters.attendance import ONLINE
+from counters.attendance import ONLINE, scheduled_windows
 from counters.log_entries import SealedLog
-from counters.rules import HOUR_S, Cell, Measure, Rule, doubled_person_seconds, scheduled_windows
+from counters.rules import HOUR_S, Cell, Measure, Rule, doubled_person_seconds
 from counters.segment import WINDOW_S
 
 _NOTHING: Final = {"present": 0, "arrived": 0, "background": 0, "views": 0}

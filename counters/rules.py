@@ -5,15 +5,15 @@ channel, attendees); every published number names the rule's id and version. A d
 version. Sources: STANDARDS of the field as named with each rule.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+import numpy as np
 from pyroaring import BitMap
 
-from counters.attendance import ONLINE, ONSITE, Attendance, size
-from counters.event import Event
+from counters.attendance import ONLINE, ONSITE, Attendance, scheduled_windows, size
 from counters.rule_ids import KNOWN_RULES
 from counters.segment import WINDOW_S
 
@@ -100,19 +100,12 @@ def views(attendance: Attendance, cell: Cell) -> Measure:
 
 def peak_concurrent_attendees(attendance: Attendance, cell: Cell) -> Measure:
     """Find the window with most attendees, the earliest of several."""
-    best = Measure(0)
-    for window in attendance.net.windows_of(cell.day):
-        present = size(attendance.net.at(cell.channel, window, cell.session), cell.among)
-        if present > best.value:
-            best = Measure(present, window)
-    return best
-
-
-def scheduled_windows(event: Event, session: int | None, day: str | None) -> list[int]:
-    """Return the windows in which a session (None: any) is scheduled, on one day or all (unix seconds, ascending)."""
-    item = None if session is None else event.session_numbered(session)
-    windows: Iterable[int] = event.session_windows(item) if item else event.scheduled_windows()
-    return [window for window in windows if day is None or event.day(window) == day]
+    net = attendance.net
+    present, _ = net.counts(cell.channel, cell.session, cell.among)
+    if cell.day is not None:
+        present = np.where(np.isin(net.windows, net.windows_of(cell.day)), present, 0)
+    first = int(present.argmax()) if len(present) else 0
+    return Measure(int(present[first]), net.windows[first]) if present.any() else Measure(0)
 
 
 def doubled_person_seconds(interval_s: int, present: int, arrived: int) -> int:
@@ -123,15 +116,13 @@ def doubled_person_seconds(interval_s: int, present: int, arrived: int) -> int:
 def _person_seconds(attendance: Attendance, cell: Cell) -> tuple[Fraction, int]:
     """Return the person-time online within the schedule, in seconds, and how many windows are scheduled."""
     net, event = attendance.net, attendance.event
-    windows = scheduled_windows(event, cell.session, cell.day)
+    scheduled = scheduled_windows(event, cell.session, cell.day)
+    present, arrived = net.counts(ONLINE, cell.session, cell.among)
     doubled = 0
-    for window in windows:
-        present = size(net.at(ONLINE, window, cell.session), cell.among)
-        if present:
-            arrived = size(net.arrived(ONLINE, window, cell.session), cell.among)
-            interval_s = attendance.intervals_s.get(window, event.interval_s)
-            doubled += doubled_person_seconds(interval_s, present, arrived)
-    return Fraction(doubled, 2), len(windows)
+    for at in np.flatnonzero(np.isin(net.windows, scheduled) & (present > 0)).tolist():
+        interval_s = attendance.intervals_s.get(net.windows[at], event.interval_s)
+        doubled += doubled_person_seconds(interval_s, int(present[at]), int(arrived[at]))
+    return Fraction(doubled, 2), len(scheduled)
 
 
 def average_minute_audience(attendance: Attendance, cell: Cell) -> Measure:

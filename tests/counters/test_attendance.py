@@ -1,12 +1,14 @@
 """Attendance against the truth in plain sets."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
-from counters.attendance import Attendance
+from counters.attendance import Attendance, Presence
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.journal import Assurance, Direction, JoinKind
 from tests.counters.synthetic import START, World, event_of, fixed_world, world_of
@@ -41,6 +43,63 @@ def test_presence_gross_and_net_is_what_happened(seed: int) -> None:
     assert attendance.without_journal == sum(
         1 for person in {fact[0] for fact in world.facts()} if person == "stranger"
     )
+
+
+def truly(world: World, channel: str | None, session: int | None, *, in_schedule: bool) -> set[tuple[str, int]]:
+    """Return (person, window) of presence that counts."""
+    return {
+        (person, window)
+        for person, window, number, by in world.net()
+        if channel in (None, by) and session in (None, number)
+        and (not in_schedule or number in {one.number for one in world.event.scheduled(window)})
+    }  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.sampled_from((None, "online", "onsite")),
+    st.sampled_from((None, 1, 2)),
+    st.booleans(),
+)
+def test_runs_minutes_and_counts_are_what_happened(
+    seed: int, length: int, channel: str | None, session: int | None, in_schedule: bool
+) -> None:
+    world = world_of(random.Random(seed))
+    net = attendance_of(world).net
+    present = truly(world, channel, session, in_schedule=in_schedule)
+    last = [one for one in present if {(one[0], one[1] - 60 * step) for step in range(length)} <= present]
+    for day in (None, *net.days):
+        found = net.runs(length, channel, session, day, in_schedule=in_schedule)
+        there = {person for person, window in last if day in (None, world.event.day(window))}
+        assert {world.person_of_seat[seat] for seat in found} == there
+    minutes = Counter(person for person, _ in present)
+    attended = net.attended(length, session, channel, in_schedule=in_schedule)
+    assert {world.person_of_seat[seat] for seat in attended} == {
+        who for who, times in minutes.items() if times >= length
+    }
+    everywhere = truly(world, channel, session, in_schedule=False)
+    histogram = Counter(Counter(person for person, _ in everywhere).values())
+    counted = net.histogram(session, channel).tolist()
+    assert counted == [histogram[times] for times in range(max(histogram, default=0) + 1)]
+    now, arrived = net.counts(channel, session, None)
+    rooms, here = Counter(window for _, window in everywhere), set(everywhere)
+    came = Counter(window for person, window in everywhere if (person, window - 60) not in here)
+    assert dict(zip(net.windows, now.tolist(), strict=True)) == {window: rooms[window] for window in net.windows}
+    assert arrived.tolist() == [came[window] for window in net.windows]
+
+
+def test_a_run_across_midnight_is_of_the_day_on_which_it_is_complete() -> None:
+    event = replace(event_of(random.Random(1)))
+    midnight = START + 180
+    assert event.day(midnight - 60) < event.day(midnight)
+    sets = {midnight + 60 * minute: {1: BitMap([7])} for minute in (-2, -1, 0)}
+    presence = Presence(event, {"online": sets})
+    assert [list(presence.runs(3, "online", None, day)) for day in presence.days] == [[], [7]]
+    assert list(presence.runs(2, "online", None, presence.days[0])) == [7]
+    assert list(presence.runs(3, "online", None, None)) == [7]
+    assert presence.histogram(None, None).tolist() == [0, 0, 0, 1]
 
 
 @settings(max_examples=50, deadline=None)
