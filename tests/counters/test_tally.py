@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -407,19 +407,8 @@ def test_a_journal_record_that_the_disk_took_in_part_is_taken_back(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1.5 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(disk)]
-    mounted = subprocess.run(mount, check=False, capture_output=True)
-    if mounted.returncode:
-        reason = f"cannot mount a small disk here, which only root may ({mounted.stderr.decode().strip()})"
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)  # noqa: S607
+def small_disk(tmp_path: Path, mount_small_disk: Callable[[Path, int], Path]) -> Path:
+    return mount_small_disk(tmp_path / "disk", 1536 * 1024)
 
 
 def test_on_a_disk_that_is_really_full_no_accepted_heartbeat_is_lost_and_none_kills_the_worker(

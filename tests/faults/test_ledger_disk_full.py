@@ -1,11 +1,9 @@
 """The ledger's disk is full: it says so, takes nothing, ends nothing, and goes on by itself when there is room."""
 
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -20,16 +18,10 @@ DISK_BYTES = 48 * 1024 * 1024
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path, absent: Callable[[str], NoReturn]) -> Iterator[Path]:
-    """The rig's data directory on a small file system of its own."""
-    data = tmp_path / "data"
-    data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(data)]
-    mounted = subprocess.run(mount, check=False, capture_output=True)
-    if mounted.returncode:
-        absent(f"cannot mount a small disk here, which only root may ({mounted.stderr.decode().strip()})")
-    yield tmp_path
-    subprocess.run(["umount", "-l", data], check=True)  # noqa: S607
+def small_disk(tmp_path: Path, mount_small_disk: Callable[[Path, int], Path]) -> Path:
+    """A rig's folder whose data directory is a small file system of its own."""
+    mount_small_disk(tmp_path / "data", DISK_BYTES)
+    return tmp_path
 
 
 def is_ready(rig: Rig) -> bool:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -69,11 +67,8 @@ def test_the_table_compares_medians_with_single_heartbeats() -> None:
     assert verdict(summarise(TURNS[:1])).endswith("NOT REACHED")
 
 
-def test_the_experiment_runs_from_end_to_end() -> None:
-    if shutil.which("wrk") is None:
-        if os.environ.get("TURNOUT_REQUIRE_ALL") == "1":
-            pytest.fail("wrk must be on the PATH")
-        pytest.skip("wrk is not on the PATH")
+def test_the_experiment_runs_from_end_to_end(needed: Callable[[str], str]) -> None:
+    needed("wrk")
     arguments = ["batches", "--rounds", "1", "--seconds", "1", "--heartbeats", "40000", "--tokens", "50"]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
