@@ -3,6 +3,8 @@
     git checkout 5198396 && git checkout <newer> -- tests/vectors/v1/small_event.py
     python -m tests.vectors.v1.small_event FOLDER       writes FOLDER/data.tar.gz
 
+In the same way e0f5f63 made ../v2: there the certificate is of version 2.
+
 It is kept as it is and never made again: it stands for the data of an event that an older Turnout has counted. It
 holds, all of it as version 1 wrote it: the event file, log, evidence, reports (the last of them of a window that is not
 sealed), grants, secrets, a certificate with its proof, a steering change with its revocations, a window sealed without
@@ -266,7 +268,7 @@ def packed(folder: Path) -> bytes:
     data = folder / "turnout-data"
     names = [data / name for name in KEPT] + [data / "spool", folder / "expo.toml", folder / "jwks.json"]
     names += [folder / "certificate.json", folder / "certificate.tlog-proof", folder / "expected.json"]
-    files = [path for name in names for path in (name, *sorted(name.rglob("*")))]
+    files = [path for name in names for path in (name, *sorted(name.rglob("*"))) if path.is_file() or path.is_dir()]
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path in files:
