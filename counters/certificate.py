@@ -4,17 +4,25 @@ Canonical JSON (RFC 8785). It is computed from the log's entries and the evidenc
 computes the very same bytes. Its SHA-256 goes into the log as an entry of its own (`certificate_entry`) and it ships
 with the tlog-proof of that entry. Members:
 
-    type, version        "certificate", 2 (version 1, whose numbers and gaps have no bounds, is verified as well)
+    type, version        "certificate", 3 (older versions are verified as well: see `VERSIONS`)
     notice               null, or in plain words that everything was SIMULATED, or the log RESTORED FROM A BACKUP;
     simulated            the first of these as true or false
     event, event_sha256  what was certified; the digest is that of the event in entry 0, where it has been locked
     identity             who vouches for attendees, and what that is worth
     settings, rules      how was counted: intervals and how they were steered, silence, pause; each rule's definition
     numbers              counters.numbers
+    comparability        null, or all rules side by side, and a sentence for each pair that people confuse
+    press                null, or for each headline number the sentence to print
+    waterfall            null, or how gross becomes net
+    minutes              null, or how many people attended for how many minutes
+    apart                null, or in schedule and outside, in the foreground and in the background
+    curve                null, or who was present minute by minute
     suppression          which numbers are withheld, and why
     cross_check          counters.cross_check
     gaps                 counters.gaps, and as `bounds` what they may hide (counters.bounds)
     aliases, exclusions  who counts once in spite of several seats; who does not count
+    corrections          which certificates were superseded by later ones, and why
+    roll, audits         null, or the sealed roll of attendees; what its audits found
     witnesses            who was named in entry 0 to cosign the log; whether they have stands in the proof
     log                  origin, vkey, size and root (base64) of the log up to which it counts
     software, issued_at  by whom and when
@@ -27,58 +35,32 @@ from typing import Any, Final
 from counters import canonical_json, log_entries
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.bounds import STATEMENT, Bounds, bounds_of
+from counters.certificate_statements import stated_by_log
 from counters.cross_check import SketchUnions, cross_check
 from counters.event import Event
-from counters.gaps import Gaps, gaps_in_log
+from counters.gaps import Gaps
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import encode_base64
 from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.numbers import all_numbers
 from counters.public_numbers import PublicNumbers
-from counters.rules import RULES
 from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
 from counters.segment import WINDOW_S
 
-VERSION: Final = 2
-VERSIONS: Final = (1, 2)
-"""What is read and computed again; only the newest is issued."""
-MEMBERS: Final = frozenset(
+VERSION: Final = 3
+VERSIONS: Final = (1, 2, 3)
+"""What is read and computed again; only the newest is issued. In version 1 numbers and gaps have no bounds."""
+_ALWAYS: Final = frozenset(
     ("type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules", "numbers",
      "suppression", "cross_check", "gaps", "aliases", "exclusions", "witnesses", "witnesses_statement", "log",
      "software", "issued_at")
 )  # fmt: skip
-
-RESTORED: Final = (
-    "RESTORED FROM A BACKUP: the log was set back and says so; evidence that was accepted between the times that the "
-    "gaps name may be lost, and nobody can say how much it was."
+_SINCE_3: Final = frozenset(
+    ("comparability", "press", "waterfall", "minutes", "apart", "curve", "corrections", "roll", "audits")
 )
-SIMULATED: Final = (
-    "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
-    "This certificate shows how Turnout counts; it says nothing about any real audience."
-)
-ISSUER_STATEMENT: Final = (
-    "An issuer vouches for attendees by signing their tickets. An organiser who also operates the issuer can forge the "
-    "roll: can sign tickets for people who do not exist. The numbers count identities in that sense."
-)
-NO_WITNESS: Final = (
-    "No outside witness has cosigned this log. Without a witness the operator could have written the whole log "
-    "afterwards; the signatures show only that it has not been changed since it was handed out."
-)
-REQUIRED_WITNESSES: Final = (
-    "The event file demands that {required} of these {named} witnesses cosign each state of the log before it is "
-    "shown, the one in this certificate's proof included. A witness signs only what continues all that it has signed "
-    "before: so the log has been what it is since then, whatever its operator wants. Their cosignatures stand in the "
-    "proof."
-)
-NAMED_WITNESSES: Final = (
-    "These witnesses are asked to cosign the log, and nobody's cosignature is demanded. Those that have cosigned stand "
-    "in this certificate's proof. If none does: "
-)
-SILENCE: Final = (
-    "An attendee from whom no heartbeat of a playing player was accepted in a window is not present online in it."
-)
-PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
+MEMBERS: Final = {1: _ALWAYS, 2: _ALWAYS, 3: _ALWAYS | _SINCE_3}
+"""Of a certificate of each version: all of them, and no others."""
 
 Progress = Callable[[int, int], None]
 """Called with how many leaves have been read, of how many."""
@@ -217,42 +199,25 @@ def assemble(
         "software": software,
         "issued_at": issued_at,
     }
+    if version > 2:
+        document |= _since_3()
     return canonical_json.encode(document)
+
+
+def _since_3() -> dict[str, Any]:
+    """Return what a certificate of version 3 has besides."""
+    return {
+        "comparability": None,
+        "press": None,
+        "waterfall": None,
+        "minutes": None,
+        "apart": None,
+        "curve": None,
+    }
 
 
 def _bounds(bounds: Bounds | None) -> dict[str, Any]:
     return {"statement": STATEMENT, "rows": bounds.rows() if bounds else []}
-
-
-def stated_by_log(log: SealedLog, version: int = VERSION) -> dict[str, Any]:
-    """Return what a certificate must say whatever the evidence is: anybody can hold it against the public log.
-
-    Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
-    """
-    event = log.event
-    notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
-    return {
-        "type": "certificate",
-        "version": version,
-        "notice": " ".join(notices) or None,
-        "simulated": event.simulated,
-        "event": _event(log),
-        "event_sha256": event.digest,
-        "identity": _identity(event),
-        "settings": _settings(log),
-        "rules": [
-            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
-            for rule in RULES
-            if rule.id in event.counting.rules
-        ],
-        "suppression": _suppression(event),
-        "gaps": gaps_in_log(log),
-        "witnesses": [
-            {"name": witness.name, "operated_by": witness.operated_by, "vkey": witness.vkey}
-            for witness in event.witnesses
-        ],
-        "witnesses_statement": _witnessed(event),
-    }
 
 
 def as_of(log: SealedLog, issued_at: str) -> str:
@@ -264,85 +229,6 @@ def as_of(log: SealedLog, issued_at: str) -> str:
 def _format(attendance: Attendance) -> str:
     online, onsite = (bool(attendance.net.within(channel, None, None)) for channel in (ONLINE, ONSITE))
     return "hybrid" if online and onsite else "physical" if onsite else "online"
-
-
-def _event(log: SealedLog) -> dict[str, Any]:
-    event = log.event
-    return {
-        "id": event.id,
-        "name": event.name,
-        "organiser": event.organiser,
-        "time_zone": event.time_zone,
-        "sessions": [
-            {
-                "number": session.number,
-                "id": session.id,
-                "title": session.title,
-                "starts_at": event.iso(session.starts_at.timestamp()),
-                "ends_at": event.iso(session.ends_at.timestamp()),
-            }
-            for session in event.sessions
-        ],
-        "late_until": event.iso(event.late_until.timestamp()),
-        "locked_at": log.locked_at,
-    }
-
-
-def _identity(event: Event) -> dict[str, Any]:
-    return {
-        "issuers": [
-            {
-                "id": issuer.id,
-                "operated_by": issuer.operated_by,
-                "namespace": issuer.namespace,
-                "assurance": "ticketed",
-                "development": issuer.development,
-            }
-            for issuer in event.issuers
-        ],
-        "statement": ISSUER_STATEMENT,
-        "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",
-    }
-
-
-def _witnessed(event: Event) -> str:
-    if not event.witnesses:
-        return NO_WITNESS
-    if not event.required_witnesses:
-        return NAMED_WITNESSES + NO_WITNESS
-    return REQUIRED_WITNESSES.format(required=event.required_witnesses, named=len(event.witnesses))
-
-
-def _settings(log: SealedLog) -> dict[str, Any]:
-    event = log.event
-    return {
-        "interval_s": event.interval_s,
-        "steering": [
-            {
-                "at": event.iso(change.at),
-                "interval_s": change.interval_s,
-                "revoked_seats": change.revoked_seats,
-                "revoked_views": change.revoked_views,
-            }
-            for change in log.steering
-        ],
-        "window_s": event.window_s,
-        "silence": SILENCE,
-        "pause": PAUSE,
-        "onsite": "From the entry's window to the exit's, at most to the session's last scheduled window; an entry or "
-        "exit without its counterpart counts for its own window only. An exit directly after an entry, at a gate of "
-        "the session entered, is for that session; any other for the one on at its gate, or the last one there.",
-    }
-
-
-def _suppression(event: Event) -> dict[str, Any]:
-    below = event.counting.suppress_below
-    return {
-        "below": below,
-        "statement": f"Cells of a session, a day or a country with fewer than {below} (and more than no) people, "
-        f"person-days, person-sessions or views are withheld: their value is null. Averages and hours are withheld "
-        f"where fewer than {below} people were online. Event-wide numbers are always printed.",
-    }
 
 
 def _exclusions(attendance: Attendance) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from counters.certificate import (
     assemble,
     certificate_entry,
     read_certificate,
-    stated_by_log,
 )
+from counters.certificate_statements import stated_by_log
 from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.gaps import windows_without_leaf
@@ -212,8 +212,9 @@ class _Verification:
                     "" if document["software"] == SOFTWARE else f" (made by {document['software']}, read by {SOFTWARE})"
                 )
                 raise _CheckError(f"the certificate's {name!r} is not what the log gives{made_by}")
-        if set(document) != MEMBERS:
-            raise _CheckError(f"a certificate has no members {sorted(set(document) - MEMBERS)}, or one is missing")
+        members = MEMBERS[document["version"]]
+        if set(document) != members:
+            raise _CheckError(f"a certificate has no members {sorted(set(document) - members)}, or one is missing")
         return f"{len(stated)} members say what the log says: event, rules, settings, identity, gaps that leaves show"
 
     def public_numbers(self) -> str:

@@ -1,0 +1,157 @@
+"""What a certificate must say whatever the evidence is: anybody can hold it against the public log.
+
+Who and what was counted, by which rules and settings, who vouches for it, and in plain words what it is worth.
+"""
+
+from typing import Any, Final
+
+from counters.event import Event
+from counters.gaps import gaps_in_log
+from counters.log_entries import SealedLog
+from counters.rules import RULES
+
+RESTORED: Final = (
+    "RESTORED FROM A BACKUP: the log was set back and says so; evidence that was accepted between the times that the "
+    "gaps name may be lost, and nobody can say how much it was."
+)
+SIMULATED: Final = (
+    "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
+    "This certificate shows how Turnout counts; it says nothing about any real audience."
+)
+ISSUER_STATEMENT: Final = (
+    "An issuer vouches for attendees by signing their tickets. An organiser who also operates the issuer can forge the "
+    "roll: can sign tickets for people who do not exist. The numbers count identities in that sense."
+)
+NO_WITNESS: Final = (
+    "No outside witness has cosigned this log. Without a witness the operator could have written the whole log "
+    "afterwards; the signatures show only that it has not been changed since it was handed out."
+)
+REQUIRED_WITNESSES: Final = (
+    "The event file demands that {required} of these {named} witnesses cosign each state of the log before it is "
+    "shown, the one in this certificate's proof included. A witness signs only what continues all that it has signed "
+    "before: so the log has been what it is since then, whatever its operator wants. Their cosignatures stand in the "
+    "proof."
+)
+NAMED_WITNESSES: Final = (
+    "These witnesses are asked to cosign the log, and nobody's cosignature is demanded. Those that have cosigned stand "
+    "in this certificate's proof. If none does: "
+)
+SILENCE: Final = (
+    "An attendee from whom no heartbeat of a playing player was accepted in a window is not present online in it."
+)
+PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
+
+
+def stated_by_log(log: SealedLog, version: int) -> dict[str, Any]:
+    """Return what a certificate must say whatever the evidence is: anybody can hold it against the public log.
+
+    Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
+    """
+    event = log.event
+    notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
+    return {
+        "type": "certificate",
+        "version": version,
+        "notice": " ".join(notices) or None,
+        "simulated": event.simulated,
+        "event": _event(log),
+        "event_sha256": event.digest,
+        "identity": _identity(event),
+        "settings": _settings(log),
+        "rules": [
+            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
+            for rule in RULES
+            if rule.id in event.counting.rules
+        ],
+        "suppression": _suppression(event),
+        "gaps": gaps_in_log(log),
+        "witnesses": [
+            {"name": witness.name, "operated_by": witness.operated_by, "vkey": witness.vkey}
+            for witness in event.witnesses
+        ],
+        "witnesses_statement": _witnessed(event),
+    } | (_since_3() if version > 2 else {})
+
+
+def _since_3() -> dict[str, Any]:
+    """Return what a certificate of version 3 says besides."""
+    return {"corrections": [], "roll": None, "audits": []}
+
+
+def _event(log: SealedLog) -> dict[str, Any]:
+    event = log.event
+    return {
+        "id": event.id,
+        "name": event.name,
+        "organiser": event.organiser,
+        "time_zone": event.time_zone,
+        "sessions": [
+            {
+                "number": session.number,
+                "id": session.id,
+                "title": session.title,
+                "starts_at": event.iso(session.starts_at.timestamp()),
+                "ends_at": event.iso(session.ends_at.timestamp()),
+            }
+            for session in event.sessions
+        ],
+        "late_until": event.iso(event.late_until.timestamp()),
+        "locked_at": log.locked_at,
+    }
+
+
+def _identity(event: Event) -> dict[str, Any]:
+    return {
+        "issuers": [
+            {
+                "id": issuer.id,
+                "operated_by": issuer.operated_by,
+                "namespace": issuer.namespace,
+                "assurance": "ticketed",
+                "development": issuer.development,
+            }
+            for issuer in event.issuers
+        ],
+        "statement": ISSUER_STATEMENT,
+        "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",
+    }
+
+
+def _witnessed(event: Event) -> str:
+    if not event.witnesses:
+        return NO_WITNESS
+    if not event.required_witnesses:
+        return NAMED_WITNESSES + NO_WITNESS
+    return REQUIRED_WITNESSES.format(required=event.required_witnesses, named=len(event.witnesses))
+
+
+def _settings(log: SealedLog) -> dict[str, Any]:
+    event = log.event
+    return {
+        "interval_s": event.interval_s,
+        "steering": [
+            {
+                "at": event.iso(change.at),
+                "interval_s": change.interval_s,
+                "revoked_seats": change.revoked_seats,
+                "revoked_views": change.revoked_views,
+            }
+            for change in log.steering
+        ],
+        "window_s": event.window_s,
+        "silence": SILENCE,
+        "pause": PAUSE,
+        "onsite": "From the entry's window to the exit's, at most to the session's last scheduled window; an entry or "
+        "exit without its counterpart counts for its own window only. An exit directly after an entry, at a gate of "
+        "the session entered, is for that session; any other for the one on at its gate, or the last one there.",
+    }
+
+
+def _suppression(event: Event) -> dict[str, Any]:
+    below = event.counting.suppress_below
+    return {
+        "below": below,
+        "statement": f"Cells of a session, a day or a country with fewer than {below} (and more than no) people, "
+        f"person-days, person-sessions or views are withheld: their value is null. Averages and hours are withheld "
+        f"where fewer than {below} people were online. Event-wide numbers are always printed.",
+    }
