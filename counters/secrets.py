@@ -49,6 +49,15 @@ class Secrets:
         return hashlib.sha256(b"turnout pseudonym key\0" + self.pseudonym_key).hexdigest()
 
     @property
+    def audit_key(self) -> bytes:
+        """32 bytes: under it the attendees' tokens are kept (counters.sealed_token).
+
+        Derived from the event secret, so that every host has it, old secrets files too, and that the pseudonym key,
+        which auditors receive, opens none of them.
+        """
+        return self.derive("audit")
+
+    @property
     def organiser_key(self) -> str:
         """The bearer key of the organiser's API."""
         return "organiser-" + self.derive("organiser").hex()[:40]
