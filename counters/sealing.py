@@ -369,8 +369,10 @@ class Sealer:
             OSError: the disk refuses; whether it is retired shows when it is asked for again.
         """
         self.settle()
-        if gateway not in {holder.gateway for holder in self.grants.holders.values()}:
-            raise UnknownGatewayError(f"no gateway {gateway!r} ever had seats of this event")
+        there_are = {holder.gateway for holder in self.grants.holders.values()}
+        if gateway not in there_are:
+            known = f"there are {', '.join(sorted(there_are))}" if there_are else "nor had any other"
+            raise UnknownGatewayError(f"no gateway {gateway!r} ever had seats of this event; {known}")
         workers = self._expected.living(gateway)
         if workers:
             # A crash in here leaves the leaf or none; asked for again, what is left is done.

@@ -52,7 +52,8 @@ class Setback:
         self._disk = disk
         self._borne_out: set[tuple[int, bytes]] = set()
         self.heard: set[str] = set()
-        """Gateways that have said what they have seen, since the start."""
+        """Gateways that, when they were first heard, said what they had seen."""
+        self._forgetful: set[str] = set()  # gateways that at first knew nothing: they repeat what they were shown since
         self._claims: dict[str, Claim] = {}
         self._read()
 
@@ -76,8 +77,9 @@ class Setback:
     def hear(self, claim: Claim) -> bool:
         """Hold a claim against the data; whether it is news that stops the ledger, which `keep` then writes down."""
         if claim.seen is None:
+            self._forgetful |= {claim.gateway} - self.heard
             return False
-        self.heard.add(claim.gateway)
+        self.heard |= {claim.gateway} - self._forgetful
         if not self._objection(claim.seen):
             return False
         before = self._claims.get(claim.gateway)

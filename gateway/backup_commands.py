@@ -33,7 +33,7 @@ def backup(data: Path, dest: Path, check_all: bool) -> None:
     from counters.backup import Backup, BackupError
 
     try:
-        with click.progressbar(length=1, label="evidence", file=sys.stderr) as bar:
+        with click.progressbar(length=1, label="evidence", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
             def show(number: int, of: int) -> None:
                 bar.length = of

@@ -243,6 +243,7 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
               help="The ledger, http://… Default: what --data says.")  # fmt: skip
 @click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Even if the gateway was heard a moment ago.")
 @explained
 def retire(event_file: Path, data: Path, **asked: Any) -> None:
     """Stop waiting for a gateway whose host is gone for good.

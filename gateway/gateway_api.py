@@ -65,6 +65,10 @@ class GatewayNames:
             )
         self._held[name] = (instance, tick)
 
+    def silent_s(self, name: str, tick: float) -> float:
+        """Return for how long (s) the gateway was not heard; infinity if it never was."""
+        return tick - self._held[name][1] if name in self._held else float("inf")
+
 
 class GatewayApi:
     """Answers gateways. Owned by the ledger's event loop."""
@@ -79,7 +83,7 @@ class GatewayApi:
         self._sealer = sealer
         self._thread = thread
         self._lookout = lookout
-        self._names = GatewayNames()
+        self.names = GatewayNames()
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     def routes(self) -> list[web.RouteDef]:
@@ -178,7 +182,7 @@ class GatewayApi:
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, if it does not know."""
         asked, text = await self._asked(request, "steering")
-        self._names.claim(text("gateway"), text("instance"), time.monotonic())
+        self.names.claim(text("gateway"), text("instance"), time.monotonic())
         # A value that the ledger's thread replaces whole.
         steering = self._sealer.steering
         if steering.number == asked.get("known"):

@@ -33,7 +33,7 @@ from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_
 from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
-from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, GatewayApi
+from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
@@ -220,6 +220,10 @@ class LedgerService:
         self._organiser.check_key(request)
         await self._lookout.before_writing()
         gateway, now = request.match_info["gateway"], self._clock.now()
+        silent_s = self._gateways.names.silent_s(gateway, time.monotonic())
+        if silent_s < NAME_HELD_S and (await read_json(request)).get("force") is not True:
+            detail = f"Gateway {gateway!r} was heard {silent_s:.1f} s ago. {Reason.GATEWAY_AT_WORK.detail}"
+            raise Refused(Reason.GATEWAY_AT_WORK, detail)
         try:
             workers = await self._thread.write(lambda: self._sealer.retire(gateway, now))
         except UnknownGatewayError as error:

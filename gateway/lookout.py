@@ -21,6 +21,8 @@ from gateway.problems import Refused, json_response
 from gateway.reasons import Reason
 
 LISTEN_S: Final = 2.0
+WARN_AFTER_S: Final = 15.0
+"""Gateways that start beside their ledger are heard of within this: later, nobody has remembered anything."""
 _log = logging.getLogger("turnout.ledger")
 
 InThread = Callable[[Callable[[], None]], Awaitable[None]]
@@ -50,18 +52,19 @@ class Lookout:
             self._listened.set()
 
     async def listen(self) -> None:
-        """Listen for what gateways have seen, if that is still to be done."""
+        """Listen for what gateways have seen, if that is still to be done; warn if none that was here has seen it."""
         if self._listened.is_set():
             return
         await asyncio.sleep(LISTEN_S)
         if why := self._setback.why():
             _log.error("this ledger stands still: %s", why)
-        elif not self._setback.heard:
+        self._listened.set()
+        await asyncio.sleep(WARN_AFTER_S - LISTEN_S)
+        if self._sighting().blocks and not self._setback.heard and not self.set_back:
             _log.warning(
                 "no gateway has told this ledger how far its log had been seen: if its data come from a backup that is "
                 "not the newest, stop it now and see docs/backup.md"
             )
-        self._listened.set()
 
     def why_not(self) -> str:
         """Return why the ledger must not go on, in one sentence; "" if it may."""

@@ -74,6 +74,7 @@ class Reason(Enum):
         "The gateway holds the ledger's event secret and another pseudonym key: give it the ledger's secrets.json.",
     )
     GATEWAY_NAME_TAKEN = (409, "Another gateway runs under that name: give this one its own with --name.")
+    GATEWAY_AT_WORK = (409, "It is not gone: stop it first, or force it (turnout retire --force).")
     GATEWAY_UNKNOWN = (404, "No gateway of that name ever had seats of this event.")
     EVIDENCE_MALFORMED = (422, "The hand-over is not sound evidence.")
 

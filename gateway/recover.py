@@ -71,7 +71,9 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
     try:
         asyncio.run(_fill(event, recovered, redis_url, live_url, dry_run=dry_run, say=say))
     except (RecoverError, LiveUnavailableError) as error:
-        raise RecoverError(f"{error}. Run this again once that is mended: what has been set is kept.") from None
+        raise RecoverError(
+            f"{str(error).rstrip('.')}. Run this again once that is mended: what has been set is kept."
+        ) from None
     if dry_run:
         say("Nothing was written: this was a dry run.")
 

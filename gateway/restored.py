@@ -6,7 +6,7 @@ from pathlib import Path
 
 from counters.backup import BackupError, read_committed
 from counters.event import Event
-from counters.ledger.log import LogError, LogLockedError
+from counters.ledger.log import LogError, LogLockedError, require_rest
 from counters.ledger.note import NoteError
 from counters.ledger.reader import LogAt
 from counters.log_entries import LogEntryError, read_event
@@ -34,11 +34,14 @@ class Ledger:
         """Find the ledger of a data directory; its event is the one that leaf 0 locked.
 
         Raises:
-            RestoredError: there is none.
+            RestoredError: there is none, or it runs.
         """
         try:
             log = LogAt(data / "log", read_committed(data))
+            require_rest(data / "log")
             return cls(data, read_event(log.entry(0)))
+        except LogLockedError as error:
+            raise RestoredError(f"{error}. Stop it, then declare this again") from None
         except (BackupError, LogError, LogEntryError) as error:
             raise RestoredError(str(error)) from None
 

@@ -10,7 +10,7 @@ from gateway.steer import ask_ledger, ledger_of
 
 
 def retire_gateway(
-    event: Event, data: Path, *, gateway: str, ledger_url: str, secrets_file: Path | None
+    event: Event, data: Path, *, gateway: str, force: bool, ledger_url: str, secrets_file: Path | None
 ) -> Iterator[str]:
     """Retire a gateway; return lines that say what that means.
 
@@ -20,7 +20,9 @@ def retire_gateway(
     """
     key = load_secrets(secrets_file or data / "secrets.json").organiser_key
     ledger = (ledger_url or ledger_of(event, data)).rstrip("/")
-    answer = ask_ledger(f"{ledger}/v1/events/{event.id}/gateways/{quote(gateway, safe='')}/retire", key, {})
+    answer = ask_ledger(
+        f"{ledger}/v1/events/{event.id}/gateways/{quote(gateway, safe='')}/retire", key, {"force": force}
+    )
     if not answer["retired"]:
         yield f"nothing to do: every worker of gateway {gateway} has ended or was retired before"
         return

@@ -374,6 +374,11 @@ def log_begun(directory: Path) -> bool:
     return (directory / CHECKPOINT).exists() or (_private(directory) / COMMITTED.name).exists()
 
 
+def require_rest(directory: Path) -> None:
+    """Raise LogLockedError while somebody writes to the log in a directory."""
+    os.close(_take_lock(directory))
+
+
 def _private(directory: Path) -> Path:
     return directory.with_name(directory.name + PRIVATE_SUFFIX)
 

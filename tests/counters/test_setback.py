@@ -53,11 +53,18 @@ def setback_of(ledger: LedgerAtHand) -> Setback:
 
 def test_what_the_data_bear_out_stops_nothing(newer: LedgerAtHand, restored: LedgerAtHand) -> None:
     setback = setback_of(newer)
-    for seen in (None, restored.sealer.sighting(), newer.sealer.sighting()):
+    for seen in (restored.sealer.sighting(), newer.sealer.sighting(), None):
         assert not setback.hear(Claim("gw-1", seen))
     assert setback.why() == ""
     assert setback.heard == {"gw-1"}
     assert not (newer.data / SETBACK_FILE).exists()
+
+
+def test_a_gateway_that_only_repeats_what_it_was_just_shown_bears_nothing_out(newer: LedgerAtHand) -> None:
+    setback = setback_of(newer)
+    for seen in (None, newer.sealer.sighting()):
+        assert not setback.hear(Claim("forgetful", seen))
+    assert setback.heard == set()
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,11 @@ def test_a_host_that_is_gone_for_good_is_retired_and_may_come_back_all_the_same(
         rig.next_window()
         assert rig.crowd.beat(stay) == PEOPLE
         rig.next_window()
-        retired = rig.turnout("retire", rig.event_file, "--data", rig.data, "--gateway", "g1")
+        retired = rig.turnout("retire", rig.event_file, "--data", rig.data, "--gateway", "g1", "--force")
         assert retired.returncode == 0, retired.stderr
         assert "gateway g1 is retired as of 2023-11-19T09:02:00+08:00" in retired.stdout
         assert "2 workers" in retired.stdout
-        again = rig.turnout("retire", rig.event_file, "--data", rig.data, "--gateway", "g1")
+        again = rig.turnout("retire", rig.event_file, "--data", rig.data, "--gateway", "g1", "--force")
         assert "nothing to do" in again.stdout
         rig.ledger.kill()
         rig.ledger.start()

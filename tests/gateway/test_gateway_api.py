@@ -10,7 +10,7 @@ import pytest
 
 from counters.secrets import Secrets
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, SMALL_BYTES, GatewayNames
-from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, signed_headers
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, STEERING_PATH, signed_headers
 from gateway.problems import Refused
 from tests.gateway.serving import NOW, PATIENCE_S, RunningLedger, ledger
 
@@ -89,3 +89,24 @@ def test_only_the_organiser_retires_a_gateway_and_only_one_that_had_seats(runnin
     assert running.organise("POST", path, b"{}").json["retired"] == []
     (leaf,) = [leaf for leaf in running.leaves() if leaf["type"] == "retired"]
     assert (leaf["gateway"], leaf["workers"]) == ("lost/host", ["00000000000000a1"])
+    unknown = running.organise("POST", path.replace("lost", "last"), b"{}")
+    assert "there are lost/host" in unknown.json["detail"]
+
+
+def test_a_gateway_that_is_at_work_is_retired_only_by_force(running: RunningLedger) -> None:
+    running.jump(NOW)
+    path = "/v1/events/expo/gateways/busy/retire"
+    own = {
+        "gateway": "busy",
+        "event_sha256": running.leaves()[0]["event_sha256"],
+        "pseudonym_key_sha256": running.secrets.pseudonym_commitment,
+    }
+    for wanted, more in (
+        (GRANT_PATH, {"worker": "00000000000000b1", "blocks": 1, "after": -1}),
+        (STEERING_PATH, {"instance": "2" * 16, "known": 0}),
+    ):
+        body = json.dumps(own | more).encode()
+        assert running.ask("POST", wanted, body, signed_headers(running.secrets, "POST", wanted, body)).status == 200
+    refused = running.organise("POST", path, b"{}")
+    assert (refused.status, refused.reason) == (409, "gateway_at_work")
+    assert running.organise("POST", path, b'{"force": true}').json["retired"] == ["00000000000000b1"]

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pytest
 from aiohttp import web
 
 from counters.event import Event, load_event
+from counters.secrets import Secrets
 from counters.sighting import SEEN_FILE, Claim, Sighting
+from gateway import lookout
 from gateway.ledger_client import (
     GRANT_PATH,
     LOG_HEADER,
@@ -24,6 +27,7 @@ from gateway.ledger_client import (
     WorkerName,
     signed_headers,
 )
+from gateway.lookout import Lookout
 from gateway.remembered import Remembered
 from tests.gateway.serving import RunningLedger, ledger, until
 
@@ -128,15 +132,44 @@ def test_a_stranger_on_the_way_cannot_make_a_gateway_believe_in_a_longer_log(
     assert not (tmp_path / SEEN_FILE).exists()
 
 
-def test_a_ledger_that_nobody_tells_anything_listens_warns_and_goes_on(
-    simulated_event_file: Path, tmp_path: Path
-) -> None:
+def test_a_ledger_that_nobody_tells_anything_listens_and_goes_on(simulated_event_file: Path, tmp_path: Path) -> None:
     with ledger(simulated_event_file, tmp_path) as first:
         assert first.ask("GET", "/readyz").status == 200, "it has just begun its log: there is nothing to listen for"
     with ledger(simulated_event_file, tmp_path) as second:
         until(lambda: second.ask("GET", "/readyz").status == 200, "it has listened")
         assert second.organise("POST", "/v1/events/expo/certificates").status == 201
-        assert b"no gateway has told this ledger how far its log had been seen" in second.said.read_bytes()
+
+
+class Told:
+    """A setback that has heard some gateways."""
+
+    claims = ()
+
+    def __init__(self, heard: set[str]) -> None:
+        self.heard = heard
+
+    def why(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("blocks", "heard", "warns"),
+    [(0, set[str](), False), (3, {NAME}, False), (3, set[str](), True)],
+    ids=["no gateway was ever here", "one has told", "none has told"],
+)
+def test_whoever_may_have_restored_an_old_backup_is_warned(
+    blocks: int, heard: set[str], warns: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lookout, "LISTEN_S", 0.0)
+    monkeypatch.setattr(lookout, "WARN_AFTER_S", 0.0)
+    sighting = Sighting(0, 1, bytes(32), blocks, 0)
+    there = Lookout(
+        cast("Any", Told(heard)), Secrets.generate(), lambda: sighting, asyncio.to_thread,
+        begun=False,
+    )  # fmt: skip
+    asyncio.run(there.listen())
+    assert there.may_go_on()
+    assert ("no gateway has told this ledger" in caplog.text) is warns
 
 
 def test_a_ledger_that_was_set_back_seals_no_window_that_ends(simulated_event_file: Path, tmp_path: Path) -> None:
