@@ -17,7 +17,6 @@ SHARDS: Final = 64
 """Sketches are filled at this many shards; fewer follow by union, since a shard is the selector modulo their number."""
 CHUNK: Final = 1 << 17
 """Attendees at once: about 10 MB of arrays, whatever the total."""
-PSEUDONYM_BYTES: Final = 16
 
 Words = npt.NDArray[np.uint64]
 Shards = npt.NDArray[np.uint8]
@@ -25,7 +24,7 @@ Shards = npt.NDArray[np.uint8]
 
 # Redis' seed and MurmurHash64A's constants (A. Appleby).
 _MULTIPLIER: Final = np.uint64(0xC6A4A7935BD1E995)
-_SEEDED: Final = np.uint64(0xADC83B19 ^ (PSEUDONYM_BYTES * 0xC6A4A7935BD1E995) & (1 << 64) - 1)
+_SEED: Final = 0xADC83B19
 _SHIFT: Final = np.uint64(47)
 
 
@@ -34,10 +33,11 @@ def draw_pseudonyms(count: int, rng: np.random.Generator) -> Words:
     return rng.integers(0, 1 << 64, (count, 2), np.uint64)
 
 
-def murmur(pseudonyms: Words) -> Words:
-    """Return MurmurHash64A of each pseudonym under Redis' seed: shape (count,)."""
-    mixed = np.full(len(pseudonyms), _SEEDED)
-    for word in (pseudonyms[:, 0], pseudonyms[:, 1]):
+def murmur(elements: Words) -> Words:
+    """Return MurmurHash64A of each element (a row of little-endian words) under Redis' seed: shape (count,)."""
+    element_bytes = 8 * elements.shape[1]
+    mixed = np.full(len(elements), _SEED ^ (element_bytes * int(_MULTIPLIER) & (1 << 64) - 1), np.uint64)
+    for word in elements.T:
         k = word * _MULTIPLIER
         k = (k ^ k >> _SHIFT) * _MULTIPLIER
         mixed = (mixed ^ k) * _MULTIPLIER
@@ -45,10 +45,10 @@ def murmur(pseudonyms: Words) -> Words:
     return mixed ^ mixed >> _SHIFT
 
 
-def places(pseudonyms: Words) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Return for each pseudonym its place, shard · 16384 + register at 64 shards, and its rank (1 … 51)."""
-    hashed = murmur(pseudonyms)
-    shard = pseudonyms[:, 0] & np.uint64(SELECTOR_MASK & SHARDS - 1)
+def places(elements: Words) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Return for each element its place, shard · 16384 + register at 64 shards, and its rank (1 … 51)."""
+    hashed = murmur(elements)
+    shard = elements[:, 0] & np.uint64(SELECTOR_MASK & SHARDS - 1)
     place = shard << np.uint64(REGISTER_BITS) | hashed & np.uint64(REGISTER_MASK)
     rest = hashed >> np.uint64(REGISTER_BITS) | np.uint64(1 << RANK_BITS)
     lowest = rest & (~rest + np.uint64(1))

@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "counters", "metrics", "deploy", "load_tests")
 MADE_FROM_WITHIN = (
     "load_tests/bench/large_window.py",  # a spool of nine million records, which no client here could send in a minute
+    # Evidence of seven billion minutes of presence, which would take years to send: segments, journals, leaves.
+    "load_tests/scale/crowd_in_windows.py",
+    "load_tests/scale/journals.py",
+    "load_tests/scale/generating.py",
 )
 PEERS_OF_THE_BENCH = (  # they speak to a Redis of their own, which has nothing to do with Turnout's
     "load_tests/bench/peer_redis.py",
