@@ -5,6 +5,7 @@ Who and what was counted, by which rules and settings, who vouches for it, and i
 
 from typing import Any, Final
 
+from counters.audit_statements import stated_audits, stated_roll
 from counters.event import Event
 from counters.gaps import gaps_in_log
 from counters.log_entries import SealedLog
@@ -70,12 +71,12 @@ def stated_by_log(log: SealedLog, version: int) -> dict[str, Any]:
             for witness in event.witnesses
         ],
         "witnesses_statement": _witnessed(event),
-    } | (_since_3() if version > 2 else {})
+    } | (_since_3(log) if version > 2 else {})
 
 
-def _since_3() -> dict[str, Any]:
+def _since_3(log: SealedLog) -> dict[str, Any]:
     """Return what a certificate of version 3 says besides."""
-    return {"corrections": [], "roll": None, "audits": []}
+    return {"corrections": [], "roll": stated_roll(log), "audits": stated_audits(log)}
 
 
 def _event(log: SealedLog) -> dict[str, Any]:

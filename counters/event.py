@@ -13,6 +13,7 @@ event's digest everywhere (`event_sha256`):
     simulation                       null, or starts_at and speed
     witnesses                        in the file's order: name, vkey, operated_by; not there if there are none
     log                              required_witnesses; not there if there are no witnesses
+    audit                            beacon, round, k, and round_at if the file has it; not there without [audit]
 
 A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
 """
@@ -28,9 +29,11 @@ from zoneinfo import ZoneInfo
 
 import rfc8785
 
+from counters.beacon import DRAND
 from counters.event_file import EventFileError, MissingDevelopmentKeys, MissingKeys, Problem, check_sealed, read
 
 __all__ = [
+    "Audit",
     "Counting",
     "Event",
     "EventFileError",
@@ -102,6 +105,20 @@ class WitnessOfEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """How the roll is audited: which round of a public beacon decides what is opened, and how many leaves are."""
+
+    beacon: str  # counters.beacon
+    round: int
+    k: int
+    round_at: datetime | None = None  # when that round happens; None for beacons whose rounds' times are known
+
+    def at(self) -> int:
+        """Return when the round happens, unix seconds."""
+        return int(self.round_at.timestamp()) if self.round_at else DRAND[self.beacon].at(self.round)
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """The simulated clock."""
 
@@ -126,6 +143,7 @@ class Event:
     simulation: Simulation | None = None
     witnesses: tuple[WitnessOfEvent, ...] = ()
     required_witnesses: int = 0  # so many must have cosigned a state of the log before it is published
+    audit: Audit | None = None
     _canonical: bytes = field(init=False, repr=False, compare=False)
     _digest: str = field(init=False, repr=False, compare=False)
 
@@ -231,7 +249,8 @@ class Event:
             ],
             "log": {"required_witnesses": self.required_witnesses},
         }
-        return (witnessed if self.witnesses else {}) | {
+        audited = {} if self.audit is None else {"audit": self._audit(self.audit)}
+        return (witnessed if self.witnesses else {}) | audited | {
             "id": self.id,
             "name": self.name,
             "organiser": self.organiser,
@@ -250,6 +269,10 @@ class Event:
 
     def _time(self, time: datetime) -> str:
         return time.astimezone(self.zone).isoformat(timespec="seconds")
+
+    def _audit(self, audit: Audit) -> dict[str, Any]:
+        at = {} if audit.round_at is None else {"round_at": self._time(audit.round_at)}
+        return {"beacon": audit.beacon, "round": audit.round, "k": audit.k} | at
 
     def _session(self, session: Session) -> dict[str, Any]:
         return {
@@ -280,7 +303,7 @@ def load_event(path: Path | str) -> Event:
 
 def _event(document: dict[str, Any]) -> Event:
     """Return the event of a document that counters.event_file has checked."""
-    simulation = document["simulation"]
+    simulation, audit = document["simulation"], document["audit"]
     values = {
         "sessions": tuple(Session(**session) for session in document["sessions"]),
         "issuers": tuple(
@@ -290,6 +313,7 @@ def _event(document: dict[str, Any]) -> Event:
         "counting": Counting(**document["counting"]),
         "simulation": None if simulation is None else Simulation(**simulation),
         "witnesses": tuple(WitnessOfEvent(**witness) for witness in document["witnesses"]),
+        "audit": None if audit is None else Audit(**audit),
     }
     return Event(**document | values)
 
@@ -313,7 +337,7 @@ def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
     """Return the canonical form's members in the shape of an event file, so that one check reads both."""
     named = {
         "sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation",
-        "witnesses": "witness", "log": "log",
+        "witnesses": "witness", "log": "log", "audit": "audit",
     }  # fmt: skip
     tables = {table: canonical[member] for member, table in named.items() if canonical.get(member) is not None}
     tables["event"] = {member: value for member, value in canonical.items() if member not in named}
@@ -321,6 +345,7 @@ def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
     for session in tables["session"] if isinstance(tables.get("session"), list) else []:
         _parse_times(session, "starts_at", "ends_at")
     _parse_times(tables.get("simulation"), "starts_at")
+    _parse_times(tables.get("audit"), "round_at")
     return tables
 
 

@@ -11,7 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from counters.beacon import DRAND
 from counters.event_keys import (
+    AUDIT,
     COUNTING,
     EVENT,
     ISSUER,
@@ -176,6 +178,8 @@ def check(
         witnesses = _array(tables["witness"], "witness", witness_keys, WITNESSES_LIMIT, findings)
     log = _table(tables.get("log", {}), "log", LOG, findings)
     document["counting"] = _table(tables.get("counting", {}), "counting", COUNTING, findings)
+    audit = tables.get("audit")
+    document["audit"] = None if audit is None else _table(audit, "audit", AUDIT, findings)
     simulation = tables.get("simulation")
     document["simulation"] = None if simulation is None else _table(simulation, "simulation", SIMULATION, findings)
     for index, issuer in enumerate(issuers, 1):
@@ -185,6 +189,7 @@ def check(
     _check_issuers(issuers, findings)
     _check_witnesses(witnesses, log, findings)
     _check_times(document, sessions, findings)
+    _check_audit(document["audit"], document.get("late_until"), findings)
     _check_simulation(document["simulation"], issuers, sessions, findings)
     findings.raise_if_any(source)
     document["sessions"] = sorted(sessions, key=lambda session: int(session["number"]))
@@ -302,6 +307,27 @@ def _check_times(document: dict[str, Any], sessions: list[dict[str, Any]], findi
     if late_until is not None and last is not None and late_until <= last:
         wrong = f"{shown(late_until)} is not after the last session's end {shown(last)}"
         findings.add("event.late_until", _meaning(EVENT, "late_until"), wrong, "Leave scanners a day to upload.")
+
+
+def _check_audit(audit: dict[str, Any] | None, late_until: Any, findings: Findings) -> None:
+    """The roll is sealed once nothing more counts; a round before that could be known to whoever makes the roll."""
+    if audit is None or not {"beacon", "round", "round_at"} <= audit.keys():
+        return
+    drand, at = DRAND.get(audit["beacon"]), audit["round_at"]
+    if drand is None and at is None:
+        fix = f"Add round_at, or use a beacon whose rounds' times are known: {', '.join(DRAND)}."
+        wrong = f"it is not known when a round of {shown(audit['beacon'])} happens"
+        findings.add("audit.round_at", _meaning(AUDIT, "round_at"), wrong, fix)
+        return
+    if drand is not None and at is not None:
+        fix = "Leave it out: it follows from the round."
+        findings.add("audit.round_at", _meaning(AUDIT, "round_at"), "this beacon's rounds have their times", fix)
+        return
+    happens = at.timestamp() if drand is None else drand.at(audit["round"])
+    if late_until is not None and happens <= late_until.timestamp():
+        name, wrong = ("round_at", shown(at)) if drand is None else ("round", shown(audit["round"]))
+        fix = "Name a round at least some hours after late_until: the roll must be sealed and cosigned before it."
+        findings.add(f"audit.{name}", _meaning(AUDIT, name), f"{wrong} is not after late_until", fix)
 
 
 def _check_simulation(

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from counters.bogus_bound import DRAWN_LIMIT
+from counters.canonical_json import INTEGER_LIMIT
 from counters.issuer_keys import ALGORITHMS, ALIASES
 from counters.ledger.cosignature import WitnessKey
 from counters.ledger.note import NoteError
@@ -302,12 +304,18 @@ LOG: Final = (
         0,
     ),
 )
+AUDIT: Final = (
+    Key("beacon", _id, "the public randomness beacon that decides which entries of the roll are opened"),
+    Key("round", _integer(1, INTEGER_LIMIT), "the beacon's round, which happens after the roll is sealed"),
+    Key("round_at", _time, "when that round happens, for a beacon whose rounds' times are not known here", None),
+    Key("k", _integer(1, DRAWN_LIMIT), "how many entries of the roll are opened", 3000),
+)
 SIMULATION: Final = (
     Key("starts_at", _time, "what the simulated clock says when the event is started"),
     Key("speed", _speed, "simulated seconds per real second; 0 = it stands still and only jumps when told", 0.0),
 )
 TABLES: Final = {
     "event": EVENT, "session": SESSION, "issuer": ISSUER, "counting": COUNTING, "witness": WITNESS, "log": LOG,
-    "simulation": SIMULATION,
+    "audit": AUDIT, "simulation": SIMULATION,
 }  # fmt: skip
 """Every table of an event file; `session`, `issuer` and `witness` are arrays of tables."""

@@ -1,9 +1,9 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
 Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
-order, each at most once; late evidence, steering, restorations, retirements and certificates may stand anywhere after
-it. A type that is not known here is an error: an old verifier must not pass over an entry that changes what the others
-mean.
+order, each at most once; late evidence, steering, restorations, retirements, certificates, rolls and their audits may
+stand anywhere after it. A type that is not known here is an error: an old verifier must not pass over an entry that
+changes what the others mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from counters import canonical_json
+from counters import audit_entries, canonical_json
+from counters.audit_entries import AuditTrail
 from counters.event import Event, EventFileError
-from counters.ledger.note import NoteError, decode_base64
+from counters.ledger.note import decode_base64
 from counters.retirement import RetiredLeaf, read_retired
 from counters.segment import WINDOW_S, is_count, is_digest
 from counters.steering import SteeringError, SteeringLeaf, read_interval
@@ -83,6 +84,7 @@ class SealedLog:
     steering: tuple[SteeringLeaf, ...] = ()  # in the order of the log
     restored: tuple[RestoredLeaf, ...] = ()  # in the order of the log
     retired: tuple[RetiredLeaf, ...] = ()  # in the order of the log
+    audits: AuditTrail = field(default_factory=AuditTrail)
 
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
@@ -128,10 +130,11 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
     steering: list[SteeringLeaf] = []
     restored: list[RestoredLeaf] = []
     retired: list[RetiredLeaf] = []
+    audits = AuditTrail()
     announced = {event.interval_s}
     last = -1
     for index, raw in enumerate(entries[1:], start=1):
-        leaf = _read_entry(event, index, raw)
+        leaf = _read_entry(event, index, raw, audits)
         if leaf is None or isinstance(leaf, RetiredLeaf):
             retired += [leaf] if leaf else []
             continue
@@ -153,7 +156,7 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
                 raise LogEntryError(f"entry {index}: no entry before it announces its interval of {leaf.interval_s} s")
             last = leaf.window
         leaves.append(leaf)
-    return SealedLog(event, locked_at, tuple(leaves), tuple(steering), tuple(restored), tuple(retired))
+    return SealedLog(event, locked_at, tuple(leaves), tuple(steering), tuple(restored), tuple(retired), audits)
 
 
 def read_event(raw: bytes) -> Event:
@@ -165,13 +168,16 @@ def read_event(raw: bytes) -> Event:
     return _read_event(_decode(0, raw))[0]
 
 
-def _read_entry(event: Event, index: int, raw: bytes) -> _Leaf | None:
+def _read_entry(event: Event, index: int, raw: bytes, audits: AuditTrail) -> _Leaf | None:
     entry = _decode(index, raw)
     if entry.get("event_sha256") != event.digest:
         raise LogEntryError(f"entry {index} is of another event")
     try:
+        if entry.get("type") in audit_entries.TYPES:
+            audits.take(event, index, entry, lambda text: read_time(event, text))
+            return None
         return _read_leaf(event, index, entry, raw)
-    except (LogEntryError, NoteError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise LogEntryError(f"entry {index}: {error}") from error
 
 
@@ -230,8 +236,12 @@ def _read_event(entry: dict[str, Any]) -> tuple[Event, str]:
     return event, entry["locked_at"]
 
 
-def _time(event: Event, text: object) -> int:
-    """Return the unix seconds of a time as the event writes it."""
+def read_time(event: Event, text: object) -> int:
+    """Return the unix seconds of a time as the event writes it.
+
+    Raises:
+        LogEntryError: it is none.
+    """
     try:
         unix_s = int(datetime.fromisoformat(str(text)).timestamp())
         if event.iso(unix_s) == text:
@@ -242,7 +252,7 @@ def _time(event: Event, text: object) -> int:
 
 
 def _window(event: Event, text: object) -> int:
-    window = _time(event, text)
+    window = read_time(event, text)
     if window % WINDOW_S:
         raise LogEntryError(f"{text!r} is not the start of a clock minute")
     return window
@@ -307,7 +317,7 @@ def _read_estimates(event: Event, rows: Any) -> dict[tuple[str, str], int | None
 def _read_late(event: Event, index: int, entry: dict[str, Any]) -> LateLeaf:
     if entry["simulated"] is not event.simulated or not is_digest(entry["manifest_sha256"]):
         raise LogEntryError("it does not say whether it is simulated, or has no manifest")
-    received_at = _time(event, entry["received_at"])
+    received_at = read_time(event, entry["received_at"])
     counted = received_at <= event.late_until.timestamp()
     return LateLeaf(index, _window(event, entry["window"]), entry["manifest_sha256"], received_at, counted)
 
@@ -315,7 +325,7 @@ def _read_late(event: Event, index: int, entry: dict[str, Any]) -> LateLeaf:
 def _read_restored(event: Event, index: int, entry: dict[str, Any]) -> RestoredLeaf:
     if entry["simulated"] is not event.simulated or not is_count(entry["number"]):
         raise LogEntryError("it does not say whether it is simulated, or which restoration it is")
-    since, at = _time(event, entry["since"]), _time(event, entry["at"])
+    since, at = read_time(event, entry["since"]), read_time(event, entry["at"])
     seen = [
         SeenBefore(str(row["gateway"]), row["size"], decode_base64(str(row["root"])), row["blocks"], row["reports"])
         for row in entry["seen"]
@@ -335,7 +345,7 @@ def read_retirement(event: Event, index: int, entry: dict[str, Any]) -> RetiredL
     if entry["simulated"] is not event.simulated:
         raise LogEntryError("it does not say whether it is simulated")
     try:
-        return read_retired(index, entry, _time(event, entry["at"]))
+        return read_retired(index, entry, read_time(event, entry["at"]))
     except ValueError as error:
         raise LogEntryError(str(error)) from error
 
@@ -356,5 +366,5 @@ def read_steering(event: Event, index: int, entry: dict[str, Any]) -> SteeringLe
         interval_s = read_interval(entry["interval_s"])
     except SteeringError as error:
         raise LogEntryError(str(error)) from error
-    at = _time(event, entry["at"])
+    at = read_time(event, entry["at"])
     return SteeringLeaf(index, entry["number"], at, interval_s, revoked["seats"], revoked["views"], digest)

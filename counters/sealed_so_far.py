@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from counters import audit_entries
+from counters.audit_entries import AuditTrail
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
-from counters.log_entries import read_retirement, read_steering
+from counters.log_entries import read_retirement, read_steering, read_time
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
 from counters.steering import Steering, SteeringLeaf, replay
@@ -64,6 +66,8 @@ class SealedSoFar:
         """Workers named missing so far, counted once for each window."""
         self.attendees: dict[str, int | None] = {}
         """Last window: present by session id, "" = event; None = suppressed."""
+        self.audits = AuditTrail()
+        """The rolls so far, and their audits."""
         self._exclusions = ExclusionsSoFar(event)
         self._last: Manifest | None = None  # of the last window
         self._presence: Mapping[int, SessionPresence] | None = {}  # in it; None = not merged yet
@@ -80,6 +84,8 @@ class SealedSoFar:
             self.restored += leaf["type"] == "restored"
             if leaf["type"] == "steering":
                 self.changes.append(read_steering(self._event, self.leaves, leaf))
+            if leaf["type"] in audit_entries.TYPES:
+                self.audits.take(self._event, self.leaves, leaf, lambda text: read_time(self._event, text))
             if leaf["type"] in {"window", "late"}:
                 self._take_evidence(leaf)
             if leaf["type"] == "retired":

@@ -123,6 +123,7 @@ class Sealer:
         self.log = Log.open(data / "log", signer, disk=disk, withhold=event.required_witnesses > 0)
         self.evidence = EvidenceStore(data / "evidence", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
+        self.audits = self._sealed.audits
         self._waiting = WaitingEvidence()
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from counters import issuing
+from counters import issuing, roll_sealing
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.expected_reports import GRACE_S
@@ -73,6 +73,12 @@ def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
         tick = time.monotonic()
         while sealer.seal(now, tick) or sealer.unsealed(now):
             tick += GRACE_S
+        rolls = data / roll_sealing.FOLDER
+        if roll_sealing.is_due(sealer, now):
+            # Before the certificate, which names it.
+            entries = list(sealer.log.entries())
+            tree = roll_sealing.make(entries, sealer.evidence.get, rolls / roll_sealing.MAKING)
+            roll_sealing.enter(sealer, tree, rolls, len(entries), now)
         certificate = issuing.compute(sealer, signer.verifier, now)
         issued = issuing.issued(sealer, issuing.enter(sealer, certificate, directory), directory)
     finally:

@@ -42,6 +42,7 @@ from gateway.organiser import Organiser
 from gateway.problems import CORS, Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
+from gateway.roll_keeper import RollKeeper
 from gateway.steering_api import announced, in_force, read_change
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
@@ -101,6 +102,8 @@ class LedgerService:
         self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
         self._thread.held = self._quorum.held
+        self._rolls = RollKeeper(self._data, self._sealer, self._thread, clock, self._lookout.before_writing)
+        self._rolls.complete()
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
         self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
@@ -155,18 +158,20 @@ class LedgerService:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lookout.listen())
             tasks.create_task(self._quorum.run())
+            tasks.create_task(self._rolls.run())
             tasks.create_task(self._thread.keep_sealing(self._may_seal))
 
     def _may_seal(self) -> bool:
         return self._lookout.may_go_on() and self._quorum.held() is None
 
     async def _show(self, publish: Callable[[], object]) -> None:
-        """Publish a state of the log, and the certificates that waited for it."""
+        """Publish a state of the log, and what waited for it: certificates, and proofs of the roll."""
 
         def show() -> None:
             self._sealer.settle()
             publish()
             issuing.complete(self._sealer, self._data / "certificates")
+            self._rolls.complete()
 
         await self._thread.keep(show)
 
@@ -260,6 +265,7 @@ class LedgerService:
         """A certificate over everything that is sealed."""
         await self._lookout.before_writing()
         await self._until_sealed(CERTIFY_PATIENCE_S, 0)
+        await self._rolls.seal_if_due()
         await self._until_published(self._sealer.log.size)
         return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
 

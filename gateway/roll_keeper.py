@@ -1,0 +1,96 @@
+"""The roll in a running ledger: made beside the ledger's thread once the event is over, and entered in it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from counters import roll_sealing
+from counters.beacon import Round
+from counters.clock import Clock
+from counters.sealing import Sealer
+from gateway.ledger_thread import LedgerThread
+from gateway.problems import Refused
+
+LOOK_EVERY_S: Final = 5.0
+"""How often it is looked whether the event is over: the roll is audited hours later."""
+_log = logging.getLogger("turnout.ledger")
+
+
+class RollKeeper:
+    """Makes the roll, one at a time. Owned by the ledger's event loop; owns `DIR/roll`, which its thread writes."""
+
+    def __init__(
+        self,
+        data: Path,
+        sealer: Sealer,
+        thread: LedgerThread,
+        clock: Clock,
+        before_writing: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            data: the ledger's data directory.
+            sealer: belongs to `thread`.
+            thread: changes the ledger.
+            clock: the event's.
+            before_writing: refuses where nothing may change the ledger now.
+        """
+        self._folder = data / roll_sealing.FOLDER
+        self._sealer = sealer
+        self._thread = thread
+        self._clock = clock
+        self._before_writing = before_writing
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Seal the roll when the event is over, for as long as the ledger runs."""
+        while True:
+            try:
+                await self.seal_if_due()
+            except Refused as refused:
+                _log.info("the roll is not sealed yet: %s", refused)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def seal_if_due(self) -> None:
+        """Seal the roll if the event is over and has none.
+
+        Raises:
+            Refused: nothing may change the ledger now, or the disk does not take it.
+        """
+        async with self._one_at_a_time:
+            if await self._thread.do(lambda: roll_sealing.is_due(self._sealer, self._clock.now())):
+                await self._seal(None)
+
+    async def correct(self, of: Round | None) -> int:
+        """Seal a roll of all evidence that there is now, whether or not there is one; return its entry.
+
+        Args:
+            of: the beacon round that decides what is opened of it.
+
+        Raises:
+            Refused: nothing may change the ledger now, or the disk does not take it.
+        """
+        async with self._one_at_a_time:
+            return await self._seal(of)
+
+    async def _seal(self, of: Round | None) -> int:
+        await self._before_writing()
+        entries = await self._thread.do(lambda: list(self._sealer.log.entries()))
+        making = self._folder / roll_sealing.MAKING
+        tree = await asyncio.to_thread(roll_sealing.make, entries, self._sealer.evidence.get, making)
+        await self._before_writing()
+
+        def enter() -> int:
+            now = self._clock.now()
+            return roll_sealing.enter(self._sealer, tree, self._folder, len(entries), now, of)
+
+        index = await self._thread.write(enter)
+        _log.info("the roll is sealed: %d attendees, entry %d", tree.size, index)
+        return index
+
+    def complete(self) -> None:
+        """Finish what was left half-sealed. Only in the ledger's thread."""
+        roll_sealing.complete(self._sealer, self._folder)
