@@ -18,6 +18,7 @@ from counters.evidence import JournalSegment, PresenceSegment
 from counters.onsite import read_visits
 from counters.roll import UNKNOWN, Roll, Seats, read_roll
 from counters.segment import WINDOW_S
+from counters.views import Views, ViewsReader
 
 ONLINE: Final = "online"
 ONSITE: Final = "onsite"
@@ -180,34 +181,6 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
-    """Every view once, as its earliest join opened it; columns of equal length."""
-
-    seats: Seats  # canonical
-    sessions: npt.NDArray[np.uint16]  # session numbers
-    days: npt.NDArray[np.str_]  # "2023-11-19"
-
-    def count(self, session: int | None, day: str | None, among: BitMap | None) -> int:
-        """Return how many views: of a session, opened on a day, by some attendees (None: all)."""
-        kept = np.ones(len(self.seats), bool)
-        if session is not None:
-            kept &= self.sessions == session
-        if day is not None:
-            kept &= self.days == day
-        if among is not None:
-            kept &= np.isin(self.seats, np.array(among.to_array(), np.uint32))
-        return int(np.count_nonzero(kept))
-
-    def without(self, attendees: BitMap) -> "Views":
-        """Return the views that none of these attendees opened."""
-        return self.only(~np.isin(self.seats, np.array(attendees.to_array(), np.uint32)))
-
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Views":
-        """Return those that are kept."""
-        return Views(self.seats[kept], self.sessions[kept], self.days[kept])
-
-
-@dataclass(frozen=True, slots=True)
 class Attendance:
     """All that counting rules count."""
 
@@ -256,7 +229,11 @@ class AttendanceBuilder:
     _online: dict[int, dict[int, BitMap]] = field(default_factory=dict)
     _intervals_s: dict[int, int] = field(default_factory=dict)
     _journals: list[JournalSegment] = field(default_factory=list)
+    _views: ViewsReader = field(init=False)
     _unknown: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._views = ViewsReader(self.event)
 
     @property
     def journals(self) -> Sequence[JournalSegment]:
@@ -278,6 +255,7 @@ class AttendanceBuilder:
     def add_journal(self, journal: JournalSegment) -> None:
         """Take in a journal."""
         self._journals.append(journal)
+        self._views.add(journal)
         self.add_interval(journal.head.window, journal.head.interval_s)
 
     def build(self) -> Attendance:
@@ -290,7 +268,7 @@ class AttendanceBuilder:
         visits = read_visits(event, self._journals, roll)
         gross = Presence(event, {ONLINE: online, ONSITE: visits.present})
         net = Presence(event, {ONLINE: _net(roll, online), ONSITE: _net(roll, visits.present)})
-        views = self._views(roll)
+        views = self._views.build(roll)
         everybody = gross.within(None, None, None)
         counted = net.within(None, None, None)
         known = {session.number for session in event.sessions}
@@ -309,24 +287,6 @@ class AttendanceBuilder:
             unknown_sessions=tuple(sorted(self._unknown | (numbers - known - {0}))),
             scans_outside_event=visits.outside_event,
         )
-
-    def _views(self, roll: Roll) -> Views:
-        """Return each (session, view) once, by its earliest join."""
-        known = [session.number for session in self.event.sessions]
-        kept = [journal.joins[(journal.joins["view"] != 0) & np.isin(journal.joins["session"], known)]
-                for journal in self._journals]  # fmt: skip
-        columns = {
-            name: np.concatenate([np.empty(0, dtype), *(joins[name] for joins in kept)])
-            for name, dtype in (("seat", "<u4"), ("session", "<u2"), ("view", "<u8"), ("joined_at_ms", "<u8"))
-        }
-        order = np.lexsort((columns["seat"], columns["joined_at_ms"], columns["view"], columns["session"]))
-        session, view = columns["session"][order], columns["view"][order]
-        first = np.ones(len(order), bool)
-        first[1:] = (session[1:] != session[:-1]) | (view[1:] != view[:-1])
-        chosen = order[first]
-        minutes, at = np.unique(columns["joined_at_ms"][chosen] // 60_000, return_inverse=True)
-        days = np.array([self.event.day(int(minute) * 60) for minute in minutes], "U10")
-        return Views(roll.canonical_seats(columns["seat"][chosen]), columns["session"][chosen], days[at.reshape(-1)])
 
 
 def _net(roll: Roll, presences: Presences) -> dict[int, dict[int, BitMap]]:

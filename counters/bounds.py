@@ -23,15 +23,17 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from counters.attendance import CHANNELS, ONLINE, Attendance, Views, scheduled_windows, size
+from counters.attendance import CHANNELS, ONLINE, Attendance, scheduled_windows, size
 from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, Gaps, OffClock
 from counters.journal_segment import JournalSegment
 from counters.onsite import read_entries
 from counters.possible_presence import Possible, PresenceAtLeast, PresenceAtMost
+from counters.roll import Seats
 from counters.rules import HOUR_S, OF_TIME, Cell, Rule
 from counters.segment import WINDOW_S
+from counters.views import Views
 
 Value = int | Fraction
 Interval = tuple[Value, Value | None]
@@ -92,8 +94,7 @@ class Bounds:
             self._event, attendance.net, self._doubtful, self._people_of_off_clocks(), self._entered()
         )
         views = attendance.net_views
-        of_known = np.isin(views.seats, np.array(self._known.to_array(), np.uint32))
-        self._views = views.only(of_known), views.only(~of_known)
+        self._views = views.among(self._known), views.without(self._known)
         self._most = replace(attendance, net=self._at_most, intervals_s=self._intervals_s())
         in_doubt = self._doubtful or gaps.off_clocks or self._onsite_lost
         self._least = replace(attendance, net=self._at_least) if in_doubt else attendance
@@ -193,25 +194,27 @@ class Bounds:
         known, unknown = self._views
         least, most = known.count(*within, cell.among), known.count(*within, cell.among) + unknown.count(*within, None)
         for journal in self._late_journals:
-            most += self._opened(journal).count(*within, among)
+            most += Views.of(*self._opened(journal)).count(*within, among)
         for journal, *offsets_ms in self._gaps.off_journals:
-            said = self._opened(journal)
+            seats, sessions, said = self._opened(journal)
             for offset_ms in offsets_ms:
-                truly = self._opened(journal, -offset_ms)
-                moved = said.days != truly.days
-                least -= said.only(moved).count(*within, cell.among)
-                most += truly.only(moved).count(*within, among)
+                _, _, truly = self._opened(journal, -offset_ms)
+                moved = said != truly
+                least -= Views.of(seats[moved], sessions[moved], said[moved]).count(*within, cell.among)
+                most += Views.of(seats[moved], sessions[moved], truly[moved]).count(*within, among)
         lost = any(cell.day in (None, self._event.day(gap.window)) for gap in self._losses)
         return max(least, 0), None if lost or self._unbounded else most
 
-    def _opened(self, journal: JournalSegment, by_ms: int = 0) -> Views:
-        """Return the views of a journal, as if its clock had said something else."""
+    def _opened(
+        self, journal: JournalSegment, by_ms: int = 0
+    ) -> tuple[Seats, npt.NDArray[np.uint16], npt.NDArray[np.str_]]:
+        """Return seats, sessions and days of a journal's views, as if its clock had said something else."""
         known = [session.number for session in self._event.sessions]
         joins = journal.joins[(journal.joins["view"] != 0) & np.isin(journal.joins["session"], known)]
         minutes, at = np.unique((joins["joined_at_ms"].astype(np.int64) + by_ms) // 60_000, return_inverse=True)
         days = np.array([self._event.day(minute * 60) for minute in minutes.tolist()], "U10")
         seats = self._counted.roll.canonical_seats(joins["seat"])
-        return Views(seats, joins["session"], days[at.reshape(-1)])
+        return seats, joins["session"], days[at.reshape(-1)]
 
     # Gaps.
 

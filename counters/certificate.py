@@ -242,7 +242,7 @@ def _exclusions(attendance: Attendance) -> dict[str, Any]:
         "excluded": len(excluded),
         "guests": len(present) - len(excluded) - len(net.within(None, None, None)),
         "net": len(net.within(None, None, None)),
-        "views_gross": len(attendance.gross_views.seats),
-        "views_excluded": len(attendance.gross_views.seats) - len(attendance.net_views.seats),
-        "views_net": len(attendance.net_views.seats),
+        "views_gross": len(attendance.gross_views),
+        "views_excluded": len(attendance.gross_views) - len(attendance.net_views),
+        "views_net": len(attendance.net_views),
     }

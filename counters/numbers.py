@@ -47,7 +47,7 @@ def printed_value(value: int | Fraction) -> int | float:
 def days_of(attendance: Attendance) -> list[str]:
     """Return every day that is scheduled, or on which anybody was present or opened a view."""
     scheduled = {attendance.event.day(window) for window in attendance.event.scheduled_windows()}
-    return sorted(scheduled | set(attendance.net.days) | set(attendance.net_views.days.tolist()))
+    return sorted(scheduled | set(attendance.net.days) | set(attendance.net_views.days))
 
 
 def scopes(event: Event, rule: Rule, days: Iterable[str], countries: Mapping[str, BitMap]) -> Iterator[Scope]:

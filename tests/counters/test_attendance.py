@@ -39,7 +39,7 @@ def test_presence_gross_and_net_is_what_happened(seed: int) -> None:
     attendance = attendance_of(world)
     assert persons(world, attendance, net=False) == world.facts()
     assert persons(world, attendance, net=True) == world.net()
-    assert len(attendance.net_views.seats) == len(world.views())
+    assert len(attendance.net_views) == len(world.views())
     assert attendance.without_journal == sum(
         1 for person in {fact[0] for fact in world.facts()} if person == "stranger"
     )
@@ -114,7 +114,7 @@ def test_evidence_that_comes_twice_or_in_another_order_changes_nothing(seed: int
     again = Attendance.from_evidence(world.event, twice, journals[::-1] + journals)
     assert persons(world, once, net=True) == persons(world, again, net=True)
     assert once.roll.countries == again.roll.countries
-    assert len(once.net_views.seats) == len(again.net_views.seats)
+    assert len(once.net_views) == len(again.net_views)
 
 
 def test_an_attendee_with_several_seats_counts_once_at_the_seat_of_the_earliest_join() -> None:
@@ -172,7 +172,7 @@ def test_guests_are_in_gross_presence_and_in_views_but_in_no_number_of_people() 
     after = attendance_of(world)
     assert set(guests) <= set(after.gross.within("online", None, None))
     assert after.net.within(None, None, None) == before.net.within(None, None, None)
-    assert len(after.net_views.seats) == len(before.net_views.seats) + 2
+    assert len(after.net_views) == len(before.net_views) + 2
 
 
 def test_a_seat_that_two_pseudonyms_claim_belongs_to_the_earlier_and_is_a_gap() -> None:
