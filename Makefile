@@ -86,7 +86,7 @@ lock: | $(BIN)/python ## Write requirements/*.txt from pyproject.toml; UPGRADE=-
 	$(INSTALL) '$(UV)'
 	$(LOCK) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
-	$(LOCK) --constraint requirements/dev.txt --extra embedded --output-file requirements/embedded.txt pyproject.toml
+	$(LOCK) --constraint requirements/dev.txt --extra embedded --extra report --output-file requirements/demo.txt pyproject.toml
 	$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(LOCK) --constraint requirements/dev.txt --output-file requirements/build.txt -
 
 LOCK = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --no-emit-index-url \
@@ -111,8 +111,8 @@ $(BIN)/python:
 	echo "Install it (Debian, Ubuntu: python3 and python3-venv), or name one: make demo PYTHON=/path/to/python3" >&2; \
 	exit 1
 
-$(DEMO_STAMP): $(LOCK_SOURCES) requirements/embedded.txt | $(BIN)/python
-	$(INSTALL) --require-hashes -r requirements/embedded.txt -r requirements/build.txt
+$(DEMO_STAMP): $(LOCK_SOURCES) requirements/demo.txt | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements/demo.txt -r requirements/build.txt
 	$(INSTALL_TURNOUT)
 	@touch $@
 

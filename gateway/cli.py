@@ -24,6 +24,7 @@ from gateway.command_line import (
 )
 from gateway.mendable import CannotServeError
 from gateway.recover_commands import recover
+from gateway.report_commands import report
 
 
 def _log_to_terminal() -> None:
@@ -376,7 +377,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (backup, recover, restored):
+for command in (backup, recover, report, restored):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from counters.issuing import Issued, issued_numbers
 from counters.secrets import Secrets
 from gateway.problems import CORS, Refused, bearer, json_response
 from gateway.reasons import Reason
+from gateway.report import ReportError
+from gateway.report.files import TYPES, render_issued
 
-_NAME: Final = re.compile(r"[0-9]+(\.tlog-proof)?")
+_NAME: Final = re.compile(r"([0-9]+)(\.tlog-proof|\.pdf|\.xlsx|\.zip)?")
 
 
 class Organiser:
@@ -45,6 +47,7 @@ class Organiser:
         self._compute = compute
         self._enter = enter
         self._one_at_a_time = asyncio.Lock()
+        self._one_report_at_a_time = asyncio.Lock()
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""
@@ -110,15 +113,27 @@ class Organiser:
         return json_response({"event": self._event.id, "certificates": [{"id": each} for each in ids]})
 
     async def certificate(self, request: web.Request) -> web.StreamResponse:
-        """Return a certificate or its proof."""
+        """Return a certificate, its proof, or one of the files made of it."""
         self.check_event(request)
-        name = request.match_info["name"]
-        path = self._directory / (name if name.endswith(".tlog-proof") else f"{name}.json")
+        named = _NAME.fullmatch(request.match_info["name"])
+        number, suffix = named.groups() if named else ("", None)
+        path = self._directory / f"{number}.json"
+        proof = path.with_suffix(".tlog-proof")
         # Without its proof it is not issued yet, and may never be.
-        if not _NAME.fullmatch(name) or not path.is_file() or not path.with_suffix(".tlog-proof").is_file():
+        if not path.is_file() or not proof.is_file():
             raise Refused(Reason.NOT_FOUND)
-        kind = "application/json" if path.suffix == ".json" else "text/plain; charset=utf-8"
-        return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": kind})
+        if suffix in TYPES:
+            async with self._one_report_at_a_time:
+                try:
+                    body = await asyncio.to_thread(render_issued, suffix, path)
+                except ReportError as error:
+                    raise Refused(Reason.REPORT_UNAVAILABLE, f"{error}.") from None
+            shown_as = f'inline; filename="{self._event.id}-{number}{suffix}"'
+            return web.Response(
+                body=body, headers=CORS | {"Content-Type": TYPES[suffix], "Content-Disposition": shown_as}
+            )
+        kind = "text/plain; charset=utf-8" if suffix else "application/json"
+        return web.Response(body=(proof if suffix else path).read_bytes(), headers=CORS | {"Content-Type": kind})
 
 
 def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:

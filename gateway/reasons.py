@@ -65,6 +65,7 @@ class Reason(Enum):
     QUORUM_LOST = (503, "Too few witnesses have cosigned the log: what it says now is not published. Try again later.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
     LEDGER_SET_BACK = (503, "The ledger's data are older than what it had shown: it stands still until that is mended.")
+    REPORT_UNAVAILABLE = (501, "This ledger lacks what sets reports: pip install 'turnout[report]' where it runs.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.
     MAC_WRONG = (403, "The request was not made with this event's secret: a gateway needs the ledger's secrets.json.")

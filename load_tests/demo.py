@@ -33,6 +33,7 @@ from load_tests.tickets import Issuer
 MARKER: Final = ".turnout-demo"
 """Names a directory that a demo made and the next one may empty."""
 CERTIFY_S: Final = 120.0
+REPORT_S: Final = 60.0
 VERIFY_S: Final = 120.0
 LOOKS: Final = 5
 """How often the replay stands still to compare the live estimate with the truth."""
@@ -132,6 +133,14 @@ def _verify(data: Path, report: demo_report.Report) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
+def _report_files(data: Path, report: demo_report.Report) -> None:
+    """Have the files made that an organiser hands over. Raises ServerFailedError with what `turnout report` said."""
+    made = ("-o", str(data / "report.pdf"), "-o", str(data / "report.xlsx"))
+    done = _turnout(report.console, "report", str(data / "certificate.json"), *made, timeout_s=REPORT_S)
+    if done.returncode != 0:
+        raise ServerFailedError(f"turnout report ended with {done.returncode}\n{done.stdout}{done.stderr}")
+
+
 def _replay_of(scenario: Scenario, plan: Plan, running: Running, data: Path) -> Replay:
     programme = scenario.programme
     return Replay(
@@ -159,6 +168,7 @@ def _carry_out(scenario: Scenario, data: Path, workers: int, report: demo_report
             runner.run(_replay(replay, report, looks))
         report.replayed(replay.totals, time.monotonic() - started)
         certificate = _certify(event_file, data, report)
+    _report_files(data, report)
     verified = _verify(data, report)
     compared = compare(certificate, Recount(replay.acknowledged, plan.people, scenario.programme), scenario.programme)
     return report.conclude(certificate, compared, verified, data)

@@ -202,6 +202,7 @@ class Report:
         self.console.print("\nThe files:", style="bold")
         for name, what in (
             ("certificate.json", "the certificate, and certificate.tlog-proof beside it: its proof"),
+            ("report.pdf", "the same, to read and to hand over; report.xlsx: its tables"),
             ("log/", "the public log: checkpoint and tiles"),
             ("evidence/", "the segments, for auditors"),
             ("event.toml", "the event file; leaf 0 of the log"),

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
-FILES = ("runtime", "embedded", "dev", "build")
+FILES = ("runtime", "demo", "dev", "build")
 ENTRY = re.compile(
     r"^(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>\S+)(?: ; [^\\\n]+)? \\\n(?:    --hash=.*\n?)+",
     re.MULTILINE,
@@ -44,8 +44,8 @@ def declared() -> dict[str, list[Requirement]]:
     extras = project["optional-dependencies"]
     wanted = {
         "runtime": runtime,
-        "embedded": runtime + extras["embedded"],
-        "dev": runtime + extras["embedded"] + extras["dev"],
+        "demo": runtime + extras["embedded"] + extras["report"],
+        "dev": runtime + [text for texts in extras.values() for text in texts],
         "build": file["build-system"]["requires"],
     }
     parsed = {name: [Requirement(text) for text in texts] for name, texts in wanted.items()}
@@ -73,9 +73,9 @@ def test_no_lock_file_says_where_to_download_from(name: str) -> None:
 
 
 def test_all_lock_files_agree_and_the_larger_contain_the_smaller() -> None:
-    runtime, embedded, dev, build = (pinned(lock(name)) for name in FILES)
-    assert runtime.items() <= embedded.items()
-    assert embedded.items() <= dev.items()
+    runtime, demo, dev, build = (pinned(lock(name)) for name in FILES)
+    assert runtime.items() <= demo.items()
+    assert demo.items() <= dev.items()
     assert build.items() <= dev.items()
 
 

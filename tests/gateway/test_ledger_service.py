@@ -278,7 +278,9 @@ def test_attendance_has_the_one_shape_of_a_number(running: RunningLedger) -> Non
         assert number.keys() >= {"rule_version", "value", "unit", "kind", "checkable_by", "as_of"}
 
 
-@pytest.mark.parametrize("name", ["x", "..", "%2e%2e%2fsecrets", "99999999", "1.json", "-1", "1.tlog-proof.new", "%00"])
+@pytest.mark.parametrize(
+    "name", ["x", "..", "%2e%2e%2fsecrets", "99999999", "99999999.pdf", "1.json", "-1", "1.tlog-proof.new", "%00"]
+)
 def test_a_certificate_that_there_is_not_is_404(running: RunningLedger, name: str) -> None:
     assert running.ask("GET", f"/v1/events/expo/certificates/{name}").status == 404
 
@@ -331,6 +333,10 @@ def test_windows_are_sealed_as_time_goes_on_and_a_certificate_is_issued(
         assert json.loads(certificate.body)["simulated"] is True
         proof = service.ask("GET", f"/v1/events/expo/certificates/{name}.tlog-proof")
         assert proof.headers["content-type"].startswith("text/plain")
+        for suffix, begins in ((".pdf", b"%PDF-"), (".xlsx", b"PK"), (".zip", b"PK")):
+            file = service.ask("GET", f"/v1/events/expo/certificates/{name}{suffix}")
+            assert (file.status, file.body[: len(begins)]) == (200, begins)
+            assert f'filename="expo-{name}{suffix}"' in file.headers["content-disposition"]
         listed = service.ask("GET", "/v1/events/expo/certificates").json["certificates"]
         assert listed == [{"id": name}]
         assert service.leaves()[name]["certificate_sha256"] == issued.json["certificate_sha256"]

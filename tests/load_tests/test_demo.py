@@ -63,6 +63,7 @@ def test_a_few_hundred_attendees_are_certified_to_the_last_person(tmp_path: Path
     assert values["unique-attendees-onsite"] == 60
     assert values["unique-attendees-both"] == 12
     assert values["unique-attendees"] == 368
+    assert (data / "report.pdf").read_bytes().startswith(b"%PDF-")
     pid = json.loads((data / "up.json").read_text())["pid"] if (data / "up.json").exists() else 0
     assert not (pid and alive(pid))
 

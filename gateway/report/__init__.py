@@ -1,0 +1,15 @@
+"""The files that an organiser hands over: a certificate as PDF, spreadsheets, and the list of attendees.
+
+Everything here is a view of a certificate: it adds no number, rounds none away, and drops no definition. What counts is
+the certificate itself; the PDF carries it as an attachment, so that whoever has the one has the other.
+
+    tables      a certificate's numbers as tables, for people
+    charts      the audience curve and bars, as SVG
+    pdf         tables, charts and words set by typst (report.typ)
+    sheets      the tables as CSV and XLSX
+    attendees   the list of attendees as Parquet, from the evidence
+"""
+
+
+class ReportError(Exception):
+    """A file cannot be made; the text says what to do."""
