@@ -119,8 +119,9 @@ def test_the_pdf_says_what_the_certificate_says_and_carries_it(document: dict[st
     pdf = render_pdf(raw, b"proof", verifier_url="https://verify.example/page")
     text = pages(pdf)
     for said in (
-        document["event"]["name"], document["log"]["vkey"], document["event_sha256"], document["rules"][0]["definition"][:40], "SIMULATED", "52 views are not 40 people.", "40 people attended.",
-        "withheld", "11 to 17", "https://verify.example/page",
+        document["event"]["name"], document["log"]["vkey"], document["event_sha256"], "SIMULATED",
+        document["rules"][0]["definition"][:40], "52 views are not 40 people.", "40 people attended.", "withheld",
+        "11 to 17", "https://verify.example/page",
     ):  # fmt: skip
         assert said in text, said
     reader = PdfReader(io.BytesIO(pdf))
