@@ -19,9 +19,10 @@ _NOTHING: Final = {"present": 0, "arrived": 0, "background": 0, "views": 0}
 class PublicNumbers:
     """The window leaves of a log, as counting rules see them."""
 
-    def __init__(self, log: SealedLog) -> None:
-        """Take the log."""
+    def __init__(self, log: SealedLog, *, arrivals: bool = True) -> None:
+        """Take the log; without `arrivals`, as if nobody had arrived: as if every seat went on another's time."""
         self._event = log.event
+        self._arrivals = arrivals
         self._windows = log.windows
         self._ids = {session.number: session.id for session in log.event.sessions}
         self._days = {window: log.event.day(window) for window in self._windows}
@@ -68,7 +69,7 @@ class PublicNumbers:
                 return None
             leaf = self._windows.get(window)
             interval_s = leaf.interval_s if leaf else self._event.interval_s
-            doubled += doubled_person_seconds(interval_s, row["present"], row["arrived"])
+            doubled += doubled_person_seconds(interval_s, row["present"], row["arrived"] if self._arrivals else 0)
         return Fraction(doubled, 2)
 
     def _average(self, cell: Cell) -> Measure | None:

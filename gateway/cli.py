@@ -273,20 +273,34 @@ def retire(event_file: Path, data: Path, **asked: Any) -> None:
               help="The evidence, to recompute every number.")  # fmt: skip
 @click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="tlog-policy file: which log key and witnesses you trust.")  # fmt: skip
+@click.option("--against", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Another certificate, .tlog-proof or checkpoint of this log, which must not contradict it. May "
+                   "be given again.")  # fmt: skip
+@click.option("--keep", type=FOLDER, default=Path("contradiction"), show_default=True,
+              help="Where to put the proof, if the log contradicts itself.")  # fmt: skip
+    """Check a certificate offline. Prints every check; exits 0 only if all that was asked for holds.
+              help="Certificates of a timestamp authority (RFC 3161) that you trust: checks the timestamps.")  # fmt: skip
+@click.option("--timestamps", "timestamps_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="The timestamps. Default: timestamps/ of the log.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Refuse also what nobody has signed, and what was asked for and is open.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @explained
-def verify(certificate: Path, proof: Path | None, as_json: bool, **folders: Path | None) -> None:
-    """Check a certificate offline. Prints every check; exits 0 only if none failed.
+def verify(**asked: Any) -> None:
+    """Check a certificate offline. Prints every check; exits 0 only if all that was asked for holds.
 
     Alone, the certificate shows that it is signed into the log. With the log, everything that is `checkable_by` log is
-    recomputed from public leaves. With the evidence, every number is.
+    recomputed from public leaves. With the evidence, every number is. Whose key it is only you can say: with --policy.
 
     \b
-    Exit codes: 0 nothing failed, 1 a check failed, 2 the files could not be used.
+    Exit codes:
+      0  everything that was asked for holds, under a key that the policy trusts
+      1  a check failed
+      2  the files could not be used
+      3  nothing failed, but something that was asked for is open: without --policy, whose key it is
     """
-    from gateway.verify_report import verify_files
+    from gateway.verify_report import Asked, verify_files
 
-    sys.exit(verify_files(certificate, proof, as_json=as_json, **folders))
+    sys.exit(verify_files(Asked(**asked)))
 
 
 @main.command()

@@ -19,7 +19,8 @@ Verification follows the algorithms of RFC 9162 §2.1.3.2 and §2.1.4.2. It is t
 `ProofError`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from hashlib import sha256
 from typing import Final
 
@@ -92,6 +93,21 @@ def range_hash(start: int, end: int, subtree: Subtree) -> bytes:
     while hashes:
         root = node_hash(hashes.pop(), root)
     return root
+
+
+def prefix_roots(leaf_hashes: Sequence[bytes], sizes: Iterable[int]) -> dict[int, bytes]:
+    """Return the root that the tree had at each of these sizes, as far as there are leaves: one pass over them."""
+    wanted = {size for size in sizes if 0 <= size <= len(leaf_hashes)}
+    found = {0: EMPTY_ROOT} if 0 in wanted else {}
+    peaks: list[bytes] = []  # roots of the complete subtrees so far, the largest first
+    for size, leaf in enumerate(leaf_hashes[: max(wanted, default=0)], start=1):
+        peaks.append(leaf)
+        for _ in range((size & -size).bit_length() - 1):
+            right = peaks.pop()
+            peaks.append(node_hash(peaks.pop(), right))
+        if size in wanted:
+            found[size] = reduce(lambda right, left: node_hash(left, right), reversed(peaks))
+    return found
 
 
 def _split(start: int, end: int) -> int:

@@ -21,7 +21,7 @@ from counters.ledger.reader import LogReader
 from counters.rule_ids import KNOWN_RULES
 from counters.steering import Change, Steering, apply, revocations_file, steering_entry
 from counters.trust_policy import TrustPolicy, TrustPolicyError
-from counters.verify import Report, verify
+from counters.verify import Report, Verdict, verify
 from tests.counters.gappy_world import GappyWorld, gappy_world
 from tests.counters.synthetic import SIGNER, SOFTWARE, World, fixed_world, seal, world_of
 
@@ -106,17 +106,16 @@ def detail(report: Report, name: str) -> str:
 
 def test_a_sound_certificate_passes_every_check(files: Files) -> None:
     report = files.report()
-    assert set(results(report).values()) == {True}, report.failed
-    assert report.holds
-    assert not report.unchecked
+    assert set(results(report).values()) == {True, None}, report.failed
+    assert report.verdict is Verdict.HOLDS
+    assert [check.name for check in report.unchecked] == ["witness delay"], "nobody has cosigned"
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_any_event_that_was_sealed_passes_with_late_evidence_too(tmp_path: Path, seed: int) -> None:
     world = world_of(random.Random(seed))
     report = publish(world, tmp_path, late=frozenset(list(world.segments())[::2])).report()
-    assert report.holds, report.failed
-    assert not report.unchecked
+    assert report.verdict is Verdict.HOLDS, report.failed
 
 
 def test_a_log_whose_evidence_changed_its_version_on_the_way_passes(tmp_path: Path) -> None:
@@ -127,8 +126,7 @@ def test_a_log_whose_evidence_changed_its_version_on_the_way_passes(tmp_path: Pa
     files = publish(world, tmp_path, late=frozenset((windows[0],)))
     assert {world.version(window) for window in windows} == {1, 2}
     report = files.report()
-    assert report.holds, report.failed
-    assert not report.unchecked
+    assert report.verdict is Verdict.HOLDS, report.failed
 
 
 def test_a_steered_event_passes_and_its_certificate_says_how_it_was_steered(tmp_path: Path) -> None:
@@ -154,11 +152,12 @@ def test_a_changed_or_absent_list_of_revocations_is_found_with_the_evidence(tmp_
 
 def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(files: Files) -> None:
     report = files.report(log_dir=None, evidence_dir=None, policy=None)
-    assert report.holds
+    assert report.verdict is Verdict.OPEN
     assert results(report) == {
         "canonical form": True,
         "trusted key": None,
         "witnesses": None,
+        "witness delay": None,
         "proof of inclusion": True,
         "whole log": None,
         "event and windows": None,
@@ -173,7 +172,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
 def test_with_the_log_the_public_numbers_are_recomputed(files: Files) -> None:
     report = files.report(evidence_dir=None)
     assert report.holds
-    assert [check.name for check in report.unchecked] == ["evidence"]
+    assert [check.name for check in report.unchecked] == ["witness delay", "evidence"]
     assert "recomputed from the public leaves" in detail(report, "public numbers")
 
 
@@ -343,8 +342,7 @@ def gappy(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 def test_a_certificate_with_gaps_passes_and_the_report_names_a_number_with_its_bounds(gappy: Files) -> None:
     report = gappy.report()
-    assert report.holds, report.failed
-    assert not report.unchecked
+    assert report.verdict is Verdict.HOLDS, report.failed
     assert "gaps touch" in detail(report, "public numbers")
     assert "in truth from" in detail(report, "public numbers")
 

@@ -1,0 +1,86 @@
+"""The public log as a whole: every hash recomputed, the event that it locks, and no file that says something else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from counters.checks.verification import NEEDS_LOG, FailedError, OpenError, Verification
+from counters.cosigned import COSIGNED, cosigned_sizes
+from counters.ledger.merkle import leaf_hash
+from counters.ledger.reader import LogReader
+from counters.ledger.tile_files import CHECKPOINT
+from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
+from counters.log_entries import read_log
+from counters.timestamp_files import TIMESTAMPS, timestamped_sizes
+
+
+def whole_log(state: Verification) -> str:
+    """Every tile and entry is what the signed root makes it, and certificate and proof speak of this history."""
+    if state.given.log_dir is None:
+        raise OpenError(NEEDS_LOG)
+    reader = LogReader(state.given.log_dir, state.the_verifier())
+    checkpoint = reader.full_check()
+    entries = list(reader.entries())
+    state.published, state.leaf_hashes = checkpoint, [leaf_hash(entry) for entry in entries]
+    stated = state.stated_checkpoint()
+    earlier = {"certificate": stated} | ({"proof": state.proven} if state.proven else {})
+    roots = state.roots([each.size for each in earlier.values()])
+    for name, each in earlier.items():
+        if each.size > checkpoint.size:
+            raise FailedError(
+                f"this copy of the log has {checkpoint.size} entries, fewer than the {each.size} of the {name}"
+            )
+        if roots[each.size] != each.root:
+            raise FailedError(f"the log does not begin with the {each.size} entries that the {name} speaks of")
+    state.entries = entries[: stated.size]
+    return f"{checkpoint.size} entries, every tile recomputed; it extends what certificate and proof speak of"
+
+
+def sealed_event(state: Verification) -> str:
+    """The entries are those of the event that the certificate names, each in its place."""
+    log = read_log(state.the_entries())
+    if log.event.digest != state.the_document()["event_sha256"]:
+        raise FailedError("entry 0 locks another event than the certificate names")
+    state.log = log
+    detail = f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
+    for leaf in log.restored:
+        detail += (
+            f"; entry {leaf.index} says that the log was RESTORED FROM A BACKUP: evidence accepted from "
+            f"{log.event.iso(leaf.since)} to {log.event.iso(leaf.at)} may be lost"
+        )
+    return detail
+
+
+def no_other_files(state: Verification) -> str:
+    """Strictly: nothing lies in the folders of log and evidence but what the log leads to."""
+    given, published = state.given, state.published
+    if given.log_dir is None:
+        raise OpenError(NEEDS_LOG)
+    if published is None:
+        raise OpenError("the log did not pass")
+    stray = list(_stray_in_log(given.log_dir, published.size))
+    if given.evidence_dir is not None:
+        if not state.evidence_read:
+            raise OpenError("the evidence did not pass")
+        stray += [path for path in given.evidence_dir.rglob("*") if path.name not in state.evidence_read]
+    if stray:
+        raise FailedError(f"{len(stray)} files to which nothing in the log leads, such as {stray[0]}")
+    return "every file is one that the log leads to"
+
+
+def _stray_in_log(log_dir: Path, size: int) -> Iterator[Path]:
+    known = {CHECKPOINT}
+    known |= {f"{COSIGNED}/{each}" for each in cosigned_sizes(log_dir) if each <= size}
+    known |= {f"{TIMESTAMPS}/{each}.tsr" for each in timestamped_sizes(log_dir / TIMESTAMPS) if each <= size}
+    for path in sorted(log_dir.rglob("*")):
+        name = path.relative_to(log_dir).as_posix()
+        if not path.is_dir() and name not in known and not _is_tile(name, size):
+            yield path
+
+
+def _is_tile(name: str, size: int) -> bool:
+    """Whether this is a tile that the first `size` entries decide, in its full or its partial form."""
+    try:
+        tile = Tile.parse(name)
+    except TileError:
+        return False
+    return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)

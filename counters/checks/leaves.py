@@ -1,0 +1,165 @@
+"""The numbers against the public leaves: each that can be recomputed is, and each that differs has a reason."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from counters.certificate import as_of
+from counters.checks.verification import FailedError, Verification
+from counters.gaps import windows_without_leaf
+from counters.log_entries import SealedLog
+from counters.numbers import SMALL_SCOPES, are_bounds, printed_value, said_with_bounds, scopes
+from counters.public_numbers import PublicNumbers
+from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule, scheduled_windows
+from counters.segment import WINDOW_S
+
+PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))
+"""What public leaves can be asked for."""
+
+
+def public_numbers(state: Verification) -> str:
+    """Every number that the leaves give is that number, or differs by what only evidence can show."""
+    log, document = state.the_log(), state.the_document()
+    public, reasons, by_log, otherwise = PublicNumbers(log), Reasons(log, document), 0, list[str]()
+    seen = _well_formed(log, document)
+    for row in document["numbers"]:
+        if not row["scope"].keys() <= PUBLIC_SCOPE:
+            if row["checkable_by"] == "log":
+                raise FailedError(f"{named(row)}: no public leaf speaks of it")
+            continue
+        rule, cell = RULES_BY_ID[row["rule"]], _cell(log, row["scope"])
+        measure = public.measure(rule, cell)
+        if row["value"] is None:
+            reasons.check_withheld(row, rule, cell, measure)
+            continue
+        at = None if measure is None or measure.at is None else log.event.iso(measure.at)
+        same = measure is not None and (printed_value(measure.value), at) == (row["value"], row.get("at"))
+        if same != (row["checkable_by"] == "log"):
+            raise FailedError(
+                f"{named(row)}: the certificate says {row['value']} and checkable_by {row['checkable_by']}, "
+                f"the leaves {'nothing' if measure is None else printed_value(measure.value)}"
+            )
+        by_log += same
+        if measure is not None and not same:
+            why = reasons.why(rule, cell, measure, row["value"])
+            if why is None:
+                raise FailedError(
+                    f"{named(row)}: the certificate says {row['value']}, leaves {printed_value(measure.value)}, "
+                    "and nothing in the log explains it: neither late evidence nor several seats of one attendee nor "
+                    "an exclusion can make this difference"
+                )
+            otherwise.append(f"{named(row)} {row['value']}, in the leaves {printed_value(measure.value)} ({why})")
+    detail = f"{by_log} of {len(seen)} numbers recomputed from the public leaves"
+    bounded = [row for row in document["numbers"] if row["value"] is not None and "bounds" in row]
+    if bounded:
+        detail += f"; gaps touch {len(bounded)}: {named(bounded[0])} is {said_with_bounds(bounded[0])}"
+    if otherwise:
+        detail += f"; {len(otherwise)} differ from the leaves as only evidence can show, such as {otherwise[0]}"
+    return detail
+
+
+class Reasons:
+    """Why a certificate may print another number than the public leaves give, as far as the log shows it.
+
+    - Evidence that came late, and in time to count, stands in no window leaf. The log shows for which windows.
+    - An attendee with several seats counts once in a certificate, and in leaves at each seat. The certificate says how
+      many such seats there are; with none of them, none can be the reason. It makes fewer people and fewer views never;
+      person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
+    - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before.
+    - A view that two journals hold counts once: fewer views than the leaves say.
+    - A journal can be of a longer heartbeat interval than the presence of its window: less person-time.
+    """
+
+    def __init__(self, log: SealedLog, document: Mapping[str, Any]) -> None:
+        """Take the log, and the certificate for its aliases."""
+        self._log = log
+        self._aliases = int(document["aliases"]["count"])
+        self._excludes = bool(log.event.counting.exclude_categories)
+        self._late = {leaf.window for leaf in log.late if leaf.counted}
+        self._namespaces = {issuer.namespace for issuer in log.event.issuers}
+        self._ceiling = PublicNumbers(log, arrivals=False)
+
+    def why(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> str | None:
+        """Return the reason for a number that is not what the leaves give, or None if there can be none."""
+        if self._came_late(rule, cell):
+            return "late evidence"
+        if self._excludes:
+            return "an excluded category became known later, or of another seat"
+        leaves = printed_value(measure.value)
+        if rule.id == "views":
+            return "a view that two journals hold" if value < leaves else None
+        if rule.id in OF_TIME:
+            ceiling = self._ceiling.measure(rule, cell)
+            if self._aliases and ceiling is not None and value <= printed_value(ceiling.value):
+                return "several seats of one attendee"
+            return "a journal of a longer heartbeat interval" if self._log.steering and value < leaves else None
+        # The peak: each seat that is another's is one person fewer at most, and never one more.
+        return "several seats of one attendee" if self._aliases and leaves - self._aliases <= value <= leaves else None
+
+    def check_withheld(self, row: Mapping[str, Any], rule: Rule, cell: Cell, measure: Measure | None) -> None:
+        """Check that a number that is not printed may be withheld."""
+        if row["checkable_by"] == "log":
+            raise FailedError(f"{named(row)}: no public leaf speaks of it")
+        if "suppressed" not in row:
+            if len(self._namespaces) < 2 or not rule.of_people:
+                raise FailedError(f"{named(row)}: nobody is counted in two namespaces, and yet it is an interval")
+            return
+        small = row["scope"].keys() & SMALL_SCOPES
+        counted = measure is not None and rule.id not in OF_TIME and self.why(rule, cell, measure, 0) is None
+        if not small or (measure and counted and measure.value >= self._log.event.counting.suppress_below):
+            raise FailedError(f"{named(row)}: it is withheld, and is none of the small cells that may be")
+
+    def _came_late(self, rule: Rule, cell: Cell) -> bool:
+        """Whether evidence that came late may be of this cell: of a session, nobody but the evidence says."""
+        if rule.id in OF_TIME:
+            windows = scheduled_windows(self._log.event, cell.session, cell.day)
+            # Somebody who was there a minute before has not arrived.
+            return any(window in self._late or window - WINDOW_S in self._late for window in windows)
+        return any(cell.day in (None, self._log.event.day(window)) for window in self._late)
+
+
+def _well_formed(log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return (rule, scope) of every number: each once, as its rule has it, none left out that must be there."""
+    seen: set[tuple[str, str]] = set()
+    known_at = as_of(log, document["issued_at"])
+    boundless = document["version"] > 1 and bool(windows_without_leaf(log) or log.restored)
+    for row in document["numbers"]:
+        rule, key = RULES_BY_ID[row["rule"]], (row["rule"], _scope_key(row["scope"]))
+        stated = (row["rule_version"], row["unit"], row["kind"], row["as_of"])
+        if stated != (rule.version, rule.unit, "exact", known_at) or row["checkable_by"] not in ("log", "evidence"):
+            raise FailedError(f"{named(row)}: version, unit, kind, as_of or checkable_by are not the rule's")
+        if not are_bounds(row, boundless=boundless, version=document["version"]):
+            raise FailedError(f"{named(row)}: its bounds are none, or not those of an event with such gaps")
+        if key in seen or rule.id not in log.event.counting.rules:
+            raise FailedError(f"{named(row)}: it is there twice, or the event does not count by this rule")
+        seen.add(key)
+    for row in _owed(log):
+        if (row["rule"], _scope_key(row["scope"])) not in seen:
+            raise FailedError(f"{named(row)}: the number is left out")
+    return seen
+
+
+def _owed(log: SealedLog) -> Iterator[dict[str, Any]]:
+    """Yield rule and scope of each number that must be there, whatever the evidence is."""
+    days = sorted({log.event.day(window) for window in log.event.scheduled_windows()})
+    for name in log.event.counting.rules:
+        for scope in scopes(log.event, RULES_BY_ID[name], days, {}):
+            yield {"rule": name, "scope": scope.printed}
+
+
+def _cell(log: SealedLog, scope: dict[str, str]) -> Cell:
+    """Return the cell of a scope that public leaves can speak of (`PUBLIC_SCOPE`)."""
+    session = log.event.session(scope["session"]) if "session" in scope else None
+    if "session" in scope and session is None:
+        raise FailedError(f"the event has no session {scope['session']!r}")
+    return Cell(session.number if session else None, scope.get("day"), scope.get("channel"))
+
+
+def _scope_key(scope: Mapping[str, str]) -> str:
+    return json.dumps(dict(scope), sort_keys=True)
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Return a number's rule and scope in words."""
+    scope = ", ".join(f"{key} {value}" for key, value in row["scope"].items()) or "whole event"
+    return f"{row['rule']} ({scope})"
