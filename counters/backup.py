@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from counters.canonical_json import encode
+from counters.cosigned import COSIGNED
 from counters.disk import DISK, Disk
 from counters.durable_file import FRESH_SUFFIX, make_folder, write_durably
 from counters.evidence_store import EvidenceError, EvidenceStore
@@ -41,6 +42,7 @@ from counters.log_key import load_signer
 from counters.manifest import Manifest
 from counters.segment import is_digest
 from counters.software import SOFTWARE
+from counters.timestamp_files import TIMESTAMPS
 
 NOTE_FILE: Final = "backup.json"
 _CHECKPOINT: Final = Path("log", "checkpoint")
@@ -231,6 +233,11 @@ class Backup:
                     relative = path.relative_to(self._data)
                     if path.is_file() and relative not in _LINES and not _passing(path):
                         yield relative
+        for path in (self._data / "log" / name for name in (COSIGNED, TIMESTAMPS)):
+            for signed in sorted(path.iterdir()) if path.is_dir() else ():
+                # Of a state that the copy does not have, nobody could say what it is of.
+                if signed.stem.isdigit() and int(signed.stem) <= size and not _passing(signed):
+                    yield signed.relative_to(self._data)
         certificates = self._data / "certificates"
         for path in sorted(certificates.iterdir()) if certificates.is_dir() else ():
             # The certificate of an entry that the copy does not have would stand in the way of another one's.

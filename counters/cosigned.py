@@ -11,18 +11,21 @@ from typing import Final
 
 from counters.disk import DISK, Disk
 from counters.durable_file import make_folder, write_durably
-from counters.ledger.checkpoint import DECIMAL
+from counters.ledger.checkpoint import DECIMAL, Checkpoint
+from counters.ledger.note import parse_note
 
 COSIGNED: Final = "cosigned"
 """The folder, below the log's."""
 
 
-def keep_cosigned(log_dir: Path, size: int, note: bytes, disk: Disk = DISK) -> None:
+def keep_cosigned(log_dir: Path, note: bytes, disk: Disk = DISK) -> None:
     """Keep the note of a state that is published. Called again when it has more cosignatures.
 
     Raises:
         OSError: the disk refuses.
+        NoteError: it is no checkpoint.
     """
+    size = Checkpoint.decode(parse_note(note)[0]).size
     path = log_dir / COSIGNED / str(size)
     make_folder(path.parent, disk=disk)
     # A crash up to here leaves a published state that is not kept: its windows count as cosigned with the next one.

@@ -14,10 +14,13 @@ the whole policy unusable. So each witness can count in one way only.
 from dataclasses import dataclass
 from typing import Final
 
+from counters.event import Event
 from counters.ledger.cosignature import WitnessKey, cosignatures
 from counters.ledger.note import NoteError, Verifier
 
 NO_QUORUM: Final = "none"
+POLICY_FILE: Final = "trust-policy"
+"""Where a ledger writes the policy of its own log, in its data directory, for its operator to hand out."""
 
 
 class TrustPolicyError(ValueError):
@@ -117,3 +120,19 @@ class TrustPolicy:
     def _check_free(self, name: str, members: list[str]) -> None:
         if members.count(name) > 1 or any(name in group.members for group in self.groups.values()):
             raise TrustPolicyError(f"{name!r} is a member already: it would count twice")
+
+
+def policy_of(event: Event, log: Verifier) -> str:
+    """Return the text of a policy that trusts a log, and demands of the event's witnesses as many as entry 0 does.
+
+    It is worth what the way is on which a verifier got it: an operator's own says which key is meant, no more.
+    """
+    lines = [f"log {log.encode()}"] + [f"witness {each.name} {each.vkey}" for each in event.witnesses]
+    quorum = NO_QUORUM
+    if event.required_witnesses:
+        quorum = "required"
+        while quorum in {each.name for each in event.witnesses}:
+            quorum += "-"
+        members = " ".join(each.name for each in event.witnesses)
+        lines.append(f"group {quorum} {event.required_witnesses} {members}")
+    return "".join(f"{line}\n" for line in [*lines, f"quorum {quorum}"])

@@ -278,8 +278,8 @@ def retire(event_file: Path, data: Path, **asked: Any) -> None:
                    "be given again.")  # fmt: skip
 @click.option("--keep", type=FOLDER, default=Path("contradiction"), show_default=True,
               help="Where to put the proof, if the log contradicts itself.")  # fmt: skip
-    """Check a certificate offline. Prints every check; exits 0 only if all that was asked for holds.
-              help="Certificates of a timestamp authority (RFC 3161) that you trust: checks the timestamps.")  # fmt: skip
+@click.option("--authority", metavar="CA.PEM", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Certificates of an RFC 3161 timestamp authority that you trust, for timestamps.")  # fmt: skip
 @click.option("--timestamps", "timestamps_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="The timestamps. Default: timestamps/ of the log.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Refuse also what nobody has signed, and what was asked for and is open.")

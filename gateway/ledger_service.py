@@ -9,7 +9,6 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,11 +19,11 @@ from aiohttp import web
 
 from counters import issuing
 from counters.clock import Clock, SimulatedClock, WallClock
+from counters.cosigned import keep_cosigned
 from counters.disk import DISK, Disk
-from counters.durable_file import make_folder
+from counters.durable_file import make_folder, write_durably
 from counters.event import Event, EventFileError, load_event
 from counters.ledger.log import Log, LogError, log_begun
-from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
 from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.log_key import LOG_KEY, load_or_create_signer
@@ -33,13 +32,15 @@ from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_
 from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
+from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.ledger_thread import LedgerThread
+from gateway.log_files import LogFiles
 from gateway.lookout import Lookout
 from gateway.mendable import one_sentence
 from gateway.operations import operations, probes, vocabulary_of
 from gateway.organiser import Organiser
-from gateway.problems import CORS, Refused, json_response, problems, read_json
+from gateway.problems import Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.roll_keeper import RollKeeper
@@ -134,6 +135,7 @@ class LedgerService:
             "log": self._verifier.encode(),
             "event_sha256": self._event.digest,
         }
+        write_durably(self._data / POLICY_FILE, policy_of(self._event, self._verifier).encode(), disk=self._sealer.disk)
         write_json(Path(self._config.ready_file or self._data / "ledger.json"), ready)
         _log.info("%s: ledger %s, metrics %s", self._event.id, ready["ledger"], ready["metrics"])
         sealing = asyncio.create_task(self._seal())
@@ -164,14 +166,15 @@ class LedgerService:
     def _may_seal(self) -> bool:
         return self._lookout.may_go_on() and self._quorum.held() is None
 
-    async def _show(self, publish: Callable[[], object]) -> None:
-        """Publish a state of the log, and what waited for it: certificates, and proofs of the roll."""
+    async def _show(self, note: bytes) -> None:
+        """Publish a cosigned state of the log, and what waited for it: certificates, and proofs of the roll."""
 
         def show() -> None:
             self._sealer.settle()
-            publish()
+            self._sealer.log.publish(note)
             issuing.complete(self._sealer, self._data / "certificates")
             self._rolls.complete()
+            keep_cosigned(self._data / "log", note, self._sealer.disk)
 
         await self._thread.keep(show)
 
@@ -181,7 +184,7 @@ class LedgerService:
         app.add_routes(
             [
                 *self._gateways.routes(),
-                web.get("/log/{path:.+}", self._serve_log),
+                web.get("/log/{path:.+}", LogFiles(self._data / "log", self._sealer.log).serve),
                 web.get(event + "/live", self._live),
                 web.post("/v1/simulation/clock", self._jump),
                 web.get(event + "/steering", self._steering),
@@ -236,19 +239,6 @@ class LedgerService:
         return json_response({"gateway": gateway, "retired": workers, "at": self._event.iso(now)})
 
     # Anyone.
-
-    async def _serve_log(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["path"]
-        path = self._data / "log" / name
-        if name == "checkpoint":
-            if not path.exists():
-                raise Refused(Reason.QUORUM_LOST, "Nothing of this log is published yet: its witnesses must cosign it.")
-            return web.Response(body=path.read_bytes(), headers=CORS | {"Content-Type": "text/plain; charset=utf-8"})
-        # A staged tile may yet be another: only what the checkpoint covers is `immutable`.
-        if not _is_published(name, self._sealer.log.published.size) or not path.is_file():
-            raise Refused(Reason.NOT_FOUND)
-        forever = {"Cache-Control": "max-age=31536000, immutable", "Content-Type": "application/octet-stream"}
-        return web.FileResponse(path, headers=CORS | forever)
 
     async def _live(self, request: web.Request) -> web.Response:
         self._organiser.check_event(request)
@@ -334,15 +324,6 @@ class LedgerService:
         )
 
 
-def _is_published(name: str, size: int) -> bool:
-    """Whether a path below `log/` is that of a tile of which the first `size` entries decide every byte."""
-    try:
-        tile = Tile.parse(name)
-    except TileError:
-        return False
-    return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)
-
-
 def open_event_clock(event: Event, data: Path) -> Clock:
     """Return the event's clock: for a simulated event, the one in its data directory."""
     if event.simulation is None:
@@ -359,7 +340,9 @@ async def ask_before_leaf_0(event: Event, data: Path, log_origin: str, disk: Dis
     signer = load_or_create_signer(data / LOG_KEY, log_origin, disk)
     with Log.open(data / "log", signer, disk=disk, withhold=True) as log:
         if not log.size:
-            quorum = WitnessQuorum(event, log, signer.verifier, asyncio.to_thread, asyncio.to_thread)
+            quorum = WitnessQuorum(
+                event, log, signer.verifier, lambda note: asyncio.to_thread(log.publish, note), asyncio.to_thread
+            )
             await quorum.confirm(FIRST_ANSWER_S)
 
 

@@ -75,7 +75,9 @@ class Ledger:
         """
         if self.event.required_witnesses:
             event, verifier = with_addresses(self.event, self.data), load_signer(self.data).verifier
-            quorum = WitnessQuorum(event, sealer.log, verifier, asyncio.to_thread, asyncio.to_thread)
+            quorum = WitnessQuorum(
+                event, sealer.log, verifier, lambda note: asyncio.to_thread(sealer.log.publish, note), asyncio.to_thread
+            )
             asyncio.run(quorum.confirm(FIRST_ANSWER_S))
 
 

@@ -53,6 +53,7 @@ QUORUM_PATIENCE_S: Final = 5.0
 """A log that waits longer than this for its witnesses has lost its quorum."""
 _log = logging.getLogger("turnout.ledger")
 
+Publish = Callable[[bytes], Awaitable[object]]
 InThread = Callable[[Callable[[], object]], Awaitable[object]]
 
 
@@ -98,14 +99,14 @@ class _Asked:
 class WitnessQuorum:
     """Asks the event's witnesses. Owned by the ledger's event loop."""
 
-    def __init__(self, event: Event, log: Log, verifier: Verifier, publish: InThread, read: InThread) -> None:
+    def __init__(self, event: Event, log: Log, verifier: Verifier, publish: Publish, read: InThread) -> None:
         """Prepare.
 
         Args:
             event: names the witnesses.
             log: to be cosigned.
             verifier: the log's key.
-            publish: runs something that writes the log, in the thread that may.
+            publish: shows a cosigned note, in the thread that may write the log.
             read: runs something that reads it.
         """
         self._log = log
@@ -351,7 +352,7 @@ class WitnessQuorum:
             lines = [self._lines[asked.key] for asked in self._all if asked.key in self._lines]
             note = with_cosignatures(self._target[1], lines)
             try:
-                await self._publish(lambda note=note: self._log.publish(note))  # type: ignore[misc]
+                await self._publish(note)
             except Refused:
                 # The disk refuses: it was noted, and is tried again.
                 await asyncio.sleep(FIRST_RETRY_S)

@@ -129,7 +129,7 @@ def _certify(event_file: Path, data: Path, report: demo_report.Report) -> dict[s
 def _verify(data: Path, report: demo_report.Report) -> subprocess.CompletedProcess[str]:
     return _turnout(
         report.console, "verify", str(data / "certificate.json"), "--log", str(data / "log"),
-        "--evidence", str(data / "evidence"), timeout_s=VERIFY_S,
+        "--evidence", str(data / "evidence"), "--policy", str(data / "trust-policy"), timeout_s=VERIFY_S,
     )  # fmt: skip
 
 

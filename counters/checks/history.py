@@ -8,7 +8,7 @@ from counters.cosigned import COSIGNED, cosigned_sizes
 from counters.ledger.merkle import leaf_hash
 from counters.ledger.reader import LogReader
 from counters.ledger.tile_files import CHECKPOINT
-from counters.ledger.tiles import TILE_WIDTH, Tile, TileError, row_length
+from counters.ledger.tiles import is_within
 from counters.log_entries import read_log
 from counters.timestamp_files import TIMESTAMPS, timestamped_sizes
 
@@ -73,14 +73,5 @@ def _stray_in_log(log_dir: Path, size: int) -> Iterator[Path]:
     known |= {f"{TIMESTAMPS}/{each}.tsr" for each in timestamped_sizes(log_dir / TIMESTAMPS) if each <= size}
     for path in sorted(log_dir.rglob("*")):
         name = path.relative_to(log_dir).as_posix()
-        if not path.is_dir() and name not in known and not _is_tile(name, size):
+        if not path.is_dir() and name not in known and not is_within(name, size):
             yield path
-
-
-def _is_tile(name: str, size: int) -> bool:
-    """Whether this is a tile that the first `size` entries decide, in its full or its partial form."""
-    try:
-        tile = Tile.parse(name)
-    except TileError:
-        return False
-    return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from counters.attendance import scheduled_windows
 from counters.certificate import as_of
 from counters.checks.verification import FailedError, Verification
 from counters.gaps import windows_without_leaf
 from counters.log_entries import SealedLog
 from counters.numbers import SMALL_SCOPES, are_bounds, printed_value, said_with_bounds, scopes
 from counters.public_numbers import PublicNumbers
-from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule, scheduled_windows
+from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule
 from counters.segment import WINDOW_S
 
 PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))

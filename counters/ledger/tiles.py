@@ -118,6 +118,15 @@ def row_length(level: int, size: int) -> int:
     return size >> (TILE_HEIGHT * max(level, 0))
 
 
+def is_within(path: str, size: int) -> bool:
+    """Return whether a path is that of a tile or bundle of which the first `size` entries decide every byte."""
+    try:
+        tile = Tile.parse(path)
+    except TileError:
+        return False
+    return tile.index * TILE_WIDTH + tile.width <= row_length(tile.level, size)
+
+
 def tiles_of(size: int) -> Iterator[Tile]:
     """Yield every tile and bundle of a tree of `size` leaves, once, in the form in which that tree needs it."""
     level = ENTRIES

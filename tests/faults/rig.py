@@ -252,7 +252,9 @@ class Rig:
         """Issue a certificate, have it verified with the evidence, and check whom it counts."""
         certified = self.turnout("certify", self.event_file, "--data", self.data, "-o", "certificate.json")
         assert certified.returncode == 0, certified.stderr
-        verified = self.turnout("verify", "certificate.json", "--evidence", self.data / "evidence")
+        verified = self.turnout(
+            "verify", "certificate.json", "--evidence", self.data / "evidence", "--policy", self.data / "trust-policy"
+        )
         assert verified.returncode == 0, verified.stdout
         certificate: dict[str, Any] = json.loads((self.folder / "certificate.json").read_text())
         people = [

@@ -47,7 +47,9 @@ def certified(rig: Rig) -> dict[str, Any]:
     """A certificate that verifies, and whose verification says that the log was restored."""
     issued = rig.turnout("certify", rig.event_file, "--data", rig.data, "-o", "certificate.json")
     assert issued.returncode == 0, issued.stderr
-    verified = rig.turnout("verify", "certificate.json", "--evidence", rig.data / "evidence")
+    verified = rig.turnout(
+        "verify", "certificate.json", "--evidence", rig.data / "evidence", "--policy", rig.data / "trust-policy"
+    )
     assert verified.returncode == 0, verified.stdout
     assert "RESTORED FROM A BACKUP" in verified.stdout
     return dict(json.loads((rig.folder / "certificate.json").read_text()))

@@ -13,7 +13,7 @@ def certified(rig: Rig, name: str) -> dict[str, Any]:
     """Return a certificate of the running ledger that its verifier has passed with the evidence."""
     issued = rig.turnout("certify", rig.event_file, "--data", rig.data, "-o", name)
     assert issued.returncode == 0, issued.stderr
-    verified = rig.turnout("verify", name, "--evidence", rig.data / "evidence")
+    verified = rig.turnout("verify", name, "--evidence", rig.data / "evidence", "--policy", rig.data / "trust-policy")
     assert verified.returncode == 0, verified.stdout
     document: dict[str, Any] = json.loads((rig.folder / name).read_text())
     assert ("gaps touch" in verified.stdout) == bool(document["gaps"]["bounds"]["rows"])

@@ -140,7 +140,8 @@ def test_steering_survives_ledger_and_gateway_and_every_window_has_its_interval(
         assert later.beat(BARRED).status == 204
         certified = turnout("certify", event_file, "--data", data, "-o", tmp_path / "certificate.json", cwd=tmp_path)
         assert certified.returncode == 0, certified.stderr
-    verified = turnout("verify", "certificate.json", "--evidence", data / "evidence", cwd=tmp_path)
+    verified = turnout("verify", "certificate.json", "--evidence", data / "evidence", "--policy", data / "trust-policy",
+                       cwd=tmp_path)  # fmt: skip
     assert verified.returncode == 0, verified.stdout
     settings = json.loads((tmp_path / "certificate.json").read_text())["settings"]
     assert [change["interval_s"] for change in settings["steering"]] == [45, 30]

@@ -266,8 +266,10 @@ def test_up_serves_stops_cleanly_and_a_second_start_goes_on_with_the_same_log(
     certified = turnout("certify", own_event, cwd=tmp_path)
     assert certified.returncode == 0, certified.stderr
     assert "Traceback" not in certified.stderr
-    verified = turnout("verify", "certificate.json", "--evidence", data / "evidence", cwd=tmp_path)
-    assert verified.returncode == 0, verified.stdout
+    trusting = ("--policy", data / "trust-policy")
+    for policy, code in ((trusting, 0), ((), 3)):
+        verified = turnout("verify", "certificate.json", "--evidence", data / "evidence", *policy, cwd=tmp_path)
+        assert verified.returncode == code, verified.stdout
 
 
 def test_children_end_when_up_is_killed(own_event: Path, tmp_path: Path, redis_program: ServerProgram) -> None:

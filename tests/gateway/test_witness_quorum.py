@@ -113,8 +113,8 @@ def play(
             log = stack.enter_context(Log.open(folder / "log", LOG, withhold=required > 0))
             published: list[int] = []
 
-            async def publish(work: Callable[[], object]) -> object:
-                done = work()
+            async def publish(note: bytes) -> object:
+                done = log.publish(note)
                 if log.published.size not in published:
                     published.append(log.published.size)
                 return done
@@ -313,7 +313,9 @@ def test_a_log_begins_only_when_its_witnesses_have_answered(tmp_path: Path, even
             await fake.serve(stack)
             log = stack.enter_context(Log.open(fake.folder / "log", LOG, withhold=True))
             named = replace(event, witnesses=(fake.named,), required_witnesses=1)
-            quorum = WitnessQuorum(named, log, LOG.verifier, asyncio.to_thread, asyncio.to_thread)
+            quorum = WitnessQuorum(
+                named, log, LOG.verifier, lambda note: asyncio.to_thread(log.publish, note), asyncio.to_thread
+            )
             await quorum.confirm(3.0)
 
     asyncio.run(run(None))
