@@ -105,9 +105,9 @@ class Reasons:
             if len(self._namespaces) < 2 or not rule.of_people:
                 raise FailedError(f"{named(row)}: nobody is counted in two namespaces, and yet it is an interval")
             return
-        small = row["scope"].keys() & SMALL_SCOPES
-        counted = measure is not None and rule.id not in OF_TIME and self.why(rule, cell, measure, 0) is None
-        if not small or (measure and counted and measure.value >= self._log.event.counting.suppress_below):
+        known = not (self._excludes or rule.id in OF_TIME or self._came_late(rule, cell))
+        least = measure.value - (0 if rule.id == "views" else self._aliases) if measure and known else 0
+        if not row["scope"].keys() & SMALL_SCOPES or least >= self._log.event.counting.suppress_below:
             raise FailedError(f"{named(row)}: it is withheld, and is none of the small cells that may be")
 
     def _came_late(self, rule: Rule, cell: Cell) -> bool:

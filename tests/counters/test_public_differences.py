@@ -1,0 +1,147 @@
+"""A number that differs from the public leaves, without the evidence: passed only for a reason that the log shows."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counters import canonical_json
+from counters.event import Counting
+from counters.rule_ids import KNOWN_RULES
+from tests.counters.published import Files, detail, plain_world, publish, results, signed_anew
+
+ALIASES = 11  # seats of attendees with several, in the plain world
+VIEWS: Mapping[str, str] = {}
+ONLINE = {"channel": "online"}
+
+
+def row(said: dict[str, Any], rule: str, scope: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = next(row for row in said["numbers"] if (row["rule"], row["scope"]) == (rule, scope))
+    return found
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Nothing came late, nobody is excluded, some attendees have several seats."""
+    files = publish(plain_world(), tmp_path_factory.mktemp("plain"))
+    assert json.loads(files.certificate)["aliases"]["count"] == ALIASES
+    return files
+
+
+def lied(files: Files, folder: Path, lie: Callable[[dict[str, Any]], object]) -> tuple[bool | None, str]:
+    """Return what is found without evidence when the operator signs a lie: whether it passes, and in which words."""
+    said = json.loads(files.certificate)
+    lie(said)
+    report = signed_anew(files, folder, canonical_json.encode(said)).report(evidence_dir=None)
+    assert {check.name for check in report.failed} <= {"public numbers"}
+    return results(report)["public numbers"], detail(report, "public numbers")
+
+
+def add(rule: str, scope: Mapping[str, str], more: float) -> Callable[[dict[str, Any]], object]:
+    def lie(said: dict[str, Any]) -> None:
+        number = row(said, rule, scope)
+        number.update(value=number["value"] + more, checkable_by="evidence")
+
+    return lie
+
+
+PEAK, AVERAGE, HOURS = "peak-concurrent-attendees", "average-minute-audience", "hours-viewed"
+
+
+@pytest.mark.parametrize(
+    ("rule", "scope", "more"),
+    [
+        ("views", VIEWS, 1),
+        ("views", {"session": "s1"}, 1),
+        (PEAK, ONLINE, 1 + ALIASES),
+        (AVERAGE, ONLINE, 100.0),
+        (HOURS, ONLINE, 9.0),
+    ],
+)
+def test_more_than_the_leaves_say_is_refused_where_nothing_in_the_log_can_make_it_more(
+    plain: Files, tmp_path: Path, rule: str, scope: Mapping[str, str], more: float
+) -> None:
+    passed, said = lied(plain, tmp_path, add(rule, scope, more))
+    assert passed is False
+    assert rule in said
+    assert "nothing in the log explains it" in said
+
+
+def test_an_attendee_with_several_seats_explains_fewer_people_and_a_little_more_time(
+    plain: Files, tmp_path: Path
+) -> None:
+    fewer = lied(plain, tmp_path / "fewer", add(PEAK, ONLINE, -1))
+    assert fewer[0] is True
+    assert f"{PEAK} (channel online)" in fewer[1]
+    assert "several seats of one attendee" in fewer[1]
+    assert lied(plain, tmp_path / "more", add(AVERAGE, ONLINE, 0.01))[0] is True
+    assert lied(plain, tmp_path / "views", add("views", VIEWS, -1))[0] is True, "a view may stand in two journals"
+
+
+def test_fewer_people_than_the_second_seats_can_explain_are_refused(plain: Files, tmp_path: Path) -> None:
+    said = json.loads(plain.certificate)
+    peak = row(said, PEAK, ONLINE)["value"]
+
+    def one_seat(said: dict[str, Any]) -> None:
+        said["aliases"]["count"] = 1
+        row(said, PEAK, ONLINE).update(value=peak - 2, checkable_by="evidence")
+
+    assert lied(plain, tmp_path, one_seat)[0] is False
+
+
+def test_without_a_second_seat_nothing_may_differ(plain: Files, tmp_path: Path) -> None:
+    for number, rule in enumerate((PEAK, AVERAGE)):
+
+        def lie(said: dict[str, Any], rule: str = rule) -> None:
+            said["aliases"]["count"] = 0
+            add(rule, ONLINE, -0.01 if rule == AVERAGE else -1)(said)
+
+        assert lied(plain, tmp_path / f"{number}", lie)[0] is False
+
+
+def test_late_evidence_explains_a_number_of_its_day_and_of_no_other(tmp_path: Path) -> None:
+    world = plain_world()
+    late = min(world.segments())
+    files = publish(world, tmp_path / "late", late=frozenset((late,)))
+    days = sorted({world.event.day(window) for window in world.segments()})
+    assert len(days) == 2
+    assert world.event.day(late) == days[0]
+    for number, (day, passes) in enumerate(zip(days, (True, False), strict=True)):
+        passed, said = lied(files, tmp_path / f"{number}", add("views", {"day": day}, 5))
+        assert passed is passes, said
+        assert not passes or "late evidence" in said
+
+
+def test_an_excluded_category_explains_a_difference_that_only_evidence_can_judge(tmp_path: Path) -> None:
+    world = plain_world()
+    world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), 1))
+    files = publish(world, tmp_path / "excluding")
+    passed, said = lied(files, tmp_path / "lie", add("views", VIEWS, 1))
+    assert passed is True
+    assert "excluded category" in said
+
+
+HIDDEN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an event-wide number": lambda said: row(said, "unique-attendees", {}).update(value=None, suppressed=True),
+    "a session's views": lambda said: row(said, "views", {"session": "s1"}).update(value=None, suppressed=True),
+    "behind an interval": lambda said: row(said, "unique-attendees", {}).update(value=None, bounds=[1, 40_000_000]),
+}
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_a_number_that_must_be_printed_is_not_withheld(plain: Files, tmp_path: Path, what: str) -> None:
+    def lie(said: dict[str, Any]) -> None:
+        HIDDEN[what](said)
+        for number in said["numbers"]:
+            if number["value"] is None:
+                number["checkable_by"] = "evidence"
+                number.pop("at", None)
+            if "suppressed" in number:
+                number.pop("bounds", None)
+
+    passed, said = lied(plain, tmp_path, lie)
+    assert passed is False
+    assert "withheld" in said or "interval" in said
