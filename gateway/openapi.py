@@ -212,7 +212,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         },
         "/v1/events/{event}/certificates/{certificate}": {
             "get": {
-                "summary": "A certificate, its proof (`.tlog-proof`), or it as `.pdf`, `.xlsx` or `.zip` (of CSV).",
+                "summary": "A certificate, its proof (`.tlog-proof`), or it as `.pdf`, `.xlsx`, `.zip`, `.png`.",
                 "parameters": _path("event", "certificate"),
                 "responses": {"200": _answer("The file."), "default": _PROBLEM},
             }

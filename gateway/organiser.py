@@ -18,7 +18,7 @@ from gateway.reasons import Reason
 from gateway.report import ReportError
 from gateway.report.files import TYPES, render_issued
 
-_NAME: Final = re.compile(r"([0-9]+)(\.tlog-proof|\.pdf|\.xlsx|\.zip)?")
+_NAME: Final = re.compile(r"([0-9]+)(\.tlog-proof|\.pdf|\.xlsx|\.zip|\.png)?")
 
 
 class Organiser:

@@ -7,13 +7,13 @@ import click
 
 from gateway.command_line import Failure, Url, explained
 
-KINDS: Final = (".pdf", ".xlsx", ".zip")
+KINDS: Final = (".pdf", ".xlsx", ".zip", ".png")
 
 
 @click.command()
 @click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--output", "outputs", multiple=True, type=click.Path(dir_okay=False, path_type=Path),
-              help="File to write: .pdf, .xlsx, or .zip for CSV. More than once for several. "
+              help="File to write: .pdf, .xlsx, .zip for CSV, .png for the title page. More than once for several. "
               "[default: CERTIFICATE.pdf and .xlsx]")  # fmt: skip
 @click.option("--proof", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Default: the .tlog-proof beside the certificate.")  # fmt: skip

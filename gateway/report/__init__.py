@@ -5,7 +5,8 @@ the certificate itself; the PDF carries it as an attachment, so that whoever has
 
     tables      a certificate's numbers as tables, for people
     charts      the audience curve and bars, as SVG
-    pdf         tables, charts and words set by typst (report.typ)
+    contents    what the pages say
+    pdf         set by typst (report.typ)
     sheets      the tables as CSV and XLSX
     attendees   the list of attendees as Parquet, from the evidence
 """

@@ -5,15 +5,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from gateway.report.pdf import render_pdf
+from gateway.report.pdf import render_pages, render_pdf
 from gateway.report.sheets import render_csv, render_xlsx
 
 TYPES: Final = {
     ".pdf": "application/pdf",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".zip": "application/zip",
+    ".png": "image/png",
 }
-"""Media types by suffix; `.zip` holds CSV files."""
+"""Media types by suffix; `.zip` holds CSV files, `.png` is the title page of the PDF."""
 KEPT: Final = 16
 """Files in memory: making one takes half a second of a core, and anybody may ask for it."""
 
@@ -28,6 +29,7 @@ def render(
     """
     by_suffix: dict[str, Callable[[], bytes]] = {
         ".pdf": lambda: render_pdf(certificate, proof, verifier_url=verifier_url, fonts=fonts),
+        ".png": lambda: render_pages(certificate, proof, verifier_url=verifier_url, fonts=fonts)[0],
         ".xlsx": lambda: render_xlsx(certificate),
         ".zip": lambda: render_csv(certificate),
     }

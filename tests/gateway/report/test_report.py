@@ -156,11 +156,11 @@ def test_the_curve_has_a_day_beside_the_other(document: dict[str, Any]) -> None:
 
 
 def test_the_command_writes_what_is_asked_for(issued: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(
-        main, ["report", str(issued), "-o", str(tmp_path / "r.pdf"), "-o", str(tmp_path / "r.zip")]
-    )
+    asked = [part for kind in ("pdf", "zip", "png") for part in ("-o", str(tmp_path / f"r.{kind}"))]
+    done = CliRunner().invoke(main, ["report", str(issued), *asked])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-")
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     assert zipfile.ZipFile(tmp_path / "r.zip").testzip() is None
     default = CliRunner().invoke(main, ["report", str(issued)])
     assert default.exit_code == 0, default.output
