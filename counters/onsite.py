@@ -29,7 +29,8 @@ from pyroaring import BitMap
 from counters.event import Event
 from counters.journal import Direction
 from counters.journal_segment import JournalSegment
-from counters.roll import Roll, Texts
+from counters.journal_texts import Texts
+from counters.roll import Roll
 from counters.segment import WINDOW_S
 
 MARGIN_S: Final = 24 * 60 * 60

@@ -2,54 +2,44 @@
 
 A pseudonym that got several seats (two workers assigned one while the registry was away) is one attendee: its canonical
 seat is that of its earliest join, then the lowest; the others are aliases. Country, category and issuer are those of
-that earliest join or badge. A join by viewing token names only a seat and says nothing about who sits there.
+that earliest join or badge; the outlet is that of the earliest join that names one. A join by viewing token names only
+a seat and says nothing about who sits there. Whose a seat is where joins contradict each other: counters.seat_table.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import itertools
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.event import Event
-from counters.journal import Assurance, JoinKind
 from counters.journal_segment import JournalSegment
+from counters.seat_table import Identities, SeatTable
 from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
 
 UNKNOWN: Final = "unknown"
-"""What is printed for a country that no ticket told."""
+"""What is printed for a country, category or outlet that nothing told."""
+CHUNK: Final = 1 << 22
+"""Seats that are sorted by attribute at a time."""
 
 Seats = npt.NDArray[np.uint32]
-
-_IDENTITY: Final = np.dtype(
-    [("seat", "<u4"), ("joined_at_ms", "<u8"), ("high", ">u8"), ("low", ">u8"), ("guest", "?"),
-     ("issuer", "<u4"), ("country", "<u4"), ("category", "<u4")]
-)  # fmt: skip
-
-
-class Texts:
-    """One table for the texts of many journals: the same text has the same number everywhere."""
-
-    def __init__(self) -> None:
-        """Start with the empty text as number 0."""
-        self._numbers: dict[str, int] = {"": 0}
-
-    def numbers(self, texts: Iterable[str]) -> npt.NDArray[np.uint32]:
-        """Return the number of each text."""
-        table = self._numbers
-        return np.array([table.setdefault(text, len(table)) for text in texts], np.uint32)
-
-    def texts(self) -> list[str]:
-        """Return the texts in the order of their numbers."""
-        return list(self._numbers)
+Name = TypeVar("Name", str, bool)
 
 
 def seats_of(bitmap: BitMap) -> Seats:
     """Return the members of a set, ascending."""
-    return np.array(bitmap.to_array(), np.uint32)
+    return np.frombuffer(bitmap.to_array(), np.uint32)
+
+
+def set_of(seats: Seats) -> BitMap:
+    """Return the set of seats, which come in ascending order."""
+    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
+    return BitMap(array("I", seats.tobytes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +53,8 @@ class Roll:
     excluded: BitMap  # attendees of excluded categories
     guests: BitMap  # devices, not people; besides those that bit 31 marks
     countries: Mapping[str, BitMap]  # by country, UNKNOWN for none; only of attendees on the roll
+    categories: Mapping[str, BitMap]  # likewise
+    outlets: Mapping[str, BitMap]  # by media outlet that embeds the stream; only of attendees who came through one
     namespaces: Mapping[str, BitMap]  # by namespace
     contradictory_seats: int  # seats that joins of different pseudonyms name; their earliest join decides
 
@@ -98,85 +90,116 @@ class Owners:
     canonical: Seats  # the canonical seat of each
 
 
+class RollReader:
+    """Takes journals in one by one, so that they need not be in memory. Owned by its caller."""
+
+    def __init__(self, event: Event) -> None:
+        """Start without any."""
+        self._event = event
+        self._table = SeatTable()
+
+    def add(self, journal: JournalSegment) -> None:
+        """Take in a journal; the order does not matter."""
+        self._table.add(journal)
+
+    def build(self) -> Roll:
+        """Return the roll. Only to be called once, when all journals are in."""
+        rows, contradictory = self._table.finish()
+        alias, canonical = _aliases(rows)
+        alias_seats = rows.seats[alias]
+        attendee = np.ones(len(rows), bool)
+        attendee[alias] = False
+        return Roll(
+            identified=set_of(rows.seats),
+            aliases=set_of(alias_seats),
+            alias_seats=alias_seats,
+            alias_of=canonical,
+            contradictory_seats=contradictory,
+            **self._attributes(rows, attendee),
+        )
+
+    def _attributes(self, rows: Identities, attendee: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """Return the sets of attendees by attribute, as `Roll` names them."""
+        kinds, texts = self._table.kinds, self._table.texts.texts()
+        namespace_of = {issuer.id: issuer.namespace for issuer in self._event.issuers}
+        barred = self._event.counting.exclude_categories
+        seats, kind, outlet = rows.seats[attendee], rows.kind[attendee], rows.outlet[attendee]
+        return {
+            "excluded": _sets(seats, kind, [one.category in barred for one in kinds]).get(True, BitMap()),
+            "guests": _sets(seats, kind, [one.guest for one in kinds]).get(True, BitMap()),
+            "countries": _sets(seats, kind, [one.country or UNKNOWN for one in kinds]),
+            "categories": _sets(seats, kind, [one.category or UNKNOWN for one in kinds]),
+            "namespaces": _sets(seats, kind, [namespace_of.get(one.issuer, "") for one in kinds]),
+            "outlets": {name: found for name, found in _sets(seats, outlet, texts).items() if name},
+        }
+
+
 def read_roll(event: Event, journals: Iterable[JournalSegment]) -> Roll:
     """Return the roll of these journals, whatever order they come in."""
-    texts = Texts()
-    rows, contradictory = _owned(_identities(journal, texts) for journal in journals)
-    attendees, seats, canonical = _canonical(rows)
-    moved = canonical != seats
-    return Roll(
-        identified=BitMap(seats),
-        aliases=BitMap(seats[moved]),
-        alias_seats=seats[moved],
-        alias_of=canonical[moved],
-        **_attributes(event, attendees, texts.texts()),
-        contradictory_seats=contradictory,
-    )
+    reader = RollReader(event)
+    for journal in journals:
+        reader.add(journal)
+    return reader.build()
 
 
 def read_owners(journals: Iterable[JournalSegment]) -> Owners:
     """Return whose the seats in these journals are, whatever order they come in."""
-    texts = Texts()
-    rows, _ = _owned(_identities(journal, texts) for journal in journals)
-    _, seats, canonical = _canonical(rows)
-    _, first = np.unique(rows["seat"], return_index=True)
-    pseudonyms = np.empty((len(seats), 2), ">u8")
-    pseudonyms[:, 0], pseudonyms[:, 1] = rows["high"][first], rows["low"][first]
-    return Owners(seats, pseudonyms.view("V16").reshape(-1), canonical)
+    table = SeatTable()
+    for journal in journals:
+        table.add(journal)
+    rows, _ = table.finish()
+    alias, of = _aliases(rows)
+    canonical = rows.seats.copy()
+    canonical[alias] = of
+    pseudonyms = np.stack([rows.high, rows.low], axis=1).astype(">u8")
+    return Owners(rows.seats, pseudonyms.view("V16").reshape(-1), canonical)
 
 
-def _owned(identities: Iterable[npt.NDArray[np.void]]) -> tuple[npt.NDArray[np.void], int]:
-    """Return the joins, the earliest first, without those in another's seat; and how many such seats there are."""
-    rows = np.concatenate([np.empty(0, _IDENTITY), *identities])
-    rows = rows[np.lexsort((rows["category"], rows["low"], rows["high"], rows["seat"], rows["joined_at_ms"]))]
-    seats, first = np.unique(rows["seat"], return_index=True)
-    # A seat belongs to the pseudonym of its earliest join; a later one with another pseudonym is a contradiction.
-    owner = rows[first][np.searchsorted(seats, rows["seat"])]
-    agrees = (owner["high"] == rows["high"]) & (owner["low"] == rows["low"])
-    return rows[agrees], len(np.unique(rows["seat"][~agrees]))
+def _aliases(rows: Identities) -> tuple[npt.NDArray[np.int64], Seats]:
+    """Return the positions of aliases, ascending, and the canonical seat of each.
+
+    The canonical seat's row takes over the outlet that its attendee named first, in whatever seat.
+    """
+    several = np.flatnonzero(_shared(rows.high))
+    order = np.lexsort((rows.seats[several], rows.joined_at_ms[several], rows.low[several], rows.high[several]))
+    several = several[order]
+    first = np.ones(len(several), bool)
+    first[1:] = (rows.high[several][1:] != rows.high[several][:-1]) | (rows.low[several][1:] != rows.low[several][:-1])
+    attendee = np.cumsum(first) - 1
+    canonical = several[first]
+    by_outlet = np.lexsort((rows.seats[several], rows.outlet_at[several], attendee))
+    named = several[by_outlet][first]  # as many of each attendee, in the same order of attendees
+    rows.outlet[canonical] = rows.outlet[named]
+    alias, of = several[~first], canonical[attendee][~first]
+    ascending = np.argsort(alias)
+    return alias[ascending], rows.seats[of[ascending]]
 
 
-def _canonical(rows: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], Seats, Seats]:
-    """Return each attendee's earliest join, the seats, ascending, and the canonical seat of each."""
-    pseudonyms = np.stack([rows["high"], rows["low"]], axis=1).astype(np.uint64)
-    _, earliest, attendee = np.unique(pseudonyms, axis=0, return_index=True, return_inverse=True)
-    attendees = rows[earliest]
-    seats, at = np.unique(rows["seat"], return_index=True)
-    return attendees, seats, attendees["seat"][attendee.reshape(-1)[at]]
+def _shared(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Return which values are there more than once."""
+    ascending = np.sort(values)
+    twice = np.unique(ascending[1:][ascending[1:] == ascending[:-1]])
+    del ascending
+    # Most are there once, which a look at their upper bits mostly shows.
+    maybe = np.zeros(1 << 24, bool)
+    maybe[twice >> np.uint64(40)] = True
+    found: npt.NDArray[np.bool_] = maybe[values >> np.uint64(40)]
+    found[found] = np.isin(values[found], twice)
+    return found
 
 
-def _identities(journal: JournalSegment, texts: Texts) -> npt.NDArray[np.void]:
-    numbers = texts.numbers(journal.texts)
-    halves = journal.joins["pseudonym"].copy().view(">u8").reshape(-1, 2)
-    named = (journal.joins["kind"] != JoinKind.VIEWING_TOKEN) & halves.any(axis=1)
-    joins = journal.joins[named]
-    rows = np.empty(len(joins), _IDENTITY)
-    rows["seat"], rows["joined_at_ms"] = joins["seat"], joins["joined_at_ms"]
-    rows["high"], rows["low"] = halves[named, 0], halves[named, 1]
-    rows["guest"] = joins["assurance"] == Assurance.GUEST
-    for name in ("issuer", "country", "category"):
-        rows[name] = numbers[joins[name]] if len(numbers) else 0
-    return rows
-
-
-def _attributes(event: Event, attendees: npt.NDArray[np.void], texts: list[str]) -> dict[str, Any]:
-    """Return the sets of attendees by attribute, as `Roll` names them."""
-    namespace_of = {issuer.id: issuer.namespace for issuer in event.issuers}
-    seats = attendees["seat"]
-    barred = [number for number, text in enumerate(texts) if text in event.counting.exclude_categories]
-    countries: dict[str, BitMap] = {}
-    for number in np.unique(attendees["country"]).tolist():
-        _add(countries, texts[number] or UNKNOWN, seats[attendees["country"] == number])
-    namespaces: dict[str, BitMap] = {}
-    for number in np.unique(attendees["issuer"]).tolist():
-        _add(namespaces, namespace_of.get(texts[number], ""), seats[attendees["issuer"] == number])
-    return {
-        "excluded": BitMap(np.sort(seats[np.isin(attendees["category"], barred)])),
-        "guests": BitMap(np.sort(seats[attendees["guest"]])),
-        "countries": countries,
-        "namespaces": namespaces,
-    }
-
-
-def _add(sets: dict[str, BitMap], name: str, seats: Seats) -> None:
-    sets[name] = sets.get(name, BitMap()) | BitMap(np.sort(seats))
+def _sets(seats: Seats, codes: npt.NDArray[np.uint32], names: Sequence[Name]) -> dict[Name, BitMap]:
+    """Return the seats by the name of their code; `seats` are ascending."""
+    distinct = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    # Of small numbers the sorting is radix sorting.
+    number_of = np.array([distinct[name] for name in names], np.min_scalar_type(len(distinct)))
+    parts: list[list[BitMap]] = [[] for _ in distinct]
+    for start in range(0, len(seats), CHUNK):
+        numbers = number_of[codes[start : start + CHUNK]]
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=len(distinct)))
+        chunk = seats[start : start + CHUNK][order]
+        for number, (begin, end) in enumerate(itertools.pairwise([0, *ends.tolist()])):
+            if end > begin:
+                parts[number].append(set_of(chunk[begin:end]))
+    return {name: BitMap.union(BitMap(), *parts[number]) for name, number in distinct.items() if parts[number]}

@@ -1,0 +1,30 @@
+"""One table for the texts of many journals: the same text has the same number everywhere."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Texts:
+    """Numbers texts in the order in which they come. Owned by who reads the journals."""
+
+    def __init__(self) -> None:
+        """Start with the empty text as number 0."""
+        self._numbers: dict[str, int] = {"": 0}
+
+    def numbers(self, texts: Iterable[str]) -> npt.NDArray[np.uint32]:
+        """Return the number of each text."""
+        table = self._numbers
+        return np.array([table.setdefault(text, len(table)) for text in texts], np.uint32)
+
+    def texts(self) -> list[str]:
+        """Return the texts in the order of their numbers."""
+        return list(self._numbers)
+
+    def ranks(self) -> npt.NDArray[np.int64]:
+        """Return by number the place of each text in the order of their UTF-8 bytes, whatever order they came in."""
+        texts = self.texts()
+        ranks = np.empty(len(texts), np.int64)
+        ranks[sorted(range(len(texts)), key=lambda number: texts[number].encode())] = np.arange(len(texts))
+        return ranks
