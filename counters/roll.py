@@ -197,9 +197,9 @@ def _sets(seats: Seats, codes: npt.NDArray[np.uint32], names: Sequence[Name]) ->
     for start in range(0, len(seats), CHUNK):
         numbers = number_of[codes[start : start + CHUNK]]
         order = np.argsort(numbers, kind="stable")
-        ends = np.cumsum(np.bincount(numbers, minlength=len(distinct)))
+        ends: list[int] = np.cumsum(np.bincount(numbers, minlength=len(distinct))).tolist()
         chunk = seats[start : start + CHUNK][order]
-        for number, (begin, end) in enumerate(itertools.pairwise([0, *ends.tolist()])):
+        for number, (begin, end) in enumerate(itertools.pairwise([0, *ends])):
             if end > begin:
                 parts[number].append(set_of(chunk[begin:end]))
     return {name: BitMap.union(BitMap(), *parts[number]) for name, number in distinct.items() if parts[number]}
