@@ -36,6 +36,7 @@ from counters import canonical_json, log_entries
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
+from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
 from counters.cross_check import SketchUnions, cross_check
 from counters.event import Event
 from counters.gaps import Gaps
@@ -81,6 +82,20 @@ def certificate_entry(certificate: bytes) -> bytes:
     return log_entries.certificate_entry(digest, document["event_sha256"], document["issued_at"])
 
 
+def certificate_entries(certificate: bytes) -> list[bytes]:
+    """Return all that a certificate puts into the log: its entry, and if it corrects an older one, the correction.
+
+    Raises:
+        CertificateError: these bytes are no certificate.
+    """
+    entry = certificate_entry(certificate)
+    try:
+        correction = correction_entry(certificate, read_certificate(certificate))
+    except CorrectionError as error:
+        raise CertificateError(str(error)) from error
+    return [entry, correction] if correction else [entry]
+
+
 def read_certificate(certificate: bytes) -> dict[str, Any]:
     """Return the members of a certificate.
 
@@ -116,6 +131,8 @@ def compute_certificate(
     checkpoint: Checkpoint,
     issued_at: str,
     software: str,
+    corrects: int | None = None,
+    reason: str = "",
     progress: Progress | None = None,
 ) -> bytes:
     """Return the certificate of everything in the log so far, as canonical JSON.
@@ -129,10 +146,13 @@ def compute_certificate(
         checkpoint: the state of the log that is certified.
         issued_at: ISO 8601.
         software: name and version.
+        corrects: id of the certificate that this one supersedes; None if it supersedes none.
+        reason: why it does.
         progress: is told after each leaf.
 
     Raises:
         CertificateError: the entries are not those of the checkpoint, or do not make sense.
+        CorrectionError: there is nothing of that id to correct, or no reason.
         EvidenceError: evidence is absent or contradicts the log.
     """
     try:
@@ -147,7 +167,8 @@ def compute_certificate(
         raise CertificateError("the entries have another root than the checkpoint")
     origin = {"origin": log_origin, "vkey": log_vkey, "size": checkpoint.size, "root": encode_base64(checkpoint.root)}
     evidence = _told(read_evidence_of(log, read_evidence), len(log.leaves), progress)
-    return assemble(log, evidence, origin, issued_at, software)
+    correction = None if corrects is None else correction_of(corrects, reason, log.certificates, log.corrections)
+    return assemble(log, evidence, origin, issued_at, software, correction=correction)
 
 
 def _told(evidence: Iterable[LeafEvidence], total: int, progress: Progress | None) -> Iterable[LeafEvidence]:
@@ -164,8 +185,23 @@ def assemble(
     issued_at: str,
     software: str,
     version: int = VERSION,
+    correction: Correction | None = None,
 ) -> bytes:
-    """Return the certificate of a log and its evidence (`read_evidence_of`); `origin` is its member `log`."""
+    """Return the certificate of a log and its evidence (`read_evidence_of`).
+
+    Args:
+        log: up to the size that is certified.
+        evidence: of its leaves.
+        origin: the certificate's member `log`.
+        issued_at: ISO 8601.
+        software: name and version.
+        version: of the certificate.
+        correction: what it corrects.
+
+    Raises:
+        CorrectionError: the log has no such certificate to correct.
+        EvidenceError: see `read_evidence_of`.
+    """
     event = log.event
     builder, gaps = AttendanceBuilder(event), Gaps(log)
     sketches = SketchUnions(event, {leaf.window for leaf in log.late if leaf.counted})
@@ -182,7 +218,7 @@ def assemble(
         sketches.add(window, item.merged)
     attendance = builder.build()
     bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
-    stated = stated_by_log(log, version)
+    stated = stated_by_log(log, version, correction)
     document = stated | {
         "event": stated["event"] | {"format": _format(attendance)},
         "numbers": all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds),

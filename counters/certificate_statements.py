@@ -6,6 +6,7 @@ Who and what was counted, by which rules and settings, who vouches for it, and i
 from typing import Any, Final
 
 from counters.audit_statements import stated_audits, stated_roll
+from counters.corrections import Correction, correction_of, rows_of
 from counters.event import Event
 from counters.gaps import gaps_in_log
 from counters.log_entries import SealedLog
@@ -43,10 +44,18 @@ SILENCE: Final = (
 PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
 
 
-def stated_by_log(log: SealedLog, version: int) -> dict[str, Any]:
+def stated_by_log(log: SealedLog, version: int, correction: Correction | None = None) -> dict[str, Any]:
     """Return what a certificate must say whatever the evidence is: anybody can hold it against the public log.
 
     Whole members, but for `event`, which lacks `format`, and `gaps`, of which only those are here that leaves tell.
+
+    Args:
+        log: up to the size that the certificate counts.
+        version: of the certificate.
+        correction: what it says that it corrects.
+
+    Raises:
+        CorrectionError: the log has no such certificate to correct.
     """
     event = log.event
     notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
@@ -71,12 +80,16 @@ def stated_by_log(log: SealedLog, version: int) -> dict[str, Any]:
             for witness in event.witnesses
         ],
         "witnesses_statement": _witnessed(event),
-    } | (_since_3(log) if version > 2 else {})
+    } | (_since_3(log, correction) if version > 2 else {})
 
 
-def _since_3(log: SealedLog) -> dict[str, Any]:
+def _since_3(log: SealedLog, correction: Correction | None) -> dict[str, Any]:
     """Return what a certificate of version 3 says besides."""
-    return {"corrections": [], "roll": stated_roll(log), "audits": stated_audits(log)}
+    corrections = rows_of(log.certificates, log.corrections)
+    if correction:
+        found = correction_of(correction.entry, correction.reason, log.certificates, log.corrections)
+        corrections.append(found.row(by=None))
+    return {"corrections": corrections, "roll": stated_roll(log), "audits": stated_audits(log)}
 
 
 def _event(log: SealedLog) -> dict[str, Any]:

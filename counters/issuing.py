@@ -4,14 +4,23 @@
     DIR/certificates/<id>.tlog-proof   its place in the log, for offline verification
 
 The id is the certificate's index in the log. The certificate is on disk before its leaf, and the proof is written last,
-once the leaf is published: a certificate counts as issued when both are there.
+once the leaf is published: a certificate counts as issued when both are there. One that corrects an older one enters
+the log together with the leaf that supersedes that (counters.corrections).
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from counters.certificate import CertificateError, Progress, certificate_entry, compute_certificate
+from counters.certificate import (
+    CertificateError,
+    Progress,
+    certificate_entries,
+    certificate_entry,
+    compute_certificate,
+)
+from counters.corrections import correction_of, own_correction
 from counters.durable_file import make_folder, write_durably
 from counters.ledger.log import Log
 from counters.ledger.note import Verifier
@@ -33,8 +42,30 @@ class Issued:
         return hashlib.sha256(self.certificate).hexdigest()
 
 
-def compute(sealer: Sealer, verifier: Verifier, now: float, progress: Progress | None = None) -> bytes:
-    """Return a certificate over everything that is sealed. Reads only what is published, so any thread may do it."""
+def compute(
+    sealer: Sealer,
+    verifier: Verifier,
+    now: float,
+    progress: Progress | None = None,
+    *,
+    corrects: int | None = None,
+    reason: str = "",
+) -> bytes:
+    """Return a certificate over everything that is sealed. Reads only what is published, so any thread may do it.
+
+    Args:
+        sealer: of the ledger.
+        verifier: of its log.
+        now: unix seconds on the event's clock.
+        progress: is told after each leaf.
+        corrects: id of the certificate that this one supersedes; None if it supersedes none.
+        reason: why it does.
+
+    Raises:
+        CertificateError: the log does not make a certificate.
+        CorrectionError: there is nothing of that id to correct, or no reason.
+        EvidenceError: evidence is absent or contradicts the log.
+    """
     checkpoint = sealer.log.published.checkpoint
     return compute_certificate(
         sealer.event,
@@ -45,20 +76,35 @@ def compute(sealer: Sealer, verifier: Verifier, now: float, progress: Progress |
         checkpoint=checkpoint,
         issued_at=sealer.event.iso(now),
         software=SOFTWARE,
+        corrects=corrects,
+        reason=reason,
         progress=progress,
     )
 
 
 def enter(sealer: Sealer, certificate: bytes, directory: Path) -> int:
-    """Put a computed certificate on disk and into the log; return its id. Only in the thread that owns the sealer."""
+    """Put a computed certificate on disk and into the log; return its id. Only in the thread that owns the sealer.
+
+    Raises:
+        CorrectionError: what it corrects has been superseded since it was computed.
+        OSError: the disk refuses; whether it is in shows when `complete` has run.
+    """
     complete(sealer, directory)
+    _check_correction(sealer, certificate)
     index = sealer.log.size
     make_folder(directory, disk=sealer.disk)
     write_durably(directory / f"{index}.json", certificate, disk=sealer.disk)
     # A crash here leaves a certificate that no leaf names: `complete` removes it, and nobody was told of it.
-    sealer.append(certificate_entry(certificate))
+    # So does a crash within, unless the group is committed; with it is the correction, if it is one.
+    sealer.append(*certificate_entries(certificate))
     # A crash here leaves a certificate without its proof: `complete` writes it.
     return index
+
+
+def _check_correction(sealer: Sealer, certificate: bytes) -> None:
+    """Refuse a correction that no longer fits: in the log it would be an entry that no verifier accepts."""
+    if own := own_correction(json.loads(certificate)):
+        correction_of(own.entry, own.reason, sealer.certificates, sealer.corrections)
 
 
 def issued(sealer: Sealer, number: int, directory: Path) -> Issued:

@@ -12,6 +12,7 @@ from typing import Any
 
 from counters import audit_entries
 from counters.audit_entries import AuditTrail
+from counters.corrections import CertificateLeaf, CorrectionLeaf, read_correction
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
 from counters.log_entries import read_retirement, read_steering, read_time
@@ -60,6 +61,10 @@ class SealedSoFar:
         """How often the log says that it was restored from a backup (counters.setback)."""
         self.retired: dict[str, int] = {}
         """Workers that are waited for no more, and the last window (unix seconds) that they are expected for."""
+        self.certificates: list[CertificateLeaf] = []
+        """The certificates so far, in the order of the log."""
+        self.corrections: list[CorrectionLeaf] = []
+        """Which of them were superseded."""
         self.window = 0
         """The last window that has a leaf, unix seconds; 0 = none yet."""
         self.missing_workers = 0
@@ -91,6 +96,10 @@ class SealedSoFar:
             if leaf["type"] == "retired":
                 retired = read_retirement(self._event, self.leaves, leaf)
                 self.retired.update(dict.fromkeys(retired.workers, retired.window))
+            if leaf["type"] == "certificate":
+                self.certificates.append(CertificateLeaf(self.leaves, leaf["certificate_sha256"]))
+            if leaf["type"] == "correction":
+                self.corrections.append(read_correction(self.leaves, leaf))
             self.leaves += 1
         if len(self.changes) > changes:
             self.steering = replay(self._event, self.changes, self._read)

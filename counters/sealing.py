@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from counters import canonical_json, evidence
+from counters.corrections import CertificateLeaf, CorrectionLeaf
 from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
@@ -417,14 +418,24 @@ class Sealer:
 
     # What else goes into the log.
 
-    def append(self, entry: bytes) -> Checkpoint:
-        """Append another entry, for example a certificate's.
+    @property
+    def certificates(self) -> Sequence[CertificateLeaf]:
+        """The certificates so far, in the order of the log."""
+        return self._sealed.certificates
+
+    @property
+    def corrections(self) -> Sequence[CorrectionLeaf]:
+        """Which of them were superseded, in the order of the log."""
+        return self._sealed.corrections
+
+    def append(self, *entries: bytes) -> Checkpoint:
+        """Append other entries as one group, for example a certificate's: all of them are in, or none.
 
         Raises:
-            OSError: the disk refuses; whether the entry is in shows in the log once `settle` returns.
+            OSError: the disk refuses; whether they are in shows in the log once `settle` returns.
         """
         self.settle()
-        return self._enter([entry])
+        return self._enter(entries)
 
     def state(self, now: float) -> SealingState:
         """Return what /metrics shows."""

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from counters.certificate import CertificateError
-from counters.checks import against, alone, history, leaves, rebuilt, statements, timed, witnesses
+from counters.checks import against, alone, history, leaves, rebuilt, standing, statements, timed, witnesses
 from counters.checks.verification import FailedError, Given, OpenError, Other, Verification
 from counters.evidence_store import EvidenceError
 from counters.ledger.note import NoteError
@@ -118,6 +118,7 @@ def _steps(given: Given) -> Iterator[tuple[str, Step, bool]]:
         yield "signature lines", alone.signature_lines, True
     yield "whole log", history.whole_log, has_log
     yield "event and windows", history.sealed_event, has_log
+    yield "not superseded", standing.not_superseded, has_log
     yield "witnesses", witnesses.quorum, True
     yield "witness delay", witnesses.delay, False
     if given.authority is not None:

@@ -1,30 +1,58 @@
 """`turnout certify`: have the running ledger issue a certificate, or do it from its data directory."""
 
+import contextlib
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from counters import issuing, roll_sealing
+from counters.certificate import Progress
+from counters.corrections import CorrectionError, read_reason
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.expected_reports import GRACE_S
-from counters.ledger.log import LogError, LogLockedError, log_begun
+from counters.ledger.log import LogError, LogLockedError, log_begun, require_rest
 from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
 from counters.setback import Setback
 from gateway.ledger_service import open_event_clock
+from gateway.reasons import Reason
 
 TIMEOUT_S: Final = 1800
 """An event of 40 million attendees takes up to ten minutes to certify."""
+ASK_EVERY_S: Final = 0.5
+"""How often a running ledger is asked how far it is."""
+_WHAT_TO_DO: Final = {
+    Reason.QUORUM_LOST.label: "too few of the event's witnesses have cosigned what the log says now, and nothing is "
+    "certified that is not published. The ledger's /readyz says which it waits for: have them started or reached, and "
+    "run this again. Nothing is lost meanwhile",
+    Reason.WITNESSES_SILENT.label: "the event's witnesses have not answered yet: have them started or reached, and run "
+    "this again",
+}
+"""By the reason with which the ledger refuses."""
 
 
 class CertifyError(Exception):
     """No certificate was issued, and what to do about it."""
+
+
+class _StoppedError(CertifyError):
+    """No ledger runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionAsked:
+    """Which certificate a new one is to supersede, and why."""
+
+    id: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +62,66 @@ class CertificateFiles:
     id: int
     sha256: str
     proof_path: Path
+    notice: str  # what must be said with it; "" if nothing
 
 
-def certify_event(event: Event, data: Path, output: Path) -> CertificateFiles:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked for, and of which ledger."""
+
+    event: Event
+    data: Path
+    correction: CorrectionAsked | None
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """What came of it."""
+
+    id: int
+    certificate: bytes
+    proof: bytes
+    sha256: str
+
+
+def certify_event(
+    event: Event, data: Path, output: Path, correction: CorrectionAsked | None = None, progress: Progress | None = None
+) -> CertificateFiles:
     """Issue a certificate; write it to `output` and its proof beside it.
 
+    Args:
+        event: of the event file.
+        data: the ledger's data directory.
+        output: where the certificate goes.
+        correction: what it supersedes.
+        progress: is told how many leaves have been read, of how many; from another thread if a ledger runs.
+
     Raises:
-        CertifyError: there is no ledger and no data, or it belongs to another event.
+        CertifyError: there is no ledger and no data, or it belongs to another event; or it refuses.
         SecretsError: the data directory's secrets cannot be read.
     """
     if not log_begun(data / "log"):
         raise CertifyError(f"{data} holds no log: name the ledger's data directory with --data")
+    wanted = _Wanted(event, data, correction, progress)
     try:
-        if event.required_witnesses:
-            certificate, proof, number, digest = _cosigned(event, data)
-        else:
-            certificate, proof, number, digest = _from_directory(event, data)
+        if correction:
+            read_reason(correction.reason)
+        issued = _cosigned(wanted) if event.required_witnesses else _from_directory(wanted)
     except LogLockedError:
-        certificate, proof, number, digest = _from_running_ledger(event, data)
-    except (OtherEventError, LogError) as error:
+        issued = _from_running_ledger(wanted)
+    except (OtherEventError, LogError, CorrectionError) as error:
         raise CertifyError(str(error)) from None
     proof_path = output.with_suffix(".tlog-proof")
     make_folder(output.parent)
-    write_durably(proof_path, proof)
-    write_durably(output, certificate)
-    return CertificateFiles(number, digest, proof_path)
+    write_durably(proof_path, issued.proof)
+    write_durably(output, issued.certificate)
+    notice = json.loads(issued.certificate)["notice"] or ""
+    return CertificateFiles(issued.id, issued.sha256, proof_path, notice)
 
 
-def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
+def _from_directory(wanted: _Wanted) -> _Issued:
+    event, data = wanted.event, wanted.data
     secrets = load_secrets(data / "secrets.json")
     signer = load_signer(data)
     now, directory = open_event_clock(event, data).now(), data / "certificates"
@@ -79,42 +139,100 @@ def _from_directory(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
             entries = list(sealer.log.entries())
             tree = roll_sealing.make(entries, sealer.evidence.get, rolls / roll_sealing.MAKING)
             roll_sealing.enter(sealer, tree, rolls, len(entries), now)
-        certificate = issuing.compute(sealer, signer.verifier, now)
+        corrects, reason = (wanted.correction.id, wanted.correction.reason) if wanted.correction else (None, "")
+        certificate = issuing.compute(sealer, signer.verifier, now, wanted.progress, corrects=corrects, reason=reason)
         issued = issuing.issued(sealer, issuing.enter(sealer, certificate, directory), directory)
     finally:
         sealer.close()
-    return issued.certificate, issued.proof, issued.id, issued.sha256
+    return _Issued(issued.id, issued.certificate, issued.proof, issued.sha256)
 
 
-def _cosigned(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
+def _cosigned(wanted: _Wanted) -> _Issued:
     """Have the ledger issue a certificate: it is who asks the witnesses."""
     try:
-        return _from_running_ledger(event, data)
-    except (CertifyError, FileNotFoundError) as error:
+        return _from_running_ledger(wanted)
+    except (_StoppedError, FileNotFoundError):
         raise CertifyError(
-            f"the log of this event is published only with the cosignatures of {event.required_witnesses} witnesses, "
-            f"which a running ledger asks for (turnout ledger, turnout up): {error}"
+            f"the log of this event is published only with the cosignatures of {wanted.event.required_witnesses} "
+            "witnesses, which a running ledger asks for, and none runs here: start it (turnout up, turnout ledger) and "
+            "run this again"
         ) from None
 
 
-def _from_running_ledger(event: Event, data: Path) -> tuple[bytes, bytes, int, str]:
-    key = load_secrets(data / "secrets.json").organiser_key
-    running = json.loads((data / "ledger.json").read_text())
-    if running["event_sha256"] != event.digest:
+def _from_running_ledger(wanted: _Wanted) -> _Issued:
+    key = load_secrets(wanted.data / "secrets.json").organiser_key
+    running = json.loads((wanted.data / "ledger.json").read_text())
+    if running["event_sha256"] != wanted.event.digest:
         raise CertifyError("the running ledger has another event file: certify with the one that it was started with")
-    base = f"{running['ledger']}/v1/events/{event.id}/certificates"
-    issued: Any = json.loads(_ask(base, key, method="POST"))
-    certificate = _ask(f"{base}/{issued['id']}", key)
-    proof = _ask(f"{base}/{issued['id']}.tlog-proof", key)
-    return certificate, proof, issued["id"], issued["certificate_sha256"]
+    url = f"{running['ledger']}/v1/events/{wanted.event.id}/certificates"
+    ledger, correction = _RunningLedger(url, key, wanted.data / "log"), wanted.correction
+    asked = {"corrects": correction.id, "reason": correction.reason} if correction else {}
+    with ledger.watched(wanted.progress):
+        issued: Any = json.loads(ledger.ask("", asked))
+    certificate, proof = ledger.ask(f"/{issued['id']}"), ledger.ask(f"/{issued['id']}.tlog-proof")
+    return _Issued(issued["id"], certificate, proof, issued["certificate_sha256"])
 
 
-def _ask(url: str, key: str, method: str = "GET") -> bytes:
-    request = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - http, from the ledger's own file
+@dataclass(frozen=True, slots=True)
+class _RunningLedger:
+    """A ledger that is asked over HTTP."""
+
+    url: str  # of its certificates
+    key: str  # the organiser's
+    log: Path
+
+    def ask(self, path: str, posted: object = None) -> bytes:
+        """Return what it answers to a GET, or to a POST of something.
+
+        Raises:
+            CertifyError: it refuses, or does not answer.
+        """
+        body = None if posted is None else json.dumps(posted).encode()
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - http, from the ledger's own file
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise CertifyError(_refusal(error.code, error.read())) from None
+        except OSError as error:
+            with contextlib.suppress(LogLockedError):
+                require_rest(self.log)
+                raise _StoppedError(
+                    f"no ledger runs on this data directory (the last one was at {self.url}): run this again"
+                ) from None
+            raise CertifyError(f"the ledger runs but does not answer at {self.url}: {error}") from None
+
+    @contextlib.contextmanager
+    def watched(self, progress: Progress | None) -> Iterator[None]:
+        """Tell `progress` how far the ledger is with its certificate, until the block ends."""
+        if progress is None:
+            yield
+            return
+        over = threading.Event()
+        watching = threading.Thread(target=self._watch, args=(progress, over), daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
+
+    def _watch(self, progress: Progress, over: threading.Event) -> None:
+        while not over.wait(ASK_EVERY_S):
+            try:
+                computing = json.loads(self.ask(""))["computing"]
+            except (CertifyError, ValueError, KeyError):
+                continue  # whoever asked for the certificate hears what is wrong
+            if computing and computing["of"]:
+                progress(computing["leaves"], computing["of"])
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """What a refusal of the ledger means, in words."""
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        raise CertifyError(f"the ledger answered {error.code}: {error.read().decode(errors='replace')}") from None
-    except OSError as error:
-        raise CertifyError(f"the ledger runs but does not answer at {url}: {error}") from None
+        problem = json.loads(body)
+        reason, detail = str(problem["reason"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"the ledger refused ({status}): {body.decode(errors='replace')[:500]}"
+    return _WHAT_TO_DO.get(reason, f"the ledger refused: {detail}")

@@ -33,6 +33,7 @@ from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
 from counters.trust_policy import POLICY_FILE, policy_of
+from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.ledger_thread import LedgerThread
 from gateway.log_files import LogFiles
@@ -53,10 +54,6 @@ SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01
 UNSEALED_LIMIT: Final = 32
 """A jump of the simulated clock waits while more windows than this are unsealed."""
-CERTIFY_PATIENCE_S: Final = 20.0
-"""A certificate waits this long for windows that have ended and are not sealed."""
-COSIGN_PATIENCE_S: Final = 15.0
-"""And this long for witnesses to cosign; for those that are not required, a tenth of it."""
 LIVE_EVERY_S: Final = 1.0
 _log = logging.getLogger("turnout.ledger")
 
@@ -91,11 +88,12 @@ class LedgerService:
         self._secrets = secrets
         self._clock = clock
         self._data = Path(config.data)
+        self._certificates = self._data / "certificates"
         signer = load_or_create_signer(self._data / LOG_KEY, config.log_origin, disk)
         self._verifier = signer.verifier
         begun = not log_begun(self._data / "log")
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
-        issuing.complete(self._sealer, self._data / "certificates")
+        issuing.complete(self._sealer, self._certificates)
         self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         setback = Setback(self._data, self._sealer, disk)
@@ -107,7 +105,18 @@ class LedgerService:
         self._rolls.complete()
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
-        self._organiser = Organiser(event, secrets, self._data / "certificates", self._compute, self._enter)
+        certifying = Certifying(
+            self._certificates,
+            self._sealer,
+            self._verifier,
+            clock,
+            self._thread,
+            self._lookout,
+            self._quorum,
+            self._rolls,
+            self._until_sealed,
+        )
+        self._organiser = Organiser(event, secrets, certifying)
         self.stopping = asyncio.Event()
 
     @property
@@ -172,7 +181,7 @@ class LedgerService:
         def show() -> None:
             self._sealer.settle()
             self._sealer.log.publish(note)
-            issuing.complete(self._sealer, self._data / "certificates")
+            issuing.complete(self._sealer, self._certificates)
             self._rolls.complete()
             keep_cosigned(self._data / "log", note, self._sealer.disk)
 
@@ -248,29 +257,6 @@ class LedgerService:
             self._poller.announcements = announced(self._event, self._sealer.changes)
             await self._poller.poll(self._clock.now())
         return json_response(live_document(self._event, self._poller.last, self._clock.now()))
-
-    # Certificates.
-
-    async def _compute(self) -> bytes:
-        """A certificate over everything that is sealed."""
-        await self._lookout.before_writing()
-        await self._until_sealed(CERTIFY_PATIENCE_S, 0)
-        await self._rolls.seal_if_due()
-        await self._until_published(self._sealer.log.size)
-        return await asyncio.to_thread(issuing.compute, self._sealer, self._verifier, self._clock.now())
-
-    async def _enter(self, certificate: bytes) -> issuing.Issued:
-        directory = self._data / "certificates"
-        await self._lookout.before_writing()
-        number = await self._thread.write(lambda: issuing.enter(self._sealer, certificate, directory))
-        # A crash here, or a quorum that does not come, leaves a certificate without its proof, which is written when
-        # its entry is published.
-        await self._until_published(number + 1)
-        return await self._thread.keep(lambda: issuing.issued(self._sealer, number, directory))
-
-    async def _until_published(self, size: int) -> None:
-        if not await self._quorum.until_published(size, COSIGN_PATIENCE_S):
-            raise Refused(Reason.QUORUM_LOST)
 
     # The simulated clock.
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from counters.corrections import REASON_LIMIT_CHARS
 from counters.event_keys import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
 from counters.software import VERSION
 from gateway.heartbeats import REFUSALS
@@ -85,6 +86,18 @@ _NUMBERS: Final = _object(
     numbers={
         "type": "array",
         "items": {"type": "object", "properties": {"bounds": _BOUNDS, "bounds_with_gaps": _BOUNDS}},
+    },
+)
+_CERTIFICATES: Final = _object(
+    event=_TEXT,
+    certificates={
+        "type": "array",
+        "items": _object(id=_COUNT, superseded_by={"type": ["integer", "null"]}),
+    },
+    computing={
+        "type": ["object", "null"],
+        "properties": {"leaves": _COUNT, "of": _COUNT},
+        "description": "how many leaves have been read for the certificate that is being computed",
     },
 )
 
@@ -201,20 +214,44 @@ DOCUMENT: Final[dict[str, Any]] = {
             "get": {
                 "summary": "The certificates issued so far.",
                 "parameters": _path("event"),
-                "responses": {"200": _answer("Their ids."), "default": _PROBLEM},
+                "responses": {"200": _answer("Their ids.", _CERTIFICATES), "default": _PROBLEM},
             },
             "post": {
-                "summary": "Issue a certificate over what is sealed so far.",
+                "summary": "Issue a certificate over what is sealed so far. It may correct an older one.",
                 "parameters": _path("event"),
                 "security": [{"organiser": []}],
-                "responses": {"201": _answer("Issued, and in the log."), "default": _PROBLEM},
+                "requestBody": _body(
+                    _JSON,
+                    _object(
+                        corrects={"type": "integer", "description": "id of the certificate that no longer stands"},
+                        reason=_TEXT | {"maxLength": REASON_LIMIT_CHARS},
+                    ),
+                )
+                | {"required": False},
+                "responses": {
+                    "201": _answer(
+                        "Issued, and in the log.", _object(id={"type": "integer"}, certificate_sha256=_TEXT)
+                    ),
+                    "default": _PROBLEM,
+                },
             },
         },
         "/v1/events/{event}/certificates/{certificate}": {
             "get": {
                 "summary": "A certificate, its proof (`.tlog-proof`), or it as `.pdf`, `.xlsx`, `.zip`, `.png`.",
                 "parameters": _path("event", "certificate"),
-                "responses": {"200": _answer("The file."), "default": _PROBLEM},
+                "responses": {
+                    "200": _answer("The file.")
+                    | {
+                        "headers": {
+                            "Turnout-Superseded-By": {
+                                "schema": {"type": "integer"},
+                                "description": "there if it no longer stands: id of the one that took its place",
+                            }
+                        }
+                    },
+                    "default": _PROBLEM,
+                },
             }
         },
         "/log/checkpoint": {"get": {"summary": "The log's signed checkpoint.", "responses": {"200": _answer("Note.")}}},

@@ -3,51 +3,44 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from hmac import compare_digest
-from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from counters.corrections import CorrectionError, read_reason
 from counters.event import Event
-from counters.issuing import Issued, issued_numbers
+from counters.issuing import issued_numbers
 from counters.secrets import Secrets
-from gateway.problems import CORS, Refused, bearer, json_response
+from gateway.certifying import Certifying
+from gateway.problems import CORS, Refused, bearer, json_response, read_json
 from gateway.reasons import Reason
 from gateway.report import ReportError
 from gateway.report.files import TYPES, render_issued
 
 _NAME: Final = re.compile(r"([0-9]+)(\.tlog-proof|\.pdf|\.xlsx|\.zip|\.png)?")
+SUPERSEDED_BY: Final = "Turnout-Superseded-By"
+"""Header of the answer with a certificate that no longer stands: the id of the one that took its place."""
 
 
 class Organiser:
     """Answers organisers for one event. Owned by the ledger's event loop."""
 
-    def __init__(
-        self,
-        event: Event,
-        secrets: Secrets,
-        directory: Path,
-        compute: Callable[[], Awaitable[bytes]],
-        enter: Callable[[bytes], Awaitable[Issued]],
-    ) -> None:
+    def __init__(self, event: Event, secrets: Secrets, certifying: Certifying) -> None:
         """Prepare.
 
         Args:
             event: whose organiser.
             secrets: with the organiser's key.
-            directory: where certificates lie.
-            compute: returns a certificate over what is sealed.
-            enter: puts a computed certificate into the log.
+            certifying: its certificates.
         """
         self._event = event
         self._secrets = secrets
-        self._directory = directory
-        self._compute = compute
-        self._enter = enter
+        self._certifying = certifying
         self._one_at_a_time = asyncio.Lock()
         self._one_report_at_a_time = asyncio.Lock()
+        self._computing: tuple[int, int] | None = None  # how many leaves have been read, of how many
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""
@@ -98,30 +91,51 @@ class Organiser:
         return json_response(answer)
 
     async def issue(self, request: web.Request) -> web.Response:
-        """Issue a certificate."""
+        """Issue a certificate, which may correct an older one."""
         self.check_event(request)
         self.check_key(request)
+        corrects, reason = read_correction_asked(await read_json(request) if request.can_read_body else {})
         async with self._one_at_a_time:
-            certificate = await self._compute()
-            issued = await self._enter(certificate)
+            try:
+                certificate = await self._compute(corrects, reason)
+                issued = await self._certifying.enter(certificate)
+            except CorrectionError as error:
+                raise Refused(Reason.NOTHING_TO_CORRECT, f"{error}.") from None
         return json_response({"id": issued.id, "certificate_sha256": issued.sha256}, 201)
 
+    async def _compute(self, corrects: int | None = None, reason: str = "") -> bytes:
+        def progress(done: int, total: int) -> None:
+            self._computing = (done, total)
+
+        self._computing = (0, 0)
+        try:
+            return await self._certifying.compute(progress, corrects, reason)
+        finally:
+            self._computing = None
+
     async def list(self, request: web.Request) -> web.Response:
-        """Return the ids of the certificates issued so far."""
+        """Return the ids of the certificates issued so far, and how far the one is that is being computed."""
         self.check_event(request)
-        ids = issued_numbers(self._directory)
-        return json_response({"event": self._event.id, "certificates": [{"id": each} for each in ids]})
+        superseded = self._certifying.superseded()
+        rows = [
+            {"id": each, "superseded_by": superseded.get(each)} for each in issued_numbers(self._certifying.directory)
+        ]
+        done, total = self._computing or (0, 0)
+        computing = {"leaves": done, "of": total} if self._computing else None
+        return json_response({"event": self._event.id, "certificates": rows, "computing": computing})
 
     async def certificate(self, request: web.Request) -> web.StreamResponse:
         """Return a certificate, its proof, or one of the files made of it."""
         self.check_event(request)
         named = _NAME.fullmatch(request.match_info["name"])
         number, suffix = named.groups() if named else ("", None)
-        path = self._directory / f"{number}.json"
+        path = self._certifying.directory / f"{number}.json"
         proof = path.with_suffix(".tlog-proof")
         # Without its proof it is not issued yet, and may never be.
         if not path.is_file() or not proof.is_file():
             raise Refused(Reason.NOT_FOUND)
+        superseded_by = self._certifying.superseded().get(int(number))
+        headers = CORS | ({} if superseded_by is None else {SUPERSEDED_BY: str(superseded_by)})
         if suffix in TYPES:
             async with self._one_report_at_a_time:
                 try:
@@ -130,10 +144,26 @@ class Organiser:
                     raise Refused(Reason.REPORT_UNAVAILABLE, f"{error}.") from None
             shown_as = f'inline; filename="{self._event.id}-{number}{suffix}"'
             return web.Response(
-                body=body, headers=CORS | {"Content-Type": TYPES[suffix], "Content-Disposition": shown_as}
+                body=body, headers=headers | {"Content-Type": TYPES[suffix], "Content-Disposition": shown_as}
             )
         kind = "text/plain; charset=utf-8" if suffix else "application/json"
-        return web.Response(body=(proof if suffix else path).read_bytes(), headers=CORS | {"Content-Type": kind})
+        return web.Response(body=(proof if suffix else path).read_bytes(), headers=headers | {"Content-Type": kind})
+
+
+def read_correction_asked(body: object) -> tuple[int | None, str]:
+    """Return which certificate a new one is to correct, and why; (None, "") if it is to correct none.
+
+    Raises:
+        Refused: the body says something else.
+    """
+    if body == {}:
+        return None, ""
+    if not isinstance(body, dict) or body.keys() != {"corrects", "reason"} or type(body["corrects"]) is not int:
+        raise Refused(Reason.BODY_MALFORMED, '{"corrects": the id of a certificate, "reason": why}, or nothing.')
+    try:
+        return body["corrects"], read_reason(body["reason"])
+    except CorrectionError as error:
+        raise Refused(Reason.BODY_MALFORMED, f"{error}.") from None
 
 
 def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:

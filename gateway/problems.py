@@ -20,7 +20,7 @@ PREFLIGHT_MAX_AGE_S: Final = 7200
 """Chromium's cap for how long a CORS preflight may be remembered."""
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Turnout-Interval, Retry-After",
+    "Access-Control-Expose-Headers": "Turnout-Interval, Retry-After, Turnout-Superseded-By",
 }
 PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, POST",

@@ -45,6 +45,7 @@ class Reason(Enum):
     BODY_TOO_LARGE = (413, "The body is larger than this address takes.")
     BODY_MALFORMED = (400, "The body is not what this address takes.")
     QUERY_MALFORMED = (400, "The query asks for something that this address does not know.")
+    NOTHING_TO_CORRECT = (409, "There is no certificate of that id that still stands.")
     REQUEST_TIMEOUT = (408, "The request took too long to arrive.")
     # Check-in: outcomes of one scan within a batch.
     GATE_UNKNOWN = (422, "No session of this event has that gate.")

@@ -12,7 +12,7 @@ from gateway.reasons import Reason
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
 _ASKED: Final = ("Authorization", "Content-Type", "Accept")
-_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow")
+_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow", "Turnout-Superseded-By")
 
 
 class LedgerRelay:

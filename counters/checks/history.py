@@ -31,7 +31,7 @@ def whole_log(state: Verification) -> str:
             )
         if roots[each.size] != each.root:
             raise FailedError(f"the log does not begin with the {each.size} entries that the {name} speaks of")
-    state.entries = entries[: stated.size]
+    state.entries, state.newest = entries[: stated.size], entries
     return f"{checkpoint.size} entries, every tile recomputed; it extends what certificate and proof speak of"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from counters.certificate import assemble, read_certificate
 from counters.checks.leaves import named
 from counters.checks.verification import NEEDS_EVIDENCE, FailedError, OpenError, Verification
+from counters.corrections import own_correction
 from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceStore
 from counters.log_entries import SealedLog, WindowLeaf
@@ -30,7 +31,7 @@ def evidence(state: Verification) -> str:
     replay(log.event, log.steering, get)
     rebuilt = assemble(
         log, _leaf_by_leaf(state, log, read_evidence_of(log, get)), document["log"], document["issued_at"],
-        document["software"], document["version"],
+        document["software"], document["version"], own_correction(document),
     )  # fmt: skip
     state.evidence_read = read
     if rebuilt != given.certificate:

@@ -5,6 +5,7 @@ from typing import Final
 from counters.certificate import MEMBERS
 from counters.certificate_statements import stated_by_log
 from counters.checks.verification import FailedError, Verification
+from counters.corrections import own_correction
 from counters.software import SOFTWARE
 
 PARTLY_FROM_LOG: Final = ("event", "gaps")
@@ -14,7 +15,7 @@ PARTLY_FROM_LOG: Final = ("event", "gaps")
 def public_statements(state: Verification) -> str:
     """Each of these members is what the log gives, and there is no member that a certificate does not have."""
     log, document = state.the_log(), state.the_document()
-    stated = stated_by_log(log, document["version"])
+    stated = stated_by_log(log, document["version"], own_correction(document))
     for name, value in stated.items():
         said = document.get(name)
         if name in PARTLY_FROM_LOG and isinstance(said, dict):

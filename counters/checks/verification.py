@@ -61,6 +61,7 @@ class Verification:
     published: Checkpoint | None = None  # the one of the log's copy
     leaf_hashes: list[bytes] | None = None  # of all entries of the copy
     entries: list[bytes] | None = None  # those that the certificate counts from
+    newest: list[bytes] | None = None  # all of the copy
     log: SealedLog | None = None
     evidence_read: set[str] = field(default_factory=set)  # digests of the files that leaves led to
     contradiction: Mapping[str, bytes] = field(default_factory=dict)  # files that prove one, by name

@@ -1,8 +1,9 @@
 """The ledger's disk fails at every single step of a small event: by an error, by `kill -9`, by a loss of power.
 
 The event has all that a ledger persists: secrets and keys of a first start, seats, hand-overs, leaves of windows, late
-evidence, a change of steering, a certificate. Whoever asked and got no answer asks again. After the failure, and at the
-end, the whole log is verified as an outsider would; in the end it is the log of an event in which nothing failed.
+evidence, a change of steering, a certificate and its correction. Whoever asked and got no answer asks again. After the
+failure, and at the end, the whole log is verified as an outsider would; in the end it is the log of an event in which
+nothing failed.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ from typing import Any, Final
 import pytest
 
 from counters import canonical_json, issuing
-from counters.certificate import certificate_entry
+from counters.certificate import certificate_entries
+from counters.corrections import correction_of
 from counters.durable_file import make_folder
 from counters.evidence_store import EvidenceStore
 from counters.expected_reports import GRACE_S
@@ -48,13 +50,18 @@ LATE: Final = bundle(
 )
 
 
-CERTIFICATE: Final = canonical_json.encode(
-    {
-        "type": "certificate", "version": 1, "event_sha256": EVENT.digest, "issued_at": EVENT.iso(NINE + 600),
-        "software": "", "log": {"origin": "", "vkey": "", "size": 0, "root": ""},
-    }
-)  # fmt: skip
-"""What is in it does not matter here."""
+def certificate_of(*corrections: dict[str, Any]) -> bytes:
+    """A certificate; what else is in it does not matter here."""
+    return canonical_json.encode(
+        {
+            "type": "certificate", "version": 3, "event_sha256": EVENT.digest, "issued_at": EVENT.iso(NINE + 600),
+            "software": "", "log": {"origin": "", "vkey": "", "size": 0, "root": ""}, "simulated": EVENT.simulated,
+            "corrections": list(corrections),
+        }
+    )  # fmt: skip
+
+
+CERTIFICATE: Final = certificate_of()
 GRANTED: Final = 4
 """Blocks, two for each worker."""
 
@@ -122,10 +129,18 @@ class Life:
         self.tick += GRACE_S + 1
         self.seal()
 
-    def certify(self) -> None:
+    def certify(self, certificate: bytes = CERTIFICATE) -> None:
         directory = self.data / "certificates"
-        number = issuing.enter(self.running, CERTIFICATE, directory)
+        number = issuing.enter(self.running, certificate, directory)
         self.certificates.append(issuing.issued(self.running, number, directory).id)
+
+    def correct(self) -> None:
+        """Supersede the newest certificate that stands, as whoever asks again after a failure does."""
+        issuing.complete(self.running, self.data / "certificates")
+        certificates, corrections = self.running.certificates, self.running.corrections
+        gone = {leaf.supersedes for leaf in corrections}
+        last = [leaf for leaf in certificates if leaf.sha256 not in gone][-1]
+        self.certify(certificate_of(correction_of(last.index, "late scans", certificates, corrections).row(by=None)))
 
     def check(self) -> list[bytes]:
         """Verify the whole log, and that everything promised is kept; return the entries."""
@@ -143,7 +158,8 @@ class Life:
             store.get(digest)
         for number in issuing.issued_numbers(self.data / "certificates"):
             certificate = (self.data / "certificates" / f"{number}.json").read_bytes()
-            assert entries[number] == certificate_entry(certificate)
+            promised = certificate_entries(certificate)
+            assert entries[number : number + len(promised)] == promised
         assert set(self.certificates) <= set(issuing.issued_numbers(self.data / "certificates"))
         return entries
 
@@ -164,6 +180,7 @@ STEPS: Final[tuple[Step, ...]] = (
     lambda life: life.accept(LATE),
     Life.seal,
     Life.certify,
+    Life.correct,
 )
 
 
@@ -184,7 +201,8 @@ def kinds(entries: list[bytes]) -> list[str]:
 
 def uncertified(entries: list[bytes]) -> list[bytes]:
     """The entries that are the same whatever the keys: not leaf 0, not certificates."""
-    return [entry for entry, kind in zip(entries, kinds(entries), strict=True) if kind not in {"event", "certificate"}]
+    others = {"event", "certificate", "correction"}
+    return [entry for entry, kind in zip(entries, kinds(entries), strict=True) if kind not in others]
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +220,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[bytes]]:
             step(life)
         life.end()
     entries = life.check()
-    assert kinds(entries) == ["event", "window", "steering", "window", "late", "certificate"]
+    assert kinds(entries) == [
+        "event",
+        "window",
+        "steering",
+        "window",
+        "late",
+        "certificate",
+        "certificate",
+        "correction",
+    ]
     assert json.loads(entries[3])["missing"] == [B]
     return life.disk.steps, uncertified(entries)
 

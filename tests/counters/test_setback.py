@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from counters.ledger.log import LogCorruptError
-from counters.log_entries import RestoredLeaf, SeenBefore, read_log
+from counters.log_entries import read_log
+from counters.restoration import RestoredLeaf, SeenBefore
 from counters.sealing import Sealer
 from counters.setback import SETBACK_FILE, SKIPPED_BLOCKS, Setback, declare_restored
 from counters.sighting import Claim, Sighting

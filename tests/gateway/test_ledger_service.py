@@ -338,7 +338,7 @@ def test_windows_are_sealed_as_time_goes_on_and_a_certificate_is_issued(
             assert (file.status, file.body[: len(begins)]) == (200, begins)
             assert f'filename="expo-{name}{suffix}"' in file.headers["content-disposition"]
         listed = service.ask("GET", "/v1/events/expo/certificates").json["certificates"]
-        assert listed == [{"id": name}]
+        assert listed == [{"id": name, "superseded_by": None}]
         assert service.leaves()[name]["certificate_sha256"] == issued.json["certificate_sha256"]
 
 
