@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Final
 
 from counters import canonical_json, evidence
-from counters.corrections import CertificateLeaf, CorrectionLeaf
 from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
@@ -125,6 +124,7 @@ class Sealer:
         self.evidence = EvidenceStore(data / "evidence", disk)
         self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self.audits = self._sealed.audits
+        self.certificates, self.corrections = self._sealed.certificates, self._sealed.corrections
         self._waiting = WaitingEvidence()
         self._schedule = event.scheduled_windows()
         self._seal_lag_s: float | None = None
@@ -417,16 +417,6 @@ class Sealer:
         return self._sealed.changes
 
     # What else goes into the log.
-
-    @property
-    def certificates(self) -> Sequence[CertificateLeaf]:
-        """The certificates so far, in the order of the log."""
-        return self._sealed.certificates
-
-    @property
-    def corrections(self) -> Sequence[CorrectionLeaf]:
-        """Which of them were superseded, in the order of the log."""
-        return self._sealed.corrections
 
     def append(self, *entries: bytes) -> Checkpoint:
         """Append other entries as one group, for example a certificate's: all of them are in, or none.
