@@ -71,6 +71,18 @@ JOIN_TEXTS: Final = ("issuer", "key_thumbprint", "country", "category", "outlet"
 SCAN_TEXTS: Final = ("gate", "nonce", "refusal")
 
 
+def _are(values: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """Return which bytes are one of these values: there are a hundred million joins to be looked at."""
+    known = np.zeros(256, bool)
+    known[list(values)] = True
+    return known
+
+
+_ARE_KINDS: Final = _are(JoinKind)
+_ARE_ASSURANCES: Final = _are(Assurance)
+_ARE_DIRECTIONS: Final = _are(Direction)
+
+
 def _texts(record: Join | Scan) -> set[str]:
     return {_cut(getattr(record, name)) for name in (JOIN_TEXTS if isinstance(record, Join) else SCAN_TEXTS)}
 
@@ -225,15 +237,17 @@ def _check(segment: JournalSegment) -> None:
     raw = [text.encode() for text in texts]
     if any(later <= earlier for earlier, later in itertools.pairwise(raw)):
         raise SegmentError("the texts are not in ascending order")
-    columns = [joins[name] for name in JOIN_TEXTS] + [scans[name] for name in SCAN_TEXTS]
-    used = np.unique(np.concatenate(columns))
-    if len(texts) > TEXTS_LIMIT or not np.array_equal(used, np.arange(len(texts))):
+    used = np.zeros(TEXTS_LIMIT, bool)
+    for rows, names in ((joins, JOIN_TEXTS), (scans, SCAN_TEXTS)):
+        for name in names:
+            used[rows[name]] = True
+    if len(texts) > TEXTS_LIMIT or not used[: len(texts)].all() or used[len(texts) :].any():
         raise SegmentError("the records and the table of texts do not belong together")
-    if np.any(joins["seat"] == 0) or not np.all(np.isin(joins["kind"], list(JoinKind))):
+    if not joins["seat"].all() or not _ARE_KINDS[joins["kind"]].all():
         raise SegmentError("a join has no seat or is of no known kind")
-    if not np.all(np.isin(joins["assurance"], list(Assurance))) or np.any(joins["joined_at_ms"] >= JOIN_TIME_LIMIT_MS):
+    if not _ARE_ASSURANCES[joins["assurance"]].all() or np.any(joins["joined_at_ms"] >= JOIN_TIME_LIMIT_MS):
         raise SegmentError("a join has no known assurance, or a time beyond all calendars")
-    if not np.all(np.isin(scans["direction"], list(Direction))) or np.any(scans["forced"] > 1):
+    if not _ARE_DIRECTIONS[scans["direction"]].all() or np.any(scans["forced"] > 1):
         raise SegmentError("a scan has no known direction, or 'forced' is neither 0 nor 1")
     accepted = scans["refusal"] == texts.index("") if "" in texts else np.zeros(len(scans), bool)
     if np.any(accepted & (scans["seat"] == 0)):
