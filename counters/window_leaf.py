@@ -16,11 +16,13 @@ whose present (or, with nobody present, views) is 1 … suppress_below − 1 car
 """
 
 import hashlib
+from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters import canonical_json, hyperloglog
@@ -109,27 +111,44 @@ class ExclusionsSoFar:
         seats, times, barred = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)], [np.empty(0, bool)]
         for journal in journals:
             joins = journal.joins[journal.joins["kind"] != JoinKind.VIEWING_TOKEN]
-            excluded = [position for position, text in enumerate(journal.texts) if text in self._categories]
+            excluded = np.array([text in self._categories for text in journal.texts], bool)
             seats.append(joins["seat"])
             times.append(joins["joined_at_ms"])
-            barred.append(np.isin(joins["category"], excluded))
+            barred.append(excluded[joins["category"]] if len(joins) else np.empty(0, bool))
         seat, time, out = np.concatenate(seats), np.concatenate(times), np.concatenate(barred)
-        order = np.lexsort((out, time, seat))  # of two identities in one millisecond, the one that counts
-        first, at = np.unique(seat[order], return_index=True)
-        self.excluded |= BitMap(first[out[order][at]]) - self._known
-        self._known |= BitMap(first)
+        fresh = _set_of(seat) - self._known
+        if out.any():
+            # Few are of excluded categories: only of their seats it matters which identity came first.
+            here = np.isin(seat, np.unique(seat[out]))
+            seat, time, out = seat[here], time[here], out[here]
+            order = np.lexsort((out, time, seat))  # of two identities in one millisecond, the one that counts
+            first, at = np.unique(seat[order], return_index=True)
+            self.excluded |= BitMap(first[out[order][at]]) & fresh
+        self._known |= fresh
+
+
+def _set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
+    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
+    return BitMap(array("I", np.sort(seats).tobytes()))
 
 
 def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> dict[int, int]:
     """Return by session number how many views attendees who are not excluded opened; a view counts once."""
-    keys = [np.empty((0, 2), np.uint64)]
+    sessions, views = [np.empty(0, np.uint16)], [np.empty(0, np.uint64)]
     for journal in journals:
         joins = journal.joins[journal.joins["view"] != 0]
-        if excluded:
-            joins = joins[~np.isin(joins["seat"], np.frombuffer(excluded.to_array(), np.uint32))]
-        keys.append(np.stack([joins["session"].astype(np.uint64), joins["view"]], axis=1))
-    sessions = np.unique(np.concatenate(keys), axis=0)[:, 0]
-    numbers, counts = np.unique(sessions, return_counts=True)
+        if excluded and (barred := _set_of(joins["seat"]) & excluded):
+            joins = joins[~np.isin(joins["seat"], np.frombuffer(barred.to_array(), np.uint32))]
+        sessions.append(joins["session"])
+        views.append(joins["view"])
+    session, view = np.concatenate(sessions), np.concatenate(views)
+    order = np.argsort(view)
+    if (view[order][1:] == view[order][:-1]).any():  # hardly ever: each join opens a view of its own
+        order = np.lexsort((session, view))
+        first = np.ones(len(order), bool)
+        first[1:] = (view[order][1:] != view[order][:-1]) | (session[order][1:] != session[order][:-1])
+        session = session[order][first]
+    numbers, counts = np.unique(session, return_counts=True)
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
