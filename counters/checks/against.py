@@ -78,14 +78,12 @@ def _one_history(state: Verification, other: Other, theirs: Checkpoint) -> int |
             compared = True
             if known.root != theirs.root:
                 _two_histories(
-                    state, other, f"{name} and {other.name} have two roots for the same {theirs.size} entries"
+                    state, other, f"{name} and {other.name} have two roots of the same {theirs.size} entries"
                 )
     if state.leaf_hashes is not None and theirs.size <= len(state.leaf_hashes):
         compared = True
         if state.roots([theirs.size])[theirs.size] != theirs.root:
-            _two_histories(
-                state, other, f"this log does not begin with the {theirs.size} entries that {other.name} has"
-            )
+            _two_histories(state, other, f"this log does not begin with the {theirs.size} entries of {other.name}")
     return None if compared else theirs.size
 
 
