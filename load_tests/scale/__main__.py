@@ -101,12 +101,16 @@ def _certify(data: Path) -> Cost:
 
 
 def _verify_alone(data: Path) -> Cost:
-    return stages.run("verify, the certificate alone", (*TURNOUT, "verify", str(_certificate(data))))
+    return stages.run("verify, the certificate alone", _verify_command(data))
 
 
 def _verify(data: Path) -> Cost:
-    ours = ("--log", str(data / "data" / "log"), "--evidence", str(data / "data" / "evidence"))
-    return stages.run("verify, with all evidence", (*TURNOUT, "verify", str(_certificate(data)), *ours))
+    log, evidence = (str(data / "data" / name) for name in ("log", "evidence"))
+    return stages.run("verify, with all evidence", (*_verify_command(data), "--log", log, "--evidence", evidence))
+
+
+def _verify_command(data: Path) -> tuple[str, ...]:
+    return *TURNOUT, "verify", str(_certificate(data)), "--policy", str(data / "trust-policy")
 
 
 def _show(cost: Cost) -> None:

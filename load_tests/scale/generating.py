@@ -2,6 +2,7 @@
 
     DIR/event.toml, jwks.json   the event file
     DIR/data/                   what a ledger would have left: log, evidence, grants, secrets, clock
+    DIR/trust-policy            that names the log's key, for whoever verifies
     DIR/truth.json              how many people, and every number that the certificate must have
 
 Two passes, each over both cores. The first draws everybody's visits and counts the truth (`truth`). The second goes
@@ -287,6 +288,7 @@ def _write_log(place: Place, people: People, leaves: list[bytes]) -> None:
     }
     (data / "secrets.json").write_text(json.dumps(document, indent=1))
     signer = Signer("scale.example/log", hashlib.sha256(b"log" + seed).digest())
+    (place.directory / "trust-policy").write_text(f"log {signer.verifier.encode()}\n")
     (data / LOG_KEY).write_text(signer.encode() + "\n")
     rows = [
         {"block": block, "worker": worker_id(worker), "gateway": gateway_id(worker % people.gateways),

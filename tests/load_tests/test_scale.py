@@ -1,15 +1,15 @@
 """Evidence of an event at any size: certified it says what the truth beside it says, whatever is counted."""
 
 import json
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from counters import hyperloglog
-from counters.event import load_event
-from counters.verify import verify
-from gateway.certify import certify_event
 from load_tests.scale.comparing import differences
 from load_tests.scale.crowd_in_windows import RankCounts
 from load_tests.scale.generating import Place, generate
@@ -18,51 +18,54 @@ from load_tests.scale.programme import Programme
 from load_tests.scale.visits import stays_of, visits_of
 from load_tests.sketching import places
 
-PEOPLE = People.of(8_000, gateways=3, seed=5, programme=Programme(16))
+SIZE = {"attendees": 8_000, "gateways": 3, "minutes": 16, "seed": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    place: Place
+    printed: list[str]
+
+    @property
+    def certificate(self) -> Path:
+        return self.place.directory / "certificate" / "certificate.json"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The whole command, run once."""
     place = Place(tmp_path_factory.mktemp("scale") / "event")
-    generate(place, PEOPLE, 1)
-    certify_event(load_event(place.event_file), place.data, certificate_of(place))
-    return place
+    size = [word for name, value in SIZE.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "load_tests.scale", "run", "--data", str(place.directory), *size]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Ran(place, done.stdout.splitlines())
 
 
-def certificate_of(place: Place) -> Path:
-    return place.directory / "certificate.json"
+def test_every_stage_says_what_it_cost_and_the_certificate_holds(ran: Ran) -> None:
+    stages = ["generate", "certify", "verify, the certificate alone", "verify, with all evidence"]
+    assert [line.split(":")[0] for line in ran.printed if " CPU " in line] == stages
+    assert next(line for line in ran.printed if "numbers compared" in line).endswith(" 0 differ")
 
 
-def test_its_certificate_says_what_the_truth_says(place: Place) -> None:
-    compared, wrong = differences(certificate_of(place), place.truth)
+def test_its_certificate_says_what_the_truth_says(ran: Ran) -> None:
+    compared, wrong = differences(ran.certificate, ran.place.truth)
     assert wrong == []
     assert compared > 500
 
 
-def test_a_certificate_that_is_wrong_by_one_is_found(place: Place, tmp_path: Path) -> None:
-    truth = json.loads(place.truth.read_bytes())
+def test_a_certificate_that_is_wrong_by_one_is_found(ran: Ran, tmp_path: Path) -> None:
+    truth = json.loads(ran.place.truth.read_bytes())
     row = next(row for row in truth["numbers"] if row["rule"] == "views" and row["scope"] == {"day": "2026-05-20"})
     row["value"] += 1
     (tmp_path / "truth.json").write_text(json.dumps(truth))
-    _, wrong = differences(certificate_of(place), tmp_path / "truth.json")
+    _, wrong = differences(ran.certificate, tmp_path / "truth.json")
     assert len(wrong) == 1
     assert "2026-05-20" in wrong[0]
 
 
-def test_its_evidence_verifies(place: Place) -> None:
-    certificate = certificate_of(place)
-    report = verify(
-        certificate.read_bytes(),
-        certificate.with_suffix(".tlog-proof").read_bytes(),
-        log_dir=place.data / "log",
-        evidence_dir=place.evidence,
-    )
-    assert report.holds
-    assert next(check for check in report.checks if check.name == "evidence").passed
-
-
-def test_it_has_what_makes_counting_hard(place: Place) -> None:
-    document = json.loads(certificate_of(place).read_bytes())
+def test_it_has_what_makes_counting_hard(ran: Ran) -> None:
+    document = json.loads(ran.certificate.read_bytes())
     assert document["event"]["format"] == "hybrid"
     assert document["aliases"]["count"] > 0
     assert document["exclusions"]["excluded"] > 0
@@ -71,11 +74,12 @@ def test_it_has_what_makes_counting_hard(place: Place) -> None:
     assert document["gaps"]["bounds"]["rows"] == []
 
 
-def test_made_again_it_is_the_same(place: Place, tmp_path: Path) -> None:
+def test_made_again_it_is_the_same(ran: Ran, tmp_path: Path) -> None:
     again = Place(tmp_path / "again")
-    generate(again, PEOPLE, 1)
+    people = People.of(SIZE["attendees"], SIZE["gateways"], SIZE["seed"], Programme(SIZE["minutes"]))
+    generate(again, people, 1)
     made = {path.name for path in again.evidence.iterdir()}
-    assert made == {path.name for path in place.evidence.iterdir()}
+    assert made == {path.name for path in ran.place.evidence.iterdir()}
 
 
 def test_nobody_is_in_one_session_twice_in_a_window_nor_in_windows_that_meet() -> None:
