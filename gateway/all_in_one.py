@@ -50,6 +50,7 @@ class AllInOne:
         ledger_port: int,
         metrics_port: int,
         ledger_metrics_port: int,
+        timestamp_url: str,
         workers: int,
         public_url: str,
     ) -> None:
@@ -61,6 +62,7 @@ class AllInOne:
         self._ledger_port = ledger_port
         self._metrics_port = metrics_port
         self._ledger_metrics_port = ledger_metrics_port
+        self._timestamp_url = timestamp_url
         self._workers = workers
         self._public_url = public_url
         self._stop = threading.Event()
@@ -153,6 +155,7 @@ class AllInOne:
             metrics_host=self._host,
             metrics_port=self._ledger_metrics_port,
             log_origin=f"turnout.invalid/{event.id}",
+            timestamp_url=self._timestamp_url,
         )
         (self._data / "ledger.json").unlink(missing_ok=True)
         with _child("gateway.ledger_service", ledger_service.start_line(config)) as process:

@@ -21,6 +21,7 @@ from gateway.command_line import (
     REDIS_URL,
     Failure,
     explained,
+    timestamp_url,
 )
 from gateway.mendable import CannotServeError
 from gateway.recover_commands import recover
@@ -61,6 +62,7 @@ def main() -> None:
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
+@timestamp_url
 @explained
 def up(event_file: Path, data: Path, **options: Any) -> None:
     """Run everything on this machine: embedded Redis, ledger, gateway. Ctrl-C stops cleanly.
@@ -142,6 +144,7 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
 @click.option("--metrics-port", type=PORT, default=9465, show_default=True, help="Port of /metrics, /healthz, /readyz.")
 @click.option("--log-origin", default="", help="The log's URL without scheme and trailing slash; set before leaf 0.")
+@timestamp_url
 @explained
 def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None:
     """Run a ledger: grants seats, seals windows, signs, certifies, serves log and organiser."""
@@ -163,6 +166,7 @@ def ledger(event_file: Path, data: Path, redis_url: str, **options: Any) -> None
         metrics_host=options["metrics_host"],
         metrics_port=options["metrics_port"],
         log_origin=options["log_origin"] or default_origin(event),
+        timestamp_url=options["timestamp_url"],
     )
     try:
         sys.exit(run_ledger(config))

@@ -74,3 +74,18 @@ class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, no
 REDIS_URL: Final = RedisUrl()
 HTTP_URL: Final = Url("http", "https")
 PORT: Final = click.IntRange(0, 65_535)
+
+
+def _can_stamp(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse to start without what timestamps need, rather than to fail at each of them."""
+    from gateway.timestamping import why_not_available  # only here: it brings the ledger along
+
+    if value and (why := why_not_available()):
+        raise click.BadParameter(why, ctx, param)
+    return value
+
+
+timestamp_url: Final = click.option(
+    "--timestamp-url", type=HTTP_URL, default="", callback=_can_stamp,
+    help="An RFC 3161 authority that is asked for timestamps of the log (docs/timestamps.md).",
+)  # fmt: skip

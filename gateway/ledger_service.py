@@ -46,6 +46,7 @@ from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.roll_keeper import RollKeeper
 from gateway.steering_api import announced, in_force, read_change
+from gateway.timestamping import Timestamping
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 from metrics import exposition
@@ -70,6 +71,7 @@ class LedgerConfig:
     metrics_host: str
     metrics_port: int
     log_origin: str
+    timestamp_url: str = ""  # of an RFC 3161 authority that is asked for timestamps; "" = none
     ready_file: str = ""  # where to write the addresses once it serves; "" = DATA/ledger.json
 
 
@@ -117,6 +119,8 @@ class LedgerService:
             self._until_sealed,
         )
         self._organiser = Organiser(event, secrets, certifying)
+        folders = self._data / "log", self._certificates
+        self._timestamping = Timestamping(config.timestamp_url, self._sealer.log, folders, self._thread, disk)
         self.stopping = asyncio.Event()
 
     @property
@@ -170,6 +174,7 @@ class LedgerService:
             tasks.create_task(self._lookout.listen())
             tasks.create_task(self._quorum.run())
             tasks.create_task(self._rolls.run())
+            tasks.create_task(self._timestamping.run())
             tasks.create_task(self._thread.keep_sealing(self._may_seal))
 
     def _may_seal(self) -> bool:
@@ -307,6 +312,7 @@ class LedgerService:
             withheld=state.withheld,
             witnesses=self._quorum.witnesses,
             cosignings=dict(self._quorum.counts),
+            timestamps=dict(self._timestamping.counts),
         )
 
 

@@ -67,6 +67,8 @@ WITNESS_VERDICTS: Final = ("cosigned", "malformed", "untrusted", "unknown_log", 
 """What a witness says to a log (counters.ledger.witness_protocol). `conflict` is no harm: it tells the log a size."""
 COSIGNING_OUTCOMES: Final = (*WITNESS_VERDICTS, "unreachable", "not_understood")
 """The same as the ledger sees it; `not_understood` is an answer that is none of them, or no cosignature."""
+TIMESTAMP_OUTCOMES: Final = ("kept", "unreachable", "refused", "disk")
+"""What came of a question to a timestamp authority; `refused` is also an answer to another question, or none."""
 
 FLUSH_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds in seconds: one SET and PFMERGE takes 81 µs, and a flush that takes over 1 s misses the next one."""
@@ -302,6 +304,13 @@ LEDGER_COSIGNINGS: Final = Metric(
     _LEDGER,
     (Label("witness", more=Open.WITNESSES), Label("outcome", COSIGNING_OUTCOMES)),
 )
+LEDGER_TIMESTAMPS: Final = Metric(
+    "turnout_ledger_timestamps_total",
+    Kind.COUNTER,
+    "Questions to the timestamp authority since the ledger started, by what came of them.",
+    _LEDGER,
+    _outcome(TIMESTAMP_OUTCOMES),
+)
 WINDOW_ATTENDEES: Final = Metric(
     "turnout_window_attendees_exact",
     Kind.GAUGE,
@@ -371,6 +380,7 @@ CATALOGUE: Final = (
     LEDGER_WITHHELD,
     LEDGER_WITNESSES,
     LEDGER_COSIGNINGS,
+    LEDGER_TIMESTAMPS,
     WINDOW_ATTENDEES,
     WINDOW_EVENT_ATTENDEES,
     WITNESS_REQUESTS,

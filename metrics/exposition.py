@@ -125,6 +125,7 @@ class LedgerSnapshot:
     withheld: int = 0
     witnesses: int = 0
     cosignings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    timestamps: Mapping[str, int] = field(default_factory=dict)  # by outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,7 @@ def _ledger(snapshot: LedgerSnapshot) -> Iterator[tuple[Metric, _Reading]]:
     yield catalogue.LEDGER_WITHHELD, snapshot.withheld
     yield catalogue.LEDGER_WITNESSES, snapshot.witnesses
     yield catalogue.LEDGER_COSIGNINGS, snapshot.cosignings
+    yield catalogue.LEDGER_TIMESTAMPS, snapshot.timestamps
     yield catalogue.WINDOW_ATTENDEES, _sessions(snapshot.window_attendees)
     yield catalogue.WINDOW_EVENT_ATTENDEES, snapshot.window_attendees.get(WHOLE_EVENT)
 

@@ -369,12 +369,14 @@ class RunningLedger:
 
 
 @contextmanager
-def ledger(event_file: Path, data: Path, *, live_url: str = NO_REDIS) -> Iterator[RunningLedger]:
+def ledger(
+    event_file: Path, data: Path, *, live_url: str = NO_REDIS, timestamp_url: str = ""
+) -> Iterator[RunningLedger]:
     """Run a ledger with its data in `data`, and end it with SIGTERM."""
     data.mkdir(parents=True, exist_ok=True)
     config = LedgerConfig(
         event_file=str(event_file), data=str(data), live_url=live_url, host="127.0.0.1", port=0,
-        metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo",
+        metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo", timestamp_url=timestamp_url,
     )  # fmt: skip
     ready = data / "ledger.json"
     ready.unlink(missing_ok=True)

@@ -76,6 +76,7 @@ LEDGER = LedgerSnapshot(
     withheld=3,
     witnesses=2,
     cosignings={("news", "cosigned"): 5, ("town", "unreachable"): 2},
+    timestamps={"kept": 2, "unreachable": 1},
 )
 WITNESS = WitnessSnapshot(version="0.1.0", requests={"cosigned": 4, "failed": 1}, logs=2, cosigned_s=1700355661)
 
