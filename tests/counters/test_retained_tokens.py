@@ -132,16 +132,16 @@ def test_tokens_are_kept_once_and_of_this_event_only(tmp_path: Path) -> None:
 
 
 def test_small_files_are_merged_and_every_token_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retained_tokens, "SMALL_FILES", 6)
-    monkeypatch.setattr(retained_tokens, "FULL_BYTES", 20_000)
+    monkeypatch.setattr(retained_tokens, "SMALL_FILES", 12)
+    monkeypatch.setattr(retained_tokens, "FULL_BYTES", 8_000)
     tokens = kept(tmp_path)
     for number in range(60):
         tokens.add(packed(range(number * 5, number * 5 + 7)), EVENT)
         while tokens.merge():
             pass
     files = [path.stat().st_size for path in (tmp_path / "tokens").iterdir()]
-    assert len([size for size in files if size < 10_000]) <= 6
-    assert max(files) <= 20_000
+    assert len([size for size in files if size < 4_000]) <= 12
+    assert max(files) <= 8_000
     assert held(tokens, range(302)) == list(range(302))
 
 
@@ -170,6 +170,9 @@ def test_a_damaged_file_hides_no_other_and_only_forgetting_all_deletes_it(tmp_pa
     tokens.add(packed(range(10)), EVENT)
     (tmp_path / "tokens" / ("0" * 64)).write_bytes(b"")
     (tmp_path / "tokens" / ("1" * 64)).write_bytes(packed(range(20, 30))[:400])
+    # A token that does not open is no reason to miss the one in another file, whichever is looked at first.
+    for byte in range(20):
+        tokens.add(pack(EVENT, {digest(jwt(n)): bytes((byte,)) * 50 for n in range(10)}), EVENT)
     assert held(tokens, range(30)) == list(range(10))
     with pytest.raises(TokensFileError):
         tokens.forget([digest(jwt(1))])
