@@ -1,4 +1,4 @@
-"""The journal: who joined and who was scanned, written down before the answer goes out.
+"""The journal: who joined and who was scanned, written down before the answer goes out; and their tokens, if kept.
 
 A worker appends one record per join and per badge scan to its spool's journal with a single `write`; what was written
 survives `kill -9` of the worker. When the window closes the records become a journal segment (counters.evidence).
@@ -7,9 +7,10 @@ Spool record, little-endian, version 1 (all of it is covered by the checksum):
 
     offset  size  field
     0       2     length   bytes of the whole record, checksum included
-    2       1     type     1 join, 2 scan
+    2       1     type     1 join, 2 scan, 3 token
     3       1     version  1
-    4       n     the fixed part, in the order of the fields of Join or Scan:
+    4       n     of a token: its SHA-256, then the sealed token (counters.sealed_token) up to the checksum. Of the
+                  others the fixed part, in the order of the fields of Join or Scan:
                     join, 84 bytes: seat u32, session u16, kind u8, assurance u8, filters u32, view u64,
                       joined_at_ms u64, pseudonym 16, token_digest 32, address 8
                     scan, 24 bytes: seat u32, session u16, direction u8, forced u8, scanned_at_ms u64,
@@ -19,6 +20,9 @@ Spool record, little-endian, version 1 (all of it is covered by the checksum):
 
 Hand-worked: seat 70000 going in at gate "a" for session 3, forced, scanned at 1 ms and received at 2 ms, nonce "é",
 accepted: `2600 02 01`, `70110100 0300 01 01 0100000000000000 0200000000000000`, `01 61`, `02 c3a9`, `00`, checksum.
+
+A token stands right before the join or badge that shows it, in the same write. It is no evidence: `decode` passes over
+it, and `tokens` reads it (counters.retained_tokens).
 
 A record whose length runs past the end of the file or whose checksum is wrong is the torn tail of a write that was
 never answered: reading stops there, as at anything else that `encode` does not write.
@@ -30,6 +34,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from counters.sealed_token import OVERHEAD_BYTES
 
 VERSION: Final = 1
 TEXT_LIMIT_BYTES: Final = 255
@@ -100,7 +106,8 @@ _JOIN = struct.Struct("<IHBBIQQ16s32s8s")
 _SCAN = struct.Struct("<IHBBQQ")
 _HEAD = struct.Struct("<HBB")
 _CRC = struct.Struct("<I")
-_TYPE_JOIN, _TYPE_SCAN = 1, 2
+_TYPE_JOIN, _TYPE_SCAN, _TYPE_TOKEN = 1, 2, 3
+_DIGEST_BYTES: Final = 32
 
 
 def _text(text: str) -> bytes:
@@ -132,7 +139,15 @@ def encode(record: Join | Scan) -> bytes:
             ),
         )
         texts = [record.gate, record.nonce, record.refusal]
-    body = fixed + b"".join(map(_text, texts))
+    return _record(kind, fixed + b"".join(map(_text, texts)))
+
+
+def encode_token(digest: bytes, sealed: bytes) -> bytes:
+    """Return the spool record of a sealed token; `digest` is the SHA-256 of the compact JWT."""
+    return _record(_TYPE_TOKEN, digest + sealed)
+
+
+def _record(kind: int, body: bytes) -> bytes:
     head = _HEAD.pack(_HEAD.size + len(body) + _CRC.size, kind, VERSION)
     return head + body + _CRC.pack(zlib.crc32(head + body))
 
@@ -155,21 +170,38 @@ def _decode_body(kind: int, body: bytes) -> Join | Scan:
 
 
 def decode(journal: bytes) -> Iterator[Join | Scan]:
-    """Yield the records of a journal in the order in which they were written, up to a torn tail."""
+    """Yield the joins and scans of a journal in the order in which they were written, up to a torn tail."""
+    for kind, body in _records(journal):
+        if kind == _TYPE_TOKEN:
+            continue
+        try:
+            record = _decode_body(kind, body)
+        except (struct.error, TypeError, ValueError):
+            return
+        yield record
+
+
+def tokens(journal: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the digests and sealed tokens of a journal, up to a torn tail."""
+    for kind, body in _records(journal):
+        if kind == _TYPE_TOKEN:
+            yield body[:_DIGEST_BYTES], body[_DIGEST_BYTES:]
+
+
+def _records(journal: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and body of each record, up to a torn tail."""
     at = 0
     while at + _HEAD.size + _CRC.size <= len(journal):
         length, kind, version = _HEAD.unpack_from(journal, at)
         end = at + length
         if length < _HEAD.size + _CRC.size or end > len(journal):
             return
-        if version != VERSION or kind not in {_TYPE_JOIN, _TYPE_SCAN}:
+        if version != VERSION or kind not in {_TYPE_JOIN, _TYPE_SCAN, _TYPE_TOKEN}:
             return
         checked = journal[at : end - _CRC.size]
         if zlib.crc32(checked) != _CRC.unpack_from(journal, end - _CRC.size)[0]:
             return
-        try:
-            record = _decode_body(kind, checked[_HEAD.size :])
-        except (struct.error, TypeError, ValueError):
+        if kind == _TYPE_TOKEN and len(checked) <= _HEAD.size + _DIGEST_BYTES + OVERHEAD_BYTES:
             return
-        yield record
+        yield kind, checked[_HEAD.size :]
         at = end

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavai
 from gateway.processes import end_tasks
 from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
+from gateway.token_courier import TokenCourier
 from gateway.worker_folders import WorkerFolders
 from metrics import exposition
 
@@ -56,6 +57,8 @@ class Carrying:
         folders = WorkerFolders(spool, event.digest)
         self._flusher = Flusher(folders, event, clock, self._sketches)
         self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger)
+        self._tokens = TokenCourier(spool, event, ledger)
+        self._courier.keep_tokens = self._tokens.take_in
         self._steering = SteeringKeeper(spool, event, gateway, clock, ledger, self._announced)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,6 +75,7 @@ class Carrying:
         self._tasks = [
             asyncio.create_task(self._courier.keep_carrying(pause_s)),
             asyncio.create_task(self._courier.keep_saying_alive()),
+            asyncio.create_task(self._tokens.keep_carrying()),
             asyncio.create_task(self._keep_live()),
             asyncio.create_task(self._steering.keep()),
         ]
@@ -82,6 +86,7 @@ class Carrying:
         await end_tasks(self._tasks)
         # A thread is not ended by that: it may be deleting what the ledger has.
         await asyncio.to_thread(self._courier.close)
+        await asyncio.to_thread(self._tokens.close)
         await asyncio.to_thread(self._flusher.close)
         await self._sketches.close()
         await self._poller.close()
@@ -92,19 +97,10 @@ class Carrying:
         try:
             async with asyncio.timeout(FAREWELL_S):
                 await self._flusher.flush_or_say()
-                await self._carry_all()
+                await _until_done(self._courier.carry, "the last windows are")
+                await _until_done(self._tokens.carry, "the last tokens are")
         except TimeoutError:
-            _log.warning("windows stay in the spool; the next start hands them over")
-
-    async def _carry_all(self) -> None:
-        while True:
-            try:
-                await self._courier.carry()
-            except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
-                _log.warning("the last windows are not handed over yet: %s", error)
-                await asyncio.sleep(FAREWELL_AGAIN_S)
-            else:
-                return
+            _log.warning("windows or tokens stay in the spool; the next start hands them over")
 
     def _announced(self, announcements: Announcements) -> None:
         self._courier.announcements = announcements
@@ -164,7 +160,18 @@ class Carrying:
             registry_failures=totals.get("registry.away", 0),
             seats_leased=totals.get("seats.leased", 0),
             clock_offset_s=self._courier.clocks.largest_s(),
-            spool_bytes=spool_bytes,
+            spool_bytes=spool_bytes + self._tokens.waiting_bytes(),
             spool_oldest_s=oldest_s,
             handovers=self._courier.handed_over,
         )
+
+
+async def _until_done(carry: Callable[[], Awaitable[int]], what: str) -> None:
+    while True:
+        try:
+            await carry()
+        except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
+            _log.warning("%s not handed over yet: %s", what, error)
+            await asyncio.sleep(FAREWELL_AGAIN_S)
+        else:
+            return

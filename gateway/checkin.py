@@ -24,6 +24,7 @@ from gateway.identity import Identity
 from gateway.join import Joins
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from gateway.retaining import Retaining
 from gateway.seats import Seats
 
 BATCH_LIMIT: Final = 500
@@ -132,8 +133,10 @@ class CheckIns:
         scans: Scans,
         tally: Tally,
         clock: Clock,
+        retaining: Retaining,
     ) -> None:
         """Answer for one event."""
+        self._retaining = retaining
         self._scans = scans
         self._event = event
         self._secrets = secrets
@@ -170,7 +173,8 @@ class CheckIns:
         session = self._event.session_at_gate(request.gate, request.scanned_at, leaving=leaving)
         number = session.number if session else 0
         if refusal is None:
-            records = encode(_badge_join(seat, number, now_ms, name, identity))
+            records = self._retaining.record(seat, now_ms, request.badge, identity.token_digest)
+            records += encode(_badge_join(seat, number, now_ms, name, identity))
         records += encode(
             Scan(
                 seat=seat,
@@ -184,11 +188,12 @@ class CheckIns:
                 refusal=refusal.label if refusal else "",
             )
         )
-        # One write for both records: a scan is never on record without its attendee.
+        # One write for all: a scan is never on record without its attendee, nor a badge without its token.
         if self._tally.write_journal(records) is not Accepted.YES:
             raise Refused(Reason.DISK_FULL)
         # A crash here leaves a scan on record that a retry puts there again: counting takes the first.
         if refusal is None:
+            self._retaining.note(seat, now_ms)
             await self._remember(request, what)
         return refusal
 

@@ -77,6 +77,8 @@ class Courier:
         self._outgoing = self._outgoing_file.read()  # the bundle on its way
         self._spools: tuple[WindowSpool, ...] = ()  # what it was made of, if it was made in this run
         self._backlog_said = -SAY_EVERY_S
+        self.keep_tokens: Callable[[Sequence[Path]], None] = lambda _journals: None
+        """Told of journals that are about to be deleted, in a thread: their tokens go another way."""
         self.at_work: tuple[int, float] | None = None
         """The window that is being handed over, and since when by the monotonic clock."""
         self.clocks = WorkerClocks(folders)
@@ -225,6 +227,7 @@ class Courier:
         spool = self._folders.spool
         self._flusher.take_final(load.window, self._spools)
         # A crash among these leaves some of the files; the bundle is handed over again and the rest goes then.
+        self.keep_tokens([spool / name for name in load.delete if name.endswith(".journal")])
         for name in load.delete:
             (spool / name).unlink(missing_ok=True)
         for name in load.aside:

@@ -20,21 +20,26 @@ from counters.handover import HandOver, HandOverError
 from counters.sealing import EvidenceRefusedError, Sealer
 from counters.seat_grants import NoSeatsLeftError
 from counters.secrets import Secrets
+from counters.tokens_file import TokensFileError
 from gateway.ledger_client import (
     DIGEST_HEADER,
     GRANT_PATH,
     HAND_OVER_PATH,
     SLOWEST_BYTES_A_S,
     STEERING_PATH,
+    TOKENS_PATH,
     content_digest,
 )
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout
 from gateway.problems import BODY_S, Refused, reading
 from gateway.reasons import Reason
+from gateway.token_keeper import TokenKeeper
 
 HAND_OVER_LIMIT_BYTES: Final = 256 * 1024 * 1024
 """A full gateway's minute, 6 M seats in bitmaps and 25 sessions of registers, is about 10 MB."""
+TOKENS_LIMIT_BYTES: Final = 32 * 1024 * 1024
+"""A gateway sends about eight at a time (gateway.token_courier)."""
 SMALL_BYTES: Final = 64 * 1024
 """Grants, questions and signs of life are less; they wait for nobody."""
 READ_AT_ONCE: Final = 8
@@ -74,7 +79,14 @@ class GatewayApi:
     """Answers gateways. Owned by the ledger's event loop."""
 
     def __init__(
-        self, event: Event, secrets: Secrets, clock: Clock, sealer: Sealer, thread: LedgerThread, lookout: Lookout
+        self,
+        event: Event,
+        secrets: Secrets,
+        clock: Clock,
+        sealer: Sealer,
+        thread: LedgerThread,
+        lookout: Lookout,
+        tokens: TokenKeeper,
     ) -> None:
         """Answer for one event's ledger."""
         self._event = event
@@ -83,6 +95,7 @@ class GatewayApi:
         self._sealer = sealer
         self._thread = thread
         self._lookout = lookout
+        self._tokens = tokens
         self.names = GatewayNames()
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
@@ -91,6 +104,7 @@ class GatewayApi:
         return [
             web.post(GRANT_PATH, self._grant),
             web.post(HAND_OVER_PATH, self._hand_over),
+            web.post(TOKENS_PATH, self._take_tokens),
             web.post(STEERING_PATH, self._tell_steering),
         ]
 
@@ -178,6 +192,18 @@ class GatewayApi:
             return await self._thread.write(take)
         except (HandOverError, EvidenceRefusedError) as error:
             raise Refused(Reason.EVIDENCE_MALFORMED, str(error)) from None
+
+    async def _take_tokens(self, request: web.Request) -> web.Response:
+        length = await self._admit(request, TOKENS_LIMIT_BYTES)
+        # A ledger on older data takes none: they would be deleted in a spool and lie where nobody goes on.
+        await self._lookout.before_writing()
+        async with self._reading:
+            body = await self._body(request, length)
+            try:
+                outcome = await self._thread.noting(self._tokens.take(body))
+            except TokensFileError as error:
+                raise Refused(Reason.EVIDENCE_MALFORMED, f"The tokens: {error}.") from None
+        return self._answer(request, {"outcome": outcome})
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, if it does not know."""

@@ -21,6 +21,7 @@ from counters.tally import Accepted, Tally
 from gateway.identity import Identity, IdentityVerifier, TicketRefused
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from gateway.retaining import Retaining
 from gateway.seats import Seats
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TokenKeys, TokenRefused, ViewingToken
 
@@ -78,8 +79,10 @@ class Joins:
         seats: Seats,
         tally: Tally,
         clock: Clock,
+        retaining: Retaining,
     ) -> None:
         """Answer for one event."""
+        self._retaining = retaining
         self._pseudonym_key = secrets.pseudonym_key
         self._address_key = secrets.derive("address")
         self._renewable_until = event.late_until.timestamp()
@@ -146,7 +149,10 @@ class Joins:
             network="",
             agent=agent_class(player.user_agent),
         )
-        return self._open(join, attendee)
+        token = self._retaining.record(seat, join.joined_at_ms, ticket, join.token_digest)
+        view = self._open(join, attendee, token)
+        self._retaining.note(seat, join.joined_at_ms)
+        return view
 
     def by_viewing_token(self, session: Session, text: str, player: Player) -> View:
         """Open a view of a session for whoever shows a viewing token of this event: no ticket, no registry, no waiting.
@@ -193,9 +199,10 @@ class Joins:
         )
         return self._open(join, token.attendee)
 
-    def _open(self, join: Join, attendee: int) -> View:
-        # Journaled before the answer: a view that a player knows of is on record.
-        if self._tally.write_journal(encode(join)) is not Accepted.YES:
+    def _open(self, join: Join, attendee: int, token: bytes = b"") -> View:
+        # Journaled before the answer: a view that a player knows of is on record. One write, the token first: a crash
+        # in it may leave a token without its join, but no join without its token.
+        if self._tally.write_journal(token + encode(join)) is not Accepted.YES:
             raise Refused(Reason.DISK_FULL)
         self._tally.count_unique(join.session, attendee)
         view = hyperloglog.position(join.view.to_bytes(8, "little"), join.view & 1023)

@@ -32,6 +32,7 @@ MAC_HEADER: Final = "Turnout-Mac"
 DIGEST_HEADER: Final = "Content-Digest"
 GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
+TOKENS_PATH: Final = "/v1/ledger/tokens"
 STEERING_PATH: Final = "/v1/ledger/steering"
 CONNECT_S: Final = 2.0
 PATIENCE_S: Final = 30.0
@@ -41,6 +42,7 @@ SLOWEST_BYTES_A_S: Final = 64 * 1024
 PASSING: Final = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
 """Refusals that another try may not meet."""
 OUTCOMES: Final = ("new", "known", "late", "promise")
+TOKENS_OUTCOMES: Final = ("new", "known", "expired")
 
 
 class LedgerUnavailableError(Exception):
@@ -166,6 +168,20 @@ class LedgerClient:
         with _understanding("a hand-over"):
             # What is no acknowledgement word for word is none: the spool is deleted on it.
             return OUTCOMES[OUTCOMES.index(answer["outcome"])]
+
+    async def hand_over_tokens(self, data: bytes) -> str:
+        """Hand a tokens file over (counters.tokens_file); when this returns, the ledger has it on disk.
+
+        Returns:
+            "new", "known", or "expired": the event keeps none any more, and they are to be deleted here as well.
+
+        Raises:
+            LedgerUnavailableError: try again.
+            LedgerRefusedError: the ledger takes no such file.
+        """
+        answer = await self._post(TOKENS_PATH, data)
+        with _understanding("tokens"):
+            return TOKENS_OUTCOMES[TOKENS_OUTCOMES.index(answer["outcome"])]
 
     async def steering(self, name: GatewayName, known: int) -> Steering | None:
         """Ask what is in force; a gateway that runs asks again and again, and so holds its name.

@@ -47,6 +47,7 @@ from gateway.reasons import Reason
 from gateway.roll_keeper import RollKeeper
 from gateway.steering_api import announced, in_force, read_change
 from gateway.timestamping import Timestamping
+from gateway.token_keeper import TokenKeeper
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 from metrics import exposition
@@ -100,7 +101,8 @@ class LedgerService:
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         setback = Setback(self._data, self._sealer, disk)
         self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
-        self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout)
+        self._tokens = TokenKeeper(self._data, event, secrets, clock, disk)
+        self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout, self._tokens)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
         self._thread.held = self._quorum.held
         self._rolls = RollKeeper(self._data, self._sealer, self._thread, clock, self._lookout.before_writing)
@@ -166,6 +168,7 @@ class LedgerService:
         await operators.cleanup()
         await self._poller.close()
         await self._thread.close()
+        await asyncio.to_thread(self._tokens.close)
         return 1 if failed else 0
 
     async def _seal(self) -> None:
@@ -175,6 +178,7 @@ class LedgerService:
             tasks.create_task(self._quorum.run())
             tasks.create_task(self._rolls.run())
             tasks.create_task(self._timestamping.run())
+            tasks.create_task(self._tokens.keep())
             tasks.create_task(self._thread.keep_sealing(self._may_seal))
 
     def _may_seal(self) -> bool:

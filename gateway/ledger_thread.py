@@ -9,7 +9,7 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -64,8 +64,16 @@ class LedgerThread:
         Raises:
             Refused: the disk does not take it.
         """
+        return await self.noting(self.do(work))
+
+    async def noting(self, work: Awaitable[T]) -> T:
+        """Await what another thread writes to the same disk.
+
+        Raises:
+            Refused: the disk does not take it.
+        """
         try:
-            return await self.do(work)
+            return await work
         except OSError as error:
             self._note(error)
             raise Refused(Reason.DISK_FULL if error.errno in NO_ROOM else Reason.DISK_FAILS) from error

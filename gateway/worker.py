@@ -28,6 +28,7 @@ from counters.clock import Clock, SimulatedClock, WallClock
 from counters.event import Event, EventFileError, load_event
 from counters.ledger_clock import ClockWatch
 from counters.registry import SeatRegistry
+from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
 from counters.steering import Steering
@@ -49,6 +50,7 @@ from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import RelayBatches
 from gateway.remembered import Remembered
+from gateway.retaining import Retaining
 from gateway.seats import SeatLease, Seats
 from gateway.steering import SteeringFollower
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
@@ -109,6 +111,12 @@ def open_clock(clock_file: str, epoch: float = 0.0) -> Clock:
     return WallClock(epoch) if epoch else WallClock.start()
 
 
+def _retaining(event: Event, secrets: Secrets) -> Retaining:
+    if event.tokens_until is None:
+        return Retaining(None)
+    return Retaining(TokenSeal(secrets.audit_key, event.digest), event.tokens_until.timestamp())
+
+
 def cell_names() -> tuple[str, ...]:
     """The names of a worker's counters, in the order of the file."""
     return (*heartbeat_module.CELLS, *viewer_api.CELLS, *door.CELLS)
@@ -138,7 +146,8 @@ class Worker:
         self.registry = SeatRegistry(config.registry_url, event.id)
         self.seats = seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
-        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock)
+        retaining = _retaining(event, secrets)
+        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock, retaining)
         admission = Admission()
         self.desk = JoinDesk(event, self.joins, admission, self.cells, self.announcement, config.public_url)
         self.relay = LedgerRelay(config.ledger_url)
@@ -148,7 +157,7 @@ class Worker:
             heartbeats=self.heartbeats,
             batches=self.batches,
             desk=self.desk,
-            checkins=CheckIns(event, secrets, self.joins, seats, self.registry, self.tally, self.clock),
+            checkins=CheckIns(event, secrets, self.joins, seats, self.registry, self.tally, self.clock, retaining),
             cells=self.cells,
             relay=self.relay,
             read_live=self._read_live,

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counters.journal import TEXT_LIMIT_BYTES, Assurance, Direction, Join, JoinKind, Scan, decode, encode
+from counters.journal import (
+    TEXT_LIMIT_BYTES,
+    Assurance,
+    Direction,
+    Join,
+    JoinKind,
+    Scan,
+    decode,
+    encode,
+    encode_token,
+    tokens,
+)
 from tests.counters.worker_at_hand import a_join, a_scan
 
 u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
@@ -72,3 +83,24 @@ def test_a_scan_is_laid_out_as_the_table_says() -> None:
     assert encode(scan)[:-4].hex() == expected
     assert encode(scan)[-4:] == struct.pack("<I", zlib.crc32(bytes.fromhex(expected)))
     assert len(encode(a_join())) == 4 + 84 + 7 + len("ticketskFRbrowser") + 4
+
+
+sealed_tokens = st.tuples(st.binary(min_size=32, max_size=32), st.binary(min_size=17, max_size=900))
+
+
+@given(st.lists(joins | scans | sealed_tokens, max_size=6), st.data())
+def test_tokens_stand_between_the_records_and_each_reader_sees_its_own(
+    records: list[Join | Scan | tuple[bytes, bytes]], data: st.DataObject
+) -> None:
+    written = [encode_token(*each) if isinstance(each, tuple) else encode(each) for each in records]
+    journal = b"".join(written)
+    assert list(decode(journal)) == [each for each in records if not isinstance(each, tuple)]
+    assert list(tokens(journal)) == [each for each in records if isinstance(each, tuple)]
+    cut = data.draw(st.integers(0, len(journal)))
+    assert list(tokens(journal))[: len(list(tokens(journal[:cut])))] == list(tokens(journal[:cut]))
+
+
+def test_a_token_without_a_sealed_form_ends_the_journal() -> None:
+    join = encode(a_join())
+    assert len(list(decode(join + encode_token(bytes(32), bytes(17)) + join))) == 2
+    assert len(list(decode(join + encode_token(bytes(32), bytes(16)) + join))) == 1
