@@ -16,7 +16,7 @@ from counters.event import Event
 from counters.retained_tokens import FOLDER, RetainedTokens
 from counters.secrets import Secrets
 
-LOOK_EVERY_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
 _log = logging.getLogger("turnout.tokens")
 
 T = TypeVar("T")

@@ -68,6 +68,8 @@ class Crowd:
         self.sending = 0
         """Heartbeats on their way: about to be sent or sent, and not answered."""
         self.players: list[Player] = []
+        self.tickets: dict[str, list[str]] = {}
+        """What each person has joined with, or tried to."""
 
     def window(self) -> int:
         """The window that it is now."""
@@ -103,7 +105,9 @@ class Crowd:
     def join_request(self, name: str, session: str = "opening") -> bytes:
         """Return the request with which a person joins."""
         with self._lock:
-            headers = {"Authorization": f"Bearer {self._mint(name)}"}
+            ticket = self._mint(name)
+            self.tickets.setdefault(name, []).append(ticket)
+        headers = {"Authorization": f"Bearer {ticket}"}
         return request_bytes("POST", f"/v1/events/expo/sessions/{session}/join", b"", headers)
 
     def seat_of(self, answer: Answer) -> int:
