@@ -7,6 +7,7 @@ What is copied is read in this order, so that everything that is copied has what
     evidence     every file that is there by now: at least what log and reports name
     tiles        those of the checkpoints read first
     the rest     keys, secrets, certificates of entries that the copy has, what else lies in `ledger/`
+    tokens       those of now, unless they are to be left out (counters.backup_tokens); `backup.json` says how many
 
 It is written in the order evidence, tiles, lines, the rest, committed, checkpoint, each step synced before the next.
 A backup that breaks off leaves what was there before, or a later state, never less; the next one goes on with it.
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from counters.backup_tokens import copy_tokens, leave_tokens_out
 from counters.canonical_json import encode
 from counters.cosigned import COSIGNED
 from counters.disk import DISK, Disk
@@ -71,6 +73,7 @@ class Copied:
     files: int = 0  # copied this time
     bytes: int = 0
     there: int = 0  # files that the copy had before
+    tokens: int = 0  # retained tokens that the copy holds
     wrong: list[str] = field(default_factory=list)
     """Sentences about files that are not what their digest says; those are not copied."""
 
@@ -87,8 +90,11 @@ class _State:
 class Backup:
     """One run of a backup from a data directory to its copy. Owns the lock on the copy."""
 
-    def __init__(self, data: Path, copy: Path, *, disk: Disk = DISK, progress: Progress | None = None) -> None:
-        """Prepare; nothing is read yet."""
+    def __init__(
+        self, data: Path, copy: Path, *, tokens: bool = True, disk: Disk = DISK, progress: Progress | None = None
+    ) -> None:
+        """Prepare; nothing is read yet. `tokens`: whether the copy is to hold the attendees' tokens, if there are."""
+        self._with_tokens = tokens
         self._data = data
         self._copy = copy
         self._disk = disk
@@ -122,6 +128,7 @@ class Backup:
             else:
                 raise BackupError(f"{self._data / 'log'} changes faster than it can be copied, or lacks a tile")
             self._disk.remove(self._copy / _SCRATCH)
+            self._copy_tokens(verifier)
         return self._done
 
     # Whether this makes sense.
@@ -143,8 +150,7 @@ class Backup:
         """Refuse a copy of another log, and one that is ahead: that would replace the better by the worse."""
         note_file = self._copy / NOTE_FILE
         if not note_file.exists():
-            document = {"type": "backup", "version": 1, "log": verifier.encode(), "software": SOFTWARE}
-            write_durably(note_file, encode(document), disk=self._disk)
+            self._write_note(verifier, 0)
         note = json.loads(note_file.read_bytes())
         if note.get("log") != verifier.encode():
             raise BackupError(f"{self._copy} is the backup of another log, {note.get('log')}: name another folder")
@@ -165,7 +171,24 @@ class Backup:
                 raise BackupError(f"{self._copy / path} has lines that {self._data / path} has not: the backup is the "
                                   "newer one. Restore it, or back up to another folder")  # fmt: skip
 
+    def _write_note(self, verifier: Verifier, tokens: int) -> None:
+        document = {"type": "backup", "version": 1, "log": verifier.encode(), "software": SOFTWARE, "tokens": tokens}
+        write_durably(self._copy / NOTE_FILE, encode(document), disk=self._disk)
+
     # Copying.
+
+    def _copy_tokens(self, verifier: Verifier) -> None:
+        if self._with_tokens:
+            copied = copy_tokens(self._data, self._copy, self._disk)
+        else:
+            copied = leave_tokens_out(self._copy, self._disk)
+        self._done.tokens = copied.tokens
+        self._done.files += copied.files
+        self._done.bytes += copied.bytes
+        self._done.wrong += copied.wrong
+        if json.loads((self._copy / NOTE_FILE).read_bytes()).get("tokens") != copied.tokens:
+            # A crash before this: the note tells the number of an earlier run until the next.
+            self._write_note(verifier, copied.tokens)
 
     def _state(self, verifier: Verifier) -> _State:
         try:

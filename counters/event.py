@@ -13,7 +13,8 @@ event's digest everywhere (`event_sha256`):
     simulation                       null, or starts_at and speed
     witnesses                        in the file's order: name, vkey, operated_by; not there if there are none
     log                              required_witnesses; not there if there are no witnesses
-    audit                            beacon, round, k, and round_at if the file has it; not there without [audit]
+    audit                            beacon, round, k, and round_at and retain_tokens_until if the file has
+                                     them; not there without [audit]
 
 A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
 """
@@ -112,6 +113,7 @@ class Audit:
     round: int
     k: int
     round_at: datetime | None = None  # when that round happens; None for beacons whose rounds' times are known
+    retain_tokens_until: datetime | None = None  # None = attendees' tokens are not kept
 
     def at(self) -> int:
         """Return when the round happens, unix seconds."""
@@ -192,6 +194,11 @@ class Event:
         """Whether the clock is simulated: every output then says SIMULATED."""
         return self.simulation is not None
 
+    @property
+    def tokens_until(self) -> datetime | None:
+        """Until when attendees' tokens are kept for the audit of the roll; None = they are not."""
+        return None if self.audit is None else self.audit.retain_tokens_until
+
     def iso(self, unix_s: float) -> str:
         """Return a time as it is printed: "2023-11-19T09:00:00+08:00", in the event's zone, to the second."""
         return datetime.fromtimestamp(unix_s, self.zone).isoformat(timespec="seconds")
@@ -271,8 +278,9 @@ class Event:
         return time.astimezone(self.zone).isoformat(timespec="seconds")
 
     def _audit(self, audit: Audit) -> dict[str, Any]:
-        at = {} if audit.round_at is None else {"round_at": self._time(audit.round_at)}
-        return {"beacon": audit.beacon, "round": audit.round, "k": audit.k} | at
+        times = {"round_at": audit.round_at, "retain_tokens_until": audit.retain_tokens_until}
+        there = {name: self._time(time) for name, time in times.items() if time is not None}
+        return {"beacon": audit.beacon, "round": audit.round, "k": audit.k} | there
 
     def _session(self, session: Session) -> dict[str, Any]:
         return {
@@ -345,7 +353,7 @@ def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
     for session in tables["session"] if isinstance(tables.get("session"), list) else []:
         _parse_times(session, "starts_at", "ends_at")
     _parse_times(tables.get("simulation"), "starts_at")
-    _parse_times(tables.get("audit"), "round_at")
+    _parse_times(tables.get("audit"), "round_at", "retain_tokens_until")
     return tables
 
 

@@ -328,6 +328,10 @@ def _check_audit(audit: dict[str, Any] | None, late_until: Any, findings: Findin
         name, wrong = ("round_at", shown(at)) if drand is None else ("round", shown(audit["round"]))
         fix = "Name a round at least some hours after late_until: the roll must be sealed and cosigned before it."
         findings.add(f"audit.{name}", _meaning(AUDIT, name), f"{wrong} is not after late_until", fix)
+    until = audit.get("retain_tokens_until")
+    if until is not None and until.timestamp() <= happens:
+        name, fix = "retain_tokens_until", "Leave as long as the audit may take."
+        findings.add(f"audit.{name}", _meaning(AUDIT, name), f"{shown(until)} is not after the beacon's round", fix)
 
 
 def _check_simulation(

@@ -309,6 +309,12 @@ AUDIT: Final = (
     Key("round", _integer(1, INTEGER_LIMIT), "the beacon's round, which happens after the roll is sealed"),
     Key("round_at", _time, "when that round happens, for a beacon whose rounds' times are not known here", None),
     Key("k", _integer(1, DRAWN_LIMIT), "how many entries of the roll are opened", 3000),
+    Key(
+        "retain_tokens_until",
+        _time,
+        "until when attendees' tickets are kept, sealed, so that entries can be opened",
+        None,
+    ),
 )
 SIMULATION: Final = (
     Key("starts_at", _time, "what the simulated clock says when the event is started"),

@@ -26,7 +26,7 @@ from counters.disk import DISK, Disk
 from counters.durable_file import FRESH_SUFFIX, make_folder, sync_folder, write_durably
 from counters.sealed_token import TokenSeal
 from counters.segment import is_digest
-from counters.tokens_file import Digests, TokensFile, TokensFileError, pack
+from counters.tokens_file import DIGEST_BYTES, Digests, TokensFile, TokensFileError, pack
 
 FOLDER: Final = "tokens"
 """Of a data directory."""
@@ -63,6 +63,10 @@ class RetainedTokens:
         """Return how many tokens the files hold, each as often as it stands there, and how many bytes they have."""
         files = self._mapped()
         return sum(map(len, files.values())), sum(self._path(name).stat().st_size for name in files)
+
+    def events(self) -> set[str]:
+        """Return the events that the files are of, by the digest of the canonical event file."""
+        return {file.event_sha256 for file in self._mapped().values()}
 
     # Changes.
 
@@ -110,15 +114,18 @@ class RetainedTokens:
         unwanted = np.array(sorted(digests), "S32")
         return self._keep_only(lambda present: ~np.isin(present, unwanted)) if len(unwanted) else 0
 
-    def forget_all_but(self, digests: Digests) -> int:
-        """Delete every token but those of these digests (S32, in any order): of a roll, all that it does not name.
+    def forget_all_but(self, digests: npt.NDArray[np.uint8]) -> int:
+        """Delete every token but those of these digests, u8 [n][32], in any order: all that a roll does not name.
 
-        Holds eight bytes of each in memory. Returns how many tokens were deleted. Raises as `forget`.
+        Holds eight bytes of each digest in memory. Returns how many tokens were deleted. Raises as `forget`.
         """
         named = np.sort(_prefixes(digests))
 
         def wanted(present: Digests) -> npt.NDArray[np.bool_]:
-            return np.isin(_prefixes(present), named)  # one beside whom somebody has the same eight bytes stays
+            prefixes = _prefixes(np.ascontiguousarray(present).view(np.uint8).reshape(-1, DIGEST_BYTES))
+            at = np.minimum(np.searchsorted(named, prefixes), len(named) - 1)
+            # One that has its first eight bytes in common with somebody's stays too.
+            return named[at] == prefixes if len(named) else np.zeros(len(prefixes), np.bool_)
 
         return self._keep_only(wanted)
 
@@ -210,6 +217,6 @@ class RetainedTokens:
             os.close(descriptor)
 
 
-def _prefixes(digests: Digests) -> npt.NDArray[np.uint64]:
-    """Return the first eight bytes of each."""
-    return np.ascontiguousarray(digests).view(">u8").reshape(-1, 4)[:, 0].astype(np.uint64)
+def _prefixes(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return the first eight bytes of each of u8 [n][32]."""
+    return np.ascontiguousarray(digests[:, :8]).view(np.uint64).reshape(-1)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from counters.ledger import merkle
 from counters.ledger.merkle import HASH_BYTES, tree_root
@@ -36,6 +37,7 @@ PART: Final = 1 << 16
 """Leaves that a process hashes at a time."""
 PROCESSES_FROM: Final = 1 << 20
 """Fewer leaves are hashed in a second: starting processes would take as long."""
+_TOKEN_DIGEST: Final = slice(16, 48)
 _LEAVES, _NODES, _SEATS = "leaves.bin", "nodes.bin", "seats.bin"
 
 
@@ -74,6 +76,12 @@ class RollTree:
         if not 0 <= position < self.size:
             raise IndexError(f"the roll has {self.size} leaves, and so no leaf {position}")
         return bytes(self._leaves[position])
+
+    @property
+    def token_digests(self) -> npt.NDArray[np.uint8]:
+        """The ticket's digest of each leaf: u8 [size][32], read from the file where it is looked at."""
+        digests: npt.NDArray[np.uint8] = self._leaves[:, _TOKEN_DIGEST]
+        return digests
 
     def proof(self, position: int) -> tuple[bytes, ...]:
         """Return the hashes that prove a leaf, its sibling first (counters.ledger.merkle.verify_inclusion).

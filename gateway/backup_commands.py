@@ -13,8 +13,10 @@ from gateway.command_line import FOLDER, Failure, explained
 @click.argument("dest", metavar="DEST", type=FOLDER)
 @click.option("--check", "check_all", is_flag=True,
               help="Read also the evidence that DEST had before, and hold it against its digests.")  # fmt: skip
+@click.option("--without-tokens", is_flag=True,
+              help="Leave out the tokens of attendees, kept for audits; then DEST has none.")  # fmt: skip
 @explained
-def backup(data: Path, dest: Path, check_all: bool) -> None:
+def backup(data: Path, dest: Path, check_all: bool, without_tokens: bool) -> None:
     """Copy the ledger's data directory DATA to DEST while the ledger runs, or while it rests.
 
     The copy is one consistent state of the log with all evidence that it names; a ledger started on it goes on from
@@ -39,11 +41,13 @@ def backup(data: Path, dest: Path, check_all: bool) -> None:
                 bar.length = of
                 bar.update(number - bar.pos)
 
-            copied = Backup(data, dest, progress=show).run(check_all=check_all)
+            copied = Backup(data, dest, tokens=not without_tokens, progress=show).run(check_all=check_all)
     except BackupError as error:
         raise Failure(str(error)) from None
     click.echo(f"{dest}: log of {copied.size} entries; {copied.files} files copied ({copied.bytes} bytes), "
                f"{copied.there} were there")  # fmt: skip
+    held = f"holds {copied.tokens} tokens of attendees" if copied.tokens else "holds no tokens of attendees"
+    click.echo(f"{dest}: {held}")
     for sentence in copied.wrong:
         click.echo(f"DAMAGED: {sentence}", err=True)
     sys.exit(1 if copied.wrong else 0)

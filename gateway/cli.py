@@ -26,6 +26,7 @@ from gateway.command_line import (
 from gateway.mendable import CannotServeError
 from gateway.recover_commands import recover
 from gateway.report_commands import report
+from gateway.retention_commands import retention
 
 
 def _log_to_terminal() -> None:
@@ -416,7 +417,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (backup, recover, report, restored):
+for command in (backup, recover, report, restored, retention):
     main.add_command(command)
 
 if __name__ == "__main__":

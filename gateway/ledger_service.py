@@ -105,7 +105,9 @@ class LedgerService:
         self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout, self._tokens)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
         self._thread.held = self._quorum.held
-        self._rolls = RollKeeper(self._data, self._sealer, self._thread, clock, self._lookout.before_writing)
+        self._rolls = RollKeeper(
+            self._data, self._sealer, self._thread, clock, self._lookout.before_writing, self._tokens.note_roll
+        )
         self._rolls.complete()
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0

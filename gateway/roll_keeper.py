@@ -9,6 +9,7 @@ from typing import Final
 from counters import roll_sealing
 from counters.beacon import Round
 from counters.clock import Clock
+from counters.roll_tree import RollTree
 from counters.sealing import Sealer
 from gateway.ledger_thread import LedgerThread
 from gateway.problems import Refused
@@ -28,6 +29,7 @@ class RollKeeper:
         thread: LedgerThread,
         clock: Clock,
         before_writing: Callable[[], Awaitable[None]],
+        sealed: Callable[[RollTree], None],
     ) -> None:
         """Prepare.
 
@@ -37,6 +39,7 @@ class RollKeeper:
             thread: changes the ledger.
             clock: the event's.
             before_writing: refuses where nothing may change the ledger now.
+            sealed: told of each roll that is in the log.
         """
         self._folder = data / roll_sealing.FOLDER
         self._sealer = sealer
@@ -44,6 +47,7 @@ class RollKeeper:
         self._clock = clock
         self._before_writing = before_writing
         self._one_at_a_time = asyncio.Lock()
+        self._sealed = sealed
 
     async def run(self) -> None:
         """Seal the roll when the event is over, for as long as the ledger runs."""
@@ -89,6 +93,7 @@ class RollKeeper:
 
         index = await self._thread.write(enter)
         _log.info("the roll is sealed: %d attendees, entry %d", tree.size, index)
+        self._sealed(tree)
         return index
 
     def complete(self) -> None:

@@ -14,7 +14,9 @@ from counters.clock import Clock
 from counters.disk import DISK, Disk
 from counters.event import Event
 from counters.retained_tokens import FOLDER, RetainedTokens
+from counters.roll_tree import RollTree
 from counters.secrets import Secrets
+from counters.tokens_file import TokensFileError
 
 LOOK_EVERY_S: Final = 1.0
 _log = logging.getLogger("turnout.tokens")
@@ -31,6 +33,7 @@ class TokenKeeper:
         self._clock = clock
         self._tokens = RetainedTokens(data / FOLDER, secrets.audit_key, disk)
         self._thread = ThreadPoolExecutor(1, "tokens")
+        self._roll: RollTree | None = None
 
     async def take(self, data: bytes) -> str:
         """Take a tokens file; when this returns it survives a power cut.
@@ -46,6 +49,14 @@ class TokenKeeper:
             return "expired"
         return "new" if await self._do(lambda: self._tokens.add(data, self._event.digest)) else "known"
 
+    def note_roll(self, roll: RollTree) -> None:
+        """Say that a roll is sealed: what it does not name is deleted.
+
+        Nothing that counts comes after it, so that a corrected roll names no token that this one does not. A crash
+        before they are deleted costs room until the date.
+        """
+        self._roll = roll
+
     async def keep(self) -> None:
         """Merge files, and delete all when their time has come, for as long as the ledger runs."""
         while True:
@@ -55,7 +66,8 @@ class TokenKeeper:
                 else:
                     while await self._do(self._tokens.merge):
                         pass
-            except OSError as error:
+                    await self._do(self._forget_unnamed)
+            except (OSError, TokensFileError) as error:
                 # Nothing is lost by it, and what should be gone is looked for again.
                 _log.warning("the files of tokens are left as they are for now: %s", error)
             await asyncio.sleep(LOOK_EVERY_S)
@@ -66,6 +78,11 @@ class TokenKeeper:
     def _forget_all(self) -> None:
         if number := self._tokens.forget_all():
             _log.info("%d tokens are deleted: the event keeps them no longer", number)
+
+    def _forget_unnamed(self) -> None:
+        roll, self._roll = self._roll, None
+        if roll is not None and (number := self._tokens.forget_all_but(roll.token_digests)):
+            _log.info("%d tokens are deleted: the roll does not name them", number)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -1,5 +1,6 @@
 """Backups: whatever breaks off or goes on meanwhile, the copy opens, and has all that it names."""
 
+import hashlib
 import json
 import shutil
 import stat
@@ -11,6 +12,8 @@ import pytest
 from counters.backup import NOTE_FILE, Backup, BackupError, read_committed
 from counters.ledger.note import Signer
 from counters.log_entries import certificate_entry
+from counters.retained_tokens import RetainedTokens
+from counters.tokens_file import pack
 from tests.counters.fragile_disk import CrashError, FaultyDisk
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_sealing import EVENT, A, LedgerAtHand, bundle, presence
@@ -77,6 +80,46 @@ def test_a_second_run_copies_only_what_is_new(ledger: KeptLedger, copy: Path) ->
     assert {path: path.stat().st_ino for path in before} == before
 
 
+def tokens_in(folder: Path) -> RetainedTokens:
+    return RetainedTokens(folder / "tokens", bytes(32))
+
+
+def a_token(number: int) -> bytes:
+    return pack(EVENT.digest, {hashlib.sha256(b"%d" % number).digest(): bytes(40)})
+
+
+def test_the_copy_has_the_tokens_of_the_data_and_none_that_are_forgotten(ledger: KeptLedger, copy: Path) -> None:
+    kept = tokens_in(ledger.data)
+    assert Backup(ledger.data, copy).run().tokens == 0
+    for number in range(4):
+        kept.add(a_token(number), EVENT.digest)
+    done = Backup(ledger.data, copy).run()
+    assert (done.tokens, done.wrong) == (4, [])
+    assert json.loads((copy / NOTE_FILE).read_bytes())["tokens"] == 4
+    assert stat.S_IMODE((copy / "tokens").stat().st_mode) == 0o700
+    again = Backup(ledger.data, copy).run()
+    assert (again.files, again.tokens) == (0, 4)
+    kept.forget([hashlib.sha256(b"2").digest()])
+    assert Backup(ledger.data, copy).run().tokens == 3
+    assert {path.name for path in (copy / "tokens").iterdir()} == {
+        path.name for path in (ledger.data / "tokens").iterdir()
+    }
+    assert Backup(ledger.data, copy, tokens=False).run().tokens == 0
+    assert json.loads((copy / NOTE_FILE).read_bytes())["tokens"] == 0
+    assert not list((copy / "tokens").iterdir())
+    kept.forget_all()
+    assert Backup(ledger.data, copy).run().tokens == 0
+
+
+def test_damaged_tokens_are_named_and_the_others_copied(ledger: KeptLedger, copy: Path) -> None:
+    for number in range(2):
+        tokens_in(ledger.data).add(a_token(number), EVENT.digest)
+    damaged = min((ledger.data / "tokens").iterdir())
+    damaged.write_bytes(b"?")
+    done = Backup(ledger.data, copy).run()
+    assert (done.tokens, done.wrong) == (1, [f"{damaged} is damaged: its bytes have another digest"])
+
+
 def test_secrets_keep_their_modes_and_nobody_else_looks_in(ledger: KeptLedger, copy: Path) -> None:
     Backup(ledger.data, copy).run()
     modes = {name: stat.S_IMODE((copy / name).stat().st_mode) for name in (".", "secrets.json", "ledger/log.key")}
@@ -88,11 +131,14 @@ def test_broken_off_at_any_step_the_copy_opens_as_it_was_or_newer(
     ledger: KeptLedger, tmp_path: Path, after: bool
 ) -> None:
     ledger.minute(0, {1, 2})
+    tokens_in(ledger.data).add(a_token(1), EVENT.digest)
     older = tmp_path / "older"
     Backup(ledger.data, older).run()
     sizes = {read_committed(older).size}
     ledger.minute(1, {1, 2, 3})
     ledger.minute(2, {4}, sealed=False)
+    tokens_in(ledger.data).add(a_token(2), EVENT.digest)
+    tokens_in(ledger.data).forget([hashlib.sha256(b"1").digest()])
     counted = FaultyDisk()
     Backup(ledger.data, shutil.copytree(older, tmp_path / "counted"), disk=counted).run()
     assert counted.steps > 10
@@ -106,7 +152,8 @@ def test_broken_off_at_any_step_the_copy_opens_as_it_was_or_newer(
         sizes.add(read_committed(copy).size)
         assert other.present()[0] == ledger.present()[0]
         other.sealer.close()
-        assert Backup(ledger.data, copy).run().size == ledger.sealer.log.size
+        again = Backup(ledger.data, copy).run()
+        assert (again.size, again.tokens) == (ledger.sealer.log.size, 1)
     assert sizes == {read_committed(older).size, ledger.sealer.log.size}
 
 

@@ -468,3 +468,27 @@ def test_a_mistake_about_witnesses_is_named(tmp_path: Path, text: str, key: str,
         load_event(write(tmp_path, text))
     assert [problem.key for problem in refused.value.problems] == [key]
     assert what in str(refused.value)
+
+
+def retaining(until: str) -> str:
+    audit = '\n[audit]\nbeacon = "drand-quicknet"\nround = 28400000\n'  # on 5 May 2026, after late_until
+    return GOOD + audit + (f"retain_tokens_until = {until}\n" if until else "")
+
+
+def test_until_when_tokens_are_kept_is_locked_and_without_a_date_there_is_no_such_member(tmp_path: Path) -> None:
+    event = load_event(write(tmp_path, retaining("2026-08-01T00:00:00+02:00")))
+    assert event.tokens_until is not None
+    assert json.loads(event.canonical())["audit"]["retain_tokens_until"] == "2026-08-01T00:00:00+02:00"
+    assert Event.from_canonical(event.canonical()) == event
+    without = load_event(write(tmp_path, retaining("")))
+    assert without.tokens_until is None
+    assert "retain_tokens_until" not in json.loads(without.canonical())["audit"]
+    assert load_event(write(tmp_path, GOOD)).tokens_until is None
+
+
+def test_tokens_are_kept_beyond_the_round_that_decides_which_are_opened(tmp_path: Path) -> None:
+    with pytest.raises(EventFileError) as error:
+        load_event(write(tmp_path, retaining("2026-05-05T00:00:00+02:00")))
+    (problem,) = error.value.problems
+    assert problem.key == "audit.retain_tokens_until"
+    assert "is not after the beacon's round" in problem.wrong

@@ -152,9 +152,11 @@ def test_what_is_forgotten_is_gone_and_the_rest_is_not(tmp_path: Path) -> None:
     tokens.add(packed(range(30, 31)), EVENT)
     assert tokens.forget([digest(jwt(7)), digest(jwt(30)), digest(jwt(99))]) == 3
     assert held(tokens, range(31)) == [n for n in range(20) if n != 7]
-    named = np.array([digest(jwt(n)) for n in (19, 3, 500)], "S32")
+    named = np.frombuffer(b"".join(digest(jwt(n)) for n in (19, 3, 500)), np.uint8).reshape(-1, 32)
     assert tokens.forget_all_but(named) == 21
     assert held(tokens, range(31)) == [3, 19]
+    assert tokens.forget_all_but(np.empty((0, 32), np.uint8)) == 2
+    tokens.add(packed(range(2)), EVENT)
     assert tokens.forget_all() == 2
     assert list((tmp_path / "tokens").iterdir()) == []
 

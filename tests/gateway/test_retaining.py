@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from click.testing import CliRunner, Result
 
 from counters import journal
+from counters.clock import SimulatedClock
 from counters.event import Event, load_event
 from counters.journal import encode_token
 from counters.retained_tokens import RetainedTokens
@@ -18,6 +20,7 @@ from counters.spool import window_chunks
 from counters.tokens_file import pack
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import token_courier
+from gateway.cli import main
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.retaining import SLOTS, Retaining
 from gateway.token_courier import TokenCourier
@@ -240,6 +243,31 @@ def test_tokens_of_another_event_or_of_no_shape_are_refused(running: RunningLedg
 
 
 # The date.
+
+
+def test_the_command_tells_what_is_kept_and_deletes_it_when_its_time_is_over(
+    running: RunningLedger, retaining_event_file: Path, simulated_event_file: Path
+) -> None:
+    event = load_event(retaining_event_file)
+    seal = TokenSeal(running.secrets.audit_key, event.digest)
+    running.process.kill()
+    running.process.wait()
+    kept(running).add(pack(event.digest, {DIGEST: seal.seal(JWT.encode(), DIGEST)}), event.digest)
+
+    def turnout(event_file: Path) -> Result:
+        return CliRunner().invoke(main, ["retention", str(event_file), "--data", str(running.data)])
+
+    told = turnout(retaining_event_file)
+    assert told.exit_code == 0, told.output
+    assert "until 2024-06-01T00:00:00+08:00" in told.output
+    assert "holds 1 (" in told.output
+    assert turnout(simulated_event_file).exit_code == 2, "another event's file would delete them"
+    assert kept(running).get(DIGEST) == JWT.encode()
+    assert event.tokens_until is not None
+    SimulatedClock.create(running.data / "clock", NOW, 0.0).jump(event.tokens_until.timestamp())
+    assert "1 tokens deleted" in turnout(retaining_event_file).output
+    assert "nothing to delete" in turnout(retaining_event_file).output
+    assert kept(running).get(DIGEST) is None
 
 
 def test_after_the_retention_date_the_ledger_deletes_what_it_has_and_takes_nothing_more(
