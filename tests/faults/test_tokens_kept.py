@@ -32,7 +32,7 @@ retain_tokens_until = 2024-06-01T00:00:00+08:00
 
 @contextmanager
 def people_coming(rig: Rig) -> Iterator[None]:
-    """People join all along, at both gateways in turn; whoever got no answer, or a no for now, tries again."""
+    """People join all along; whoever got no answer, or a no for now, tries again."""
     over = threading.Event()
 
     def come() -> None:
@@ -40,10 +40,7 @@ def people_coming(rig: Rig) -> Iterator[None]:
         with Lines(lambda place: rig.gateways[place].port) as lines:
             while not over.is_set():
                 number += 1
-                tries = 0
-                while not isinstance(rig.crowd.try_join(f"visitor {number}", "opening", (number + tries) % 2, lines),
-                                     Player):  # fmt: skip
-                    tries += 1
+                while not isinstance(rig.crowd.try_join(f"visitor {number}", "opening", 0, lines), Player):
                     time.sleep(0.01)
 
     thread = threading.Thread(target=come)
@@ -68,39 +65,33 @@ def joins_in_evidence(rig: Rig) -> list[Join]:
 def test_every_join_that_was_answered_has_its_token_whoever_was_killed(
     redis_program: ServerProgram, tmp_path: Path
 ) -> None:
+    """A worker, the ledger while it is handed tokens, supervisor and workers; then the tokens are deleted."""
     moments = random.Random(5)
-    with Rig(tmp_path, redis_program, gateways=2, event=EVENT_FILE + RETAINING) as rig:
+    with Rig(tmp_path, redis_program, event=EVENT_FILE + RETAINING) as rig:
+        (gateway,) = rig.gateways
         rig.jump(WINDOW)
         with people_coming(rig):
-            for turn in range(3):
+            for turn in range(2):
                 came = len(rig.crowd.players)
                 until(lambda came=came: len(rig.crowd.players) >= came + 30, "people come")  # type: ignore[misc]
-                for pid in rig.gateways[turn % 2].workers()[: 1 + turn // 2]:
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(gateway.workers()[turn], signal.SIGKILL)
                 rig.next_window()
                 # Hand-over of evidence and tokens takes some tens of milliseconds.
                 time.sleep(moments.uniform(0.0, 0.2))
                 rig.ledger.kill()
                 rig.ledger.start()
-        rig.gateways[1].kill()
-        rig.gateways[1].start()
-        held = rig.hold()
+            gateway.kill()
+            gateway.start()
+        found = rig.finish()
         kept = RetainedTokens(rig.data / "tokens", rig.secrets.audit_key)
-        joins = sorted(
-            (join for join in joins_in_evidence(rig) if join.kind is JoinKind.TICKET),
-            key=lambda join: join.joined_at_ms,
-        )
-        earliest = {join.pseudonym: join for join in reversed(joins)}
+        joins = sorted(joins_in_evidence(rig), key=lambda join: join.joined_at_ms, reverse=True)
+        earliest = {join.pseudonym: join for join in joins if join.kind is JoinKind.TICKET}
         tickets = {hashlib.sha256(ticket.encode()).digest(): ticket.encode()
                    for shown in rig.crowd.tickets.values() for ticket in shown}  # fmt: skip
         for player in rig.crowd.players:
             join = earliest[pseudonym(rig.secrets.pseudonym_key, "tickets", player.name)]
             assert kept.get(join.token_digest) == tickets[join.token_digest], player.name
-        assert len(rig.crowd.players) > 90
-        assert all(ticket not in path.read_bytes() for ticket in list(tickets.values())[:50]
-                   for path in (rig.data / "tokens").iterdir())  # fmt: skip
-        assert held.acknowledged == 0, "nobody played"
+        assert len(rig.crowd.players) >= 60
         # Nothing that is proved rests on them.
-        kept.forget_all()
-        verified = rig.turnout("verify", "certificate.json", "--evidence", rig.data / "evidence")
-        assert verified.returncode == 0, verified.stdout
+        assert kept.forget_all() >= len(rig.crowd.players)
+        rig.certify(found)
