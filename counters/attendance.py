@@ -196,6 +196,8 @@ class Attendance:
     without_journal: int  # attendees present whom no ticket or badge in the journals stands behind
     unknown_sessions: tuple[int, ...]  # session numbers in the evidence that the event does not have
     scans_outside_event: int
+    sound_views: Views = field(default_factory=lambda: Views({}))  # gross, without what invalid traffic opened
+    invalid_views: Mapping[str, int] = field(default_factory=dict)  # by reason: how many that is
 
     @classmethod
     def from_evidence(
@@ -279,7 +281,9 @@ class AttendanceBuilder:
             gross=gross,
             net=net,
             gross_views=views,
-            net_views=views.without(roll.excluded),
+            net_views=self._views.sound.without(roll.excluded),
+            sound_views=self._views.sound,
+            invalid_views=dict(self._views.invalid),
             intervals_s=dict(self._intervals_s),
             countries=_partition(roll, roll.countries, counted, UNKNOWN),
             namespaces=_partition(roll, roll.namespaces, counted, _only_namespace(event)),

@@ -13,15 +13,15 @@ with the tlog-proof of that entry. Members:
     numbers              counters.numbers
     comparability        null, or all rules side by side, and a sentence for each pair that people confuse
     press                null, or for each headline number the sentence to print
-    waterfall            null, or how gross becomes net
-    minutes              null, or how many people attended for how many minutes
-    apart                null, or in schedule and outside, in the foreground and in the background
-    curve                null, or who was present minute by minute
+    waterfall            counters.waterfall: how gross becomes net
+    minutes              counters.distribution: how many people attended for how many minutes
+    apart                counters.apart: in schedule and outside, in the foreground and in the background
+    curve                counters.curve: how many were present minute by minute
     suppression          which numbers are withheld, and why
     cross_check          counters.cross_check
     gaps                 counters.gaps, and as `bounds` what they may hide (counters.bounds)
     aliases, exclusions  who counts once in spite of several seats; who does not count
-    corrections          which certificates were superseded by later ones, and why
+    corrections          counters.corrections: which certificates were superseded by later ones, and why
     roll, audits         null, or the sealed roll of attendees; what its audits found
     witnesses            who was named in entry 0 to cosign the log; whether they have stands in the proof
     log                  origin, vkey, size and root (base64) of the log up to which it counts
@@ -33,12 +33,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from counters import canonical_json, log_entries
+from counters.apart import Foreground, apart
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
 from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
 from counters.cross_check import SketchUnions, cross_check
+from counters.curve import curve
+from counters.distribution import minutes_attended
 from counters.event import Event
+from counters.evidence import PresenceSegment
 from counters.gaps import Gaps
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import leaf_hash, tree_root
@@ -47,7 +51,8 @@ from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.numbers import all_numbers
 from counters.public_numbers import PublicNumbers
 from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
-from counters.segment import WINDOW_S
+from counters.waterfall import waterfall
+from counters.window_leaf import merge_presence
 
 VERSION: Final = 3
 VERSIONS: Final = (1, 2, 3)
@@ -204,6 +209,7 @@ def assemble(
     """
     event = log.event
     builder, gaps = AttendanceBuilder(event), Gaps(log)
+    merged = dict[int, list[PresenceSegment]]()
     sketches = SketchUnions(event, {leaf.window for leaf in log.late if leaf.counted})
     for item in evidence:
         gaps.add(item)
@@ -216,12 +222,14 @@ def assemble(
         for journal in item.journals:
             builder.add_journal(journal)
         sketches.add(window, item.merged)
+        merged.setdefault(window, []).extend(item.presence)
     attendance = builder.build()
     bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
     stated = stated_by_log(log, version, correction)
+    numbers = all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds)
     document = stated | {
         "event": stated["event"] | {"format": _format(attendance)},
-        "numbers": all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds),
+        "numbers": numbers,
         "cross_check": cross_check(attendance, sketches),
         "gaps": stated["gaps"] | gaps.as_json(attendance) | ({"bounds": _bounds(bounds)} if version > 1 else {}),
         "aliases": {
@@ -236,19 +244,34 @@ def assemble(
         "issued_at": issued_at,
     }
     if version > 2:
-        document |= _since_3()
+        foreground = Foreground()
+        for window in sorted(merged):
+            foreground.take(event, merge_presence(merged[window]), attendance.roll)
+        document |= _since_3(log, attendance, foreground, numbers)
     return canonical_json.encode(document)
 
 
-def _since_3() -> dict[str, Any]:
+def _since_3(
+    log: SealedLog, attendance: Attendance, foreground: Foreground, numbers: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Return what a certificate of version 3 has besides."""
+    withheld = _withheld_sessions(numbers)
     return {
         "comparability": None,
         "press": None,
-        "waterfall": None,
-        "minutes": None,
-        "apart": None,
-        "curve": None,
+        "waterfall": waterfall(attendance, log),
+        "minutes": minutes_attended(attendance, withheld),
+        "apart": apart(attendance, foreground, withheld),
+        "curve": curve(attendance, log.ended),
+    }
+
+
+def _withheld_sessions(numbers: Sequence[dict[str, Any]]) -> set[str]:
+    """Return the sessions whose attendees are not printed: nothing else may tell how many they are."""
+    return {
+        row["scope"]["session"]
+        for row in numbers
+        if "suppressed" in row and "session" in row["scope"] and row["rule"].startswith("unique-attendees")
     }
 
 
@@ -258,8 +281,7 @@ def _bounds(bounds: Bounds | None) -> dict[str, Any]:
 
 def as_of(log: SealedLog, issued_at: str) -> str:
     """Return the end of the last window in the log: what the numbers know."""
-    windows = [leaf.window for leaf in log.leaves]
-    return log.event.iso(max(windows) + WINDOW_S) if windows else issued_at
+    return log.event.iso(log.ended) if log.ended else issued_at
 
 
 def _format(attendance: Attendance) -> str:

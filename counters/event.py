@@ -9,7 +9,7 @@ event's digest everywhere (`event_sha256`):
     sessions                         by number: number, id, title, starts_at, ends_at, gates
     issuers                          in the file's order: id, issuer, audience, namespace, subject_claim, operated_by,
                                      algorithms, attributes, development, keys (the public JWKs)
-    counting                         rules, exclude_categories, suppress_below
+    counting                         rules, exclude_categories, suppress_below; exclude_traffic only if it names any
     simulation                       null, or starts_at and speed
     witnesses                        in the file's order: name, vkey, operated_by; not there if there are none
     log                              required_witnesses; not there if there are no witnesses
@@ -93,6 +93,7 @@ class Counting:
     rules: tuple[str, ...]
     exclude_categories: tuple[str, ...]
     suppress_below: int = 10
+    exclude_traffic: tuple[str, ...] = ()  # reasons of counters.invalid_traffic: what falls under them is in no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,7 @@ class Event:
             "sessions": [self._session(session) for session in self.sessions],
             "issuers": [_issuer(issuer) for issuer in self.issuers],
             "counting": {name: list(value) if isinstance(value, tuple) else value
-                         for name, value in asdict(self.counting).items()},
+                         for name, value in asdict(self.counting).items() if name != "exclude_traffic" or value},
             "simulation": self.simulation and {
                 "starts_at": self._time(self.simulation.starts_at), "speed": self.simulation.speed
             },

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from counters.bogus_bound import DRAWN_LIMIT
 from counters.canonical_json import INTEGER_LIMIT
+from counters.invalid_traffic import IDS as TRAFFIC_REASONS
 from counters.issuer_keys import ALGORITHMS, ALIASES
 from counters.ledger.cosignature import WitnessKey
 from counters.ledger.note import NoteError
@@ -183,6 +184,15 @@ def _rule(value: Any) -> str:
     return str(value)
 
 
+def _traffic(value: Any) -> str:
+    if value not in TRAFFIC_REASONS:
+        raise WrongValueError(
+            f"{shown(value)} is no reason to take out traffic",
+            did_you_mean(value, TRAFFIC_REASONS) + f"Known: {', '.join(TRAFFIC_REASONS)}.",
+        )
+    return str(value)
+
+
 def _algorithm(value: Any) -> str:
     named = ALIASES.get(value, value) if isinstance(value, str) else value
     if named in ALGORITHMS:
@@ -288,6 +298,7 @@ COUNTING: Final = (
         "cells of a session, a day or a country with fewer people than this are not published",
         10,
     ),
+    Key("exclude_traffic", _list(_traffic), "invalid traffic that is in no number", ()),
 )
 SEALED_WITNESS: Final = (
     Key("name", _id, "names the witness in metrics and on the certificate"),

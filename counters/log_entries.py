@@ -23,7 +23,7 @@ from counters.corrections import (
 from counters.event import Event, EventFileError
 from counters.restoration import RestoredLeaf, read_restored
 from counters.retirement import RetiredLeaf, read_retired
-from counters.segment import is_count, is_digest
+from counters.segment import WINDOW_S, is_count, is_digest
 from counters.steering import SteeringError, SteeringLeaf, read_interval
 from counters.window_entries import LateLeaf, LogEntryError, WindowLeaf, read_late, read_time, read_window
 
@@ -60,6 +60,11 @@ class SealedLog:
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
         return {self.event.interval_s} | {change.interval_s for change in self.steering if change.index < index}
+
+    @property
+    def ended(self) -> int:
+        """The end of the last window in the log, unix seconds; 0 if there is none."""
+        return max((leaf.window + WINDOW_S for leaf in self.leaves), default=0)
 
     @property
     def windows(self) -> dict[int, WindowLeaf]:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.event import Event
+from counters.invalid_attendees import InvalidAttendees
 from counters.journal_segment import JournalSegment
 from counters.seat_table import Identities, SeatTable
 from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
@@ -50,12 +51,14 @@ class Roll:
     aliases: BitMap  # seats that are not their attendee's canonical seat
     alias_seats: Seats  # the same, ascending
     alias_of: Seats  # the canonical seat of each
-    excluded: BitMap  # attendees of excluded categories
+    excluded: BitMap  # attendees of excluded categories, and those whom invalid traffic takes out
     guests: BitMap  # devices, not people; besides those that bit 31 marks
     countries: Mapping[str, BitMap]  # by country, UNKNOWN for none; only of attendees on the roll
     categories: Mapping[str, BitMap]  # likewise
     outlets: Mapping[str, BitMap]  # by media outlet that embeds the stream; only of attendees who came through one
     namespaces: Mapping[str, BitMap]  # by namespace
+    invalid: Mapping[str, BitMap]  # by reason: whom invalid traffic takes out (counters.invalid_attendees)
+    flagged: Mapping[str, int]  # by reason: how many joins have its flag, excluded or not
     contradictory_seats: int  # seats that joins of different pseudonyms name; their earliest join decides
 
     def canonical(self, seats: BitMap) -> BitMap:
@@ -97,10 +100,12 @@ class RollReader:
         """Start without any."""
         self._event = event
         self._table = SeatTable()
+        self._invalid = InvalidAttendees(event)
 
     def add(self, journal: JournalSegment) -> None:
         """Take in a journal; the order does not matter."""
         self._table.add(journal)
+        self._invalid.add(journal)
 
     def build(self) -> Roll:
         """Return the roll. Only to be called once, when all journals are in."""
@@ -109,14 +114,18 @@ class RollReader:
         alias_seats = rows.seats[alias]
         attendee = np.ones(len(rows), bool)
         attendee[alias] = False
-        return Roll(
+        roll = Roll(
             identified=set_of(rows.seats),
             aliases=set_of(alias_seats),
             alias_seats=alias_seats,
             alias_of=canonical,
             contradictory_seats=contradictory,
+            invalid={},
+            flagged=dict(self._invalid.flagged),
             **self._attributes(rows, attendee),
         )
+        invalid = self._invalid.build(roll.canonical)
+        return replace(roll, invalid=invalid, excluded=BitMap.union(roll.excluded, *invalid.values()))
 
     def _attributes(self, rows: Identities, attendee: npt.NDArray[np.bool_]) -> dict[str, Any]:
         """Return the sets of attendees by attribute, as `Roll` names them."""

@@ -18,12 +18,15 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.event import Event
+from counters.invalid_attendees import reasons_of
+from counters.invalid_traffic import flags_of
 from counters.journal_segment import JournalSegment
 from counters.roll import Roll, Seats
 
 BATCH: Final = 1 << 22
 """Joins that are gathered before they are put away by session: journals are small, and there are thousands of them."""
 _MINUTE_MS: Final = 60_000
+_FLAGGED: Final = ("seat", "session", "view", "joined_at_ms", "filters")
 
 Cell = tuple[int, str]
 """Session number and day ("2023-11-19")."""
@@ -127,6 +130,12 @@ class ViewsReader:
     def __init__(self, event: Event) -> None:
         """Start without any."""
         self._event = event
+        self._excluded = np.uint32(flags_of(event.counting.exclude_traffic))
+        self._flagged: list[npt.NDArray[np.void]] = []  # joins that are invalid traffic
+        self.sound = Views({})
+        """Once built: the views that were not opened by invalid traffic."""
+        self.invalid: dict[str, int] = {}
+        """Once built: how many views were, by the reason that takes them out."""
         self._by_session: dict[int, list[Opened]] = {session.number: [] for session in event.sessions}
         self._sessions: list[npt.NDArray[np.uint16]] = []
         self._batch: list[Opened] = []
@@ -136,6 +145,8 @@ class ViewsReader:
         """Take in a journal."""
         joins = journal.joins
         named = joins["view"] != 0
+        if self._excluded and (flagged := named & ((joins["filters"] & self._excluded) != 0)).any():
+            self._flagged.append(joins[flagged][list(_FLAGGED)])
         self._sessions.append(joins["session"][named])
         self._batch.append(Opened(joins["seat"][named], joins["view"][named], joins["joined_at_ms"][named]))
         self._waiting += len(self._sessions[-1])
@@ -146,11 +157,39 @@ class ViewsReader:
         """Return every view once. Takes what was gathered: only to be called once, when all journals are in."""
         self._put_away()
         cells: dict[Cell, Layers] = {}
+        sound: dict[Cell, Layers] = {}
         for number in sorted(self._by_session):
             opened = _once(Opened.all(self._by_session.pop(number)))
             for day, seats in self._by_day(opened):
                 cells[number, day] = _layers(roll.canonical_seats(seats))
+            kept = self._sound(number, opened)
+            for day, seats in self._by_day(opened if kept is None else opened.only(kept)):
+                sound[number, day] = cells[number, day] if kept is None else _layers(roll.canonical_seats(seats))
+        self.sound = Views(sound)
         return Views(cells)
+
+    def _sound(self, session: int, opened: Opened) -> npt.NDArray[np.bool_] | None:
+        """Return which views were not opened by invalid traffic, None for all of them; count the others."""
+        parts = [part[part["session"] == session] for part in self._flagged]
+        if not any(map(len, parts)):
+            return None
+        flagged: npt.NDArray[np.void] = np.concatenate(parts)
+        # The join that opened a view is known by its time and seat: of two in one millisecond either is as good.
+        by_view = np.argsort(opened.views, kind="stable")
+        at = np.minimum(np.searchsorted(opened.views[by_view], flagged["view"]), len(by_view) - 1)
+        row = by_view[at]
+        opener = (
+            (opened.views[row] == flagged["view"])
+            & (opened.joined_at_ms[row] == flagged["joined_at_ms"])
+            & (opened.seats[row] == flagged["seat"])
+        )
+        filters = np.zeros(len(opened.views), np.uint32)
+        np.bitwise_or.at(filters, row[opener], flagged["filters"][opener])
+        kept = np.ones(len(filters), bool)
+        for reason, under in reasons_of(self._event, filters):
+            self.invalid[reason] = self.invalid.get(reason, 0) + int(np.count_nonzero(under))
+            kept &= ~under
+        return kept
 
     def _put_away(self) -> None:
         """Sort the batch by session. Joins of sessions that the event does not have open no view."""

@@ -67,6 +67,8 @@ class Reasons:
       many such seats there are; with none of them, none can be the reason. It makes fewer people and fewer views never;
       person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
     - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before.
+    - Invalid traffic that the event excludes is counted in every leaf: that all joins of somebody are invalid is known
+      only at the end.
     - A view that two journals hold counts once: fewer views than the leaves say.
     - A journal can be of a longer heartbeat interval than the presence of its window: less person-time.
     """
@@ -75,7 +77,8 @@ class Reasons:
         """Take the log, and the certificate for its aliases."""
         self._log = log
         self._aliases = int(document["aliases"]["count"])
-        self._excludes = bool(log.event.counting.exclude_categories)
+        self._traffic = bool(log.event.counting.exclude_traffic)
+        self._excludes = bool(log.event.counting.exclude_categories) or self._traffic
         self._late = {leaf.window for leaf in log.late if leaf.counted}
         self._namespaces = {issuer.namespace for issuer in log.event.issuers}
         self._ceiling = PublicNumbers(log, arrivals=False)
@@ -85,7 +88,9 @@ class Reasons:
         if self._came_late(rule, cell):
             return "late evidence"
         if self._excludes:
-            return "an excluded category became known later, or of another seat"
+            traffic = "invalid traffic that the event excludes" if self._traffic else ""
+            category = "an excluded category became known later, or of another seat"
+            return traffic or category
         leaves = printed_value(measure.value)
         if rule.id == "views":
             return "a view that two journals hold" if value < leaves else None

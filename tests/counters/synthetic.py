@@ -149,9 +149,22 @@ class World:
         return by_visit
 
     def barred(self) -> set[str]:
-        """Return the persons of excluded categories."""
+        """Return the persons of excluded categories, and those whose joins are all invalid."""
         categories = self.event.counting.exclude_categories
-        return {person for person, join in self.identity().items() if join.category in categories}
+        return {person for person, join in self.identity().items() if join.category in categories} | self.invalid()
+
+    def reason(self, join: Join) -> str | None:
+        """Return the reason for which a join is invalid at this event."""
+        bits = {"datacentre": 1, "declared-bot": 2, "impossible-rate": 4, "crowded-address": 8}
+        excluded = self.event.counting.exclude_traffic
+        return next((name for name, bit in bits.items() if join.filters & bit and name in excluded), None)
+
+    def invalid(self) -> set[str]:
+        """Return the persons all of whose joins are invalid."""
+        by_person: dict[str, list[Join]] = defaultdict(list)
+        for join in self.joins:
+            by_person[self.person_of_seat[join.seat]].append(join)
+        return {person for person, joins in by_person.items() if all(self.reason(join) for join in joins)}
 
     def net(self) -> set[tuple[str, int, int, str]]:
         """Return the facts of persons who count."""
@@ -171,18 +184,22 @@ class World:
             return spaces[join.issuer]
         return "" if len(set(spaces.values())) > 1 else "tickets"
 
-    def views(self) -> set[tuple[str, int, int, str]]:
-        """Return (person, session number, view id, day of its first join) of those who count."""
+    def opened(self) -> list[Join]:
+        """Return the join that opened each view."""
         first: dict[tuple[int, int], Join] = {}
         for join in self.joins:
             key = (join.session, join.view)
             if join.view and (key not in first or join.joined_at_ms < first[key].joined_at_ms):
                 first[key] = join
+        return list(first.values())
+
+    def views(self) -> set[tuple[str, int, int, str]]:
+        """Return (person, session number, view id, day of its first join) of those who count."""
         barred = self.barred()
         return {
             (self.person_of_seat[join.seat], join.session, join.view, day_of(join.joined_at_ms // 1000))
-            for join in first.values()
-            if self.person_of_seat[join.seat] not in barred
+            for join in self.opened()
+            if self.person_of_seat[join.seat] not in barred and self.reason(join) is None
         }
 
     def measure(self, rule: str, scope: dict[str, str], only: set[str] | None = None) -> tuple[Any, int | None]:
@@ -432,6 +449,21 @@ def fixed_world(seed: int = 7, people: int = 30) -> World:
     world = world_of(rng, people)
     while len({fact[3] for fact in world.net()}) < 2 or not world.event.counting.exclude_categories:
         world = world_of(rng, people)
+    return world
+
+
+def with_invalid_traffic(world: World, rng: random.Random) -> World:
+    """Flag joins, some people's all of them, and have the event exclude some of the reasons."""
+    wholly = {person for person in world.person_of_seat.values() if rng.random() < 0.3}
+    world.joins = [
+        replace(join, filters=rng.randrange(16))
+        if join.kind is not JoinKind.BADGE and (world.person_of_seat[join.seat] in wholly or rng.random() < 0.2)
+        else join
+        for join in world.joins
+    ]
+    reasons = ("datacentre", "declared-bot", "impossible-rate", "crowded-address")
+    excluded = tuple(reason for reason in reasons if rng.random() < 0.7)
+    world.event = replace(world.event, counting=replace(world.event.counting, exclude_traffic=excluded))
     return world
 
 

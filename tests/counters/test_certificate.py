@@ -18,7 +18,7 @@ from counters.evidence_store import EvidenceError
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.rule_ids import KNOWN_RULES
-from tests.counters.synthetic import SIGNER, SOFTWARE, Sealed, World, fixed_world, seal, world_of
+from tests.counters.synthetic import SIGNER, SOFTWARE, Sealed, World, fixed_world, seal, with_invalid_traffic, world_of
 
 ISSUED_AT = "2023-11-21T18:00:00+08:00"
 
@@ -51,10 +51,14 @@ def row_of(document: dict[str, Any], rule: str, **scope: str) -> dict[str, Any]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_every_number_is_the_truth_and_log_is_said_only_of_what_the_leaves_hold(seed: int, late: bool) -> None:
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_every_number_is_the_truth_and_log_is_said_only_of_what_the_leaves_hold(
+    seed: int, late: bool, invalid: bool
+) -> None:
     rng = random.Random(seed)
     world = world_of(rng)
+    if invalid:
+        world = with_invalid_traffic(world, rng)
     sealed = seal(world, late=frozenset(world.segments()) if late else frozenset())
     document = read(certify(world, sealed))
     expected = [(rule, scope) for rule in KNOWN_RULES for scope in world.scopes(rule)]

@@ -1,0 +1,108 @@
+"""The waterfall from gross to net: all joins and everybody present, what is taken out and why, and what is left.
+
+Rows add up, people and views each: gross, minus invalid traffic reason by reason (MRC's words: general invalid traffic,
+GIVT, before sophisticated, SIVT), minus excluded categories, is net; and net is what `unique-attendees` and `views`
+count. Whoever falls under several goes under the first. People are ticketed: guests are devices and stand apart, but
+for their views, which are among all views as everywhere else. What was refused at the door was never let in, and is
+counted apart; so are flags that the event does not act on, and revocations, which end what comes after them.
+"""
+
+import json
+from collections import Counter
+from typing import Any, Final
+
+from pyroaring import BitMap
+
+from counters.attendance import Attendance
+from counters.invalid_traffic import REASONS, TrafficReason
+from counters.log_entries import SealedLog
+from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
+
+STATEMENT: Final = (
+    "All joins, minus invalid traffic by reason, minus excluded categories. General invalid traffic (GIVT) is found by "
+    "lists and parameters, sophisticated (SIVT) by a closer look. A view is taken out if the join that opened it is "
+    "invalid, a person if all of their joins are: somebody with one sound join counts, with all their presence. Guests "
+    "are devices, in no number of people; their views are among the views."
+)
+REVOKED: Final = (
+    "In force at the end. Whoever is revoked is turned away from then on, and is refused at the door; what was counted "
+    "before stays counted."
+)
+CATEGORY: Final = "category"
+OTHERS: Final = "other categories"
+"""Categories of few people, together: by itself none of them may be shown."""
+
+
+def waterfall(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
+    """Return the certificate's member `waterfall`; `log` says what was refused and revoked."""
+    event, roll = attendance.event, attendance.roll
+    present, net = (presence.within(None, None, None) for presence in (attendance.gross, attendance.net))
+    guests = BitMap(roll.guests)
+    guests.add_range(FIRST_GUEST_SEAT, SEATS_END)
+    left = present - guests
+    rows = [_row("gross", None, None, len(left), len(attendance.gross_views))]
+    for reason in REASONS:
+        if reason.id in event.counting.exclude_traffic:
+            people = left & roll.invalid.get(reason.id, BitMap())
+            rows.append(_row("minus", reason.id, reason.kind, len(people), attendance.invalid_views.get(reason.id, 0)))
+            left = left - people
+    rows += _categories(attendance, left)
+    rows.append(_row("net", None, None, len(net), len(attendance.net_views)))
+    return {
+        "statement": STATEMENT,
+        "rows": rows,
+        **_refused(log),
+        "flagged": [_flagged(attendance, reason) for reason in REASONS],
+        "revoked": _revoked(log),
+        "guests": {
+            "devices": present.intersection_cardinality(guests),
+            "views": attendance.gross_views.count(None, None, guests),
+        },
+    }
+
+
+def _row(step: str, reason: str | None, kind: str | None, people: int, views: int) -> dict[str, Any]:
+    return {"step": step, "reason": reason, "kind": kind, "people": people, "views": views}
+
+
+def _categories(attendance: Attendance, left: BitMap) -> list[dict[str, Any]]:
+    """Return a row for each excluded category, those of few people or views together in one."""
+    below, rows, others = attendance.event.counting.suppress_below, [], [0, 0]
+    for name in attendance.event.counting.exclude_categories:
+        seats = attendance.roll.categories.get(name, BitMap())
+        counted = left.intersection_cardinality(seats), attendance.sound_views.count(None, None, seats)
+        if any(0 < count < below for count in counted):
+            others = [others[0] + counted[0], others[1] + counted[1]]
+        else:
+            rows.append(_row("minus", name, CATEGORY, *counted))
+    return rows + ([_row("minus", OTHERS, CATEGORY, *others)] if any(others) else [])
+
+
+def _flagged(attendance: Attendance, reason: TrafficReason) -> dict[str, Any]:
+    return {
+        "reason": reason.id,
+        "kind": reason.kind,
+        "definition": reason.definition,
+        "excluded": reason.id in attendance.event.counting.exclude_traffic,
+        "joins": attendance.roll.flagged.get(reason.id, 0),
+    }
+
+
+def _refused(log: SealedLog) -> dict[str, Any]:
+    """Return what the window leaves say of who was turned away: what comes late is of players who were let in."""
+    requests, scans = Counter[str](), 0
+    for leaf in log.windows.values():
+        said = json.loads(leaf.raw)
+        requests.update(said["refusals"])
+        scans += said["scans"]["refused"]
+    refused = [{"reason": reason, "count": count} for reason, count in sorted(requests.items())]
+    return {"refused": refused, "scans_refused": scans}
+
+
+def _revoked(log: SealedLog) -> dict[str, Any]:
+    last = log.steering[-1] if log.steering else None
+    return {
+        "attendees": last.revoked_seats if last else 0,
+        "views": last.revoked_views if last else 0,
+        "statement": REVOKED,
+    }
