@@ -257,7 +257,7 @@ DOCUMENT: Final[dict[str, Any]] = {
         "/log/checkpoint": {"get": {"summary": "The log's signed checkpoint.", "responses": {"200": _answer("Note.")}}},
         "/log/{tile}": {
             "get": {
-                "summary": "A tile or entry bundle of the log.",
+                "summary": "A tile or entry bundle; `cosigned/<size>`, `timestamps/<size>.tsr`, and the lists of both.",
                 "parameters": _path("tile"),
                 "responses": {"200": _answer("Bytes."), "default": _PROBLEM},
             }

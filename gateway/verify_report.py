@@ -72,7 +72,7 @@ def _verified(asked: Asked) -> Report:
     _check_folders(log_dir, asked.evidence_dir)
     if asked.timestamps_dir and not asked.authority:
         raise UnusableError("timestamps are checked against an authority's certificates: name them with --authority")
-    with _progress(shown=bool(asked.evidence_dir) and sys.stderr.isatty()) as progress:
+    with terminal_progress(shown=bool(asked.evidence_dir) and sys.stderr.isatty()) as progress:
         return verify(
             asked.certificate.read_bytes(),
             proof.read_bytes(),
@@ -145,7 +145,7 @@ def _nearest_log(certificate: Path, evidence_dir: Path | None) -> Path | None:
 
 
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+def terminal_progress(*, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
     """Show on the terminal how much of the evidence has been read."""
     if not shown:
         yield None

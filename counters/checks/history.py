@@ -5,11 +5,13 @@ from pathlib import Path
 
 from counters.checks.verification import NEEDS_LOG, FailedError, OpenError, Verification
 from counters.cosigned import COSIGNED, cosigned_sizes
+from counters.evidence_store import EvidenceStore
 from counters.ledger.merkle import leaf_hash
 from counters.ledger.reader import LogReader
 from counters.ledger.tile_files import CHECKPOINT
 from counters.ledger.tiles import is_within
 from counters.log_entries import read_log
+from counters.manifest import Manifest
 from counters.timestamp_files import TIMESTAMPS, timestamped_sizes
 
 
@@ -61,10 +63,22 @@ def no_other_files(state: Verification) -> str:
     if given.evidence_dir is not None:
         if not state.evidence_read:
             raise OpenError("the evidence did not pass")
-        stray += [path for path in given.evidence_dir.rglob("*") if path.name not in state.evidence_read]
+        known = state.evidence_read | _of_later_leaves(state, EvidenceStore(given.evidence_dir))
+        stray += [path for path in sorted(given.evidence_dir.rglob("*")) if path.name not in known]
     if stray:
         raise FailedError(f"{len(stray)} files to which nothing in the log leads, such as {stray[0]}")
     return "every file is one that the log leads to"
+
+
+def _of_later_leaves(state: Verification, store: EvidenceStore) -> set[str]:
+    """Return the files to which leaves lead that this copy of the log has, and the certificate does not count."""
+    if not state.newest or len(state.newest) == len(state.the_entries()):
+        return set()
+    log, names = read_log(state.newest), set[str]()
+    for leaf in log.leaves[len(state.the_log().leaves) :]:
+        names |= {leaf.manifest_sha256}
+        names |= {file.sha256 for file in Manifest.decode(store.get(leaf.manifest_sha256)).evidence}
+    return names | {change.revocations_sha256 or "" for change in log.steering}
 
 
 def _stray_in_log(log_dir: Path, size: int) -> Iterator[Path]:

@@ -21,13 +21,14 @@ from counters.cosigned import keep_cosigned
 from counters.event import Event, WitnessOfEvent
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.ledger.cosignature import cosign
+from counters.ledger.log import Log
 from counters.ledger.proof import TlogProof
 from counters.sealed_evidence import read_evidence_of
 from counters.trust_policy import policy_of
 from counters.verify import Verdict, verify
 from gateway.cli import main
-from tests.counters.published import NEWS, POLICY, TOWN, WITNESS, Files, cosigned, plain_world, publish
-from tests.counters.synthetic import SIGNER, World
+from tests.counters.published import NEWS, POLICY, TOWN, WITNESS, Files, cosigned, detail, plain_world, publish
+from tests.counters.synthetic import SIGNER, World, seal
 
 KINDS: tuple[Callable[[int], int], ...] = (
     lambda byte: byte ^ 0x01,
@@ -214,6 +215,21 @@ def test_strictly_no_file_lies_there_to_which_the_log_does_not_lead(copy: Files)
         stray.write_bytes(b"")
         assert "no other files" in {check.name for check in copy.report(strict=True).failed}, stray
         stray.unlink()
+
+
+def test_strictly_the_evidence_of_leaves_after_the_certificate_is_no_other_file(copy: Files) -> None:
+    world = small_world()
+    sealed = seal(world, late=frozenset(list(world.segments())[:1]))
+    assert copy.report(strict=True).verdict is Verdict.HOLDS
+    for data in sealed.files.values():
+        EvidenceStore(copy.evidence_dir).put(data)
+    assert "no other files" in {check.name for check in copy.report(strict=True).failed}
+    with Log.open(copy.log_dir, SIGNER) as log:
+        (late,) = [entry for entry in sealed.entries if b'"type":"late"' in entry]
+        log.append([late])
+    report = copy.report(strict=True)
+    stray = detail(report, "no other files")
+    assert "1 files to which nothing in the log leads" in stray, "the manifest of the window that lacks its segment"
 
 
 def test_a_sample_of_all_changes_is_found_by_the_command(copy: Files, event: Event, tmp_path: Path) -> None:

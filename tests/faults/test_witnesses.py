@@ -195,6 +195,13 @@ def certify_and_verify(event: Witnessed) -> None:
         )  # fmt: skip
         assert verified.returncode == code, verified.stdout
         assert "of the event's witnesses news, town have cosigned, 2 must" in verified.stdout
+    # Each state that was ever shown is kept with its cosignatures; their times are no times of a simulated clock.
+    sizes = event.ledger.ask("GET", "/log/cosigned/").body.split()
+    assert len(sizes) >= 4
+    for size in sizes:
+        kept = event.ledger.ask("GET", f"/log/cosigned/{size.decode()}").body
+        assert len(cosignatures(kept, [WitnessKey.decode(each.vkey) for each in event.witnesses])) == 2
+    assert f"the times of {len(sizes)} cosignatures say nothing of it" in verified.stdout
     proof = event.folder / "certificate.tlog-proof"
     lines = proof.read_bytes().splitlines(keepends=True)
     proof.write_bytes(b"".join(line for line in lines if b"witness.test/town" not in line))

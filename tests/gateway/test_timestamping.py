@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +71,17 @@ def test_an_answer_to_the_question_is_a_time_that_only_its_authority_gives(
     other = make_authority(tmp_path / "other", authority.openssl)
     with pytest.raises(TimestampError, match="not signed by that authority"):
         Authority.decode(other.ca).time_of(answer, TEXT)
+
+
+def test_openssl_reads_a_timestamp_as_the_page_says(authority: TestAuthority, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.txt").write_bytes(TEXT)
+    (tmp_path / "812.tsr").write_bytes(authority.answer(Question.about(TEXT).query))
+    (tmp_path / "ca.pem").write_bytes(authority.ca)
+    (line,) = re.findall(r"^    openssl (ts -verify .*)$", Path("docs/timestamps.md").read_text(), re.MULTILINE)
+    done = subprocess.run([authority.openssl, *line.split()], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "checkpoint.txt").write_bytes(TEXT[:-1])
+    assert subprocess.run([authority.openssl, *line.split()], cwd=tmp_path, capture_output=True, check=False).returncode
 
 
 def test_an_authority_whose_certificates_have_expired_or_are_not_valid_yet_is_not_believed(
