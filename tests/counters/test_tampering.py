@@ -141,6 +141,13 @@ def test_no_byte_of_the_proof_can_be_changed_but_in_the_lines_of_witnesses_where
             assert not passes(alone.signature_lines, state) or changed == tiny.proof[:signed_by_log]
 
 
+def test_nothing_that_nobody_has_signed_may_stand_in_the_proof(tiny: Files) -> None:
+    more = replace(TlogProof.decode(tiny.proof), extra=b"counted twice")
+    assert [check.name for check in verify(tiny.certificate, more.encode(), policy=POLICY).failed] == [
+        "proof of inclusion"
+    ]
+
+
 def test_lines_of_keys_that_nobody_names_are_ignored_and_strict_refuses_them(tiny: Files) -> None:
     for stranger in (cosigned(tiny, TOWN), cosigned(tiny, NEWS)):  # an unknown key; a known one a second time
         assert verify(stranger.certificate, stranger.proof, policy=POLICY).verdict is Verdict.HOLDS
