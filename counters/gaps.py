@@ -110,8 +110,9 @@ def gaps_in_log(log: SealedLog) -> dict[str, Any]:
 
 def windows_without_leaf(log: SealedLog) -> list[int]:
     """Return the scheduled windows that the log passes over (unix seconds, ascending)."""
-    last = max(log.windows, default=-1)
-    return [window for window in log.event.scheduled_windows() if window < last and window not in log.windows]
+    windows = log.windows
+    last = max(windows, default=-1)
+    return [window for window in log.event.scheduled_windows() if window < last and window not in windows]
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ whose country is "FR" has `0100` there.
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,8 @@ SECTION_SCANS: Final = 18
 TEXTS_LIMIT: Final = 65_536
 """A text's position is a u16. What needs more texts is spread over several segments (`journal_segments`)."""
 
+TABLES_KEPT: Final = 8
+"""Tables of texts that are remembered: one window's are mostly those of the window before it."""
 JOIN_TIME_LIMIT_MS: Final = 1 << 42
 """May 2109: a join is dated by the server's clock, and a date beyond has no day in a calendar."""
 
@@ -216,6 +219,7 @@ def _read_rows(payload: bytes, dtype: np.dtype[np.void]) -> Records:
     return np.frombuffer(payload, dtype)
 
 
+@lru_cache(maxsize=TABLES_KEPT)
 def _read_texts(table: bytes) -> tuple[str, ...]:
     texts: list[str] = []
     at = 0
@@ -231,11 +235,16 @@ def _read_texts(table: bytes) -> tuple[str, ...]:
     return tuple(texts)
 
 
+@lru_cache(maxsize=TABLES_KEPT)
+def _are_ascending(texts: tuple[str, ...]) -> bool:
+    raw = [text.encode() for text in texts]
+    return all(earlier < later for earlier, later in itertools.pairwise(raw))
+
+
 def _check(segment: JournalSegment) -> None:
     """Raise unless texts are canonical and every record's values are ones that exist."""
     joins, scans, texts = segment.joins, segment.scans, segment.texts
-    raw = [text.encode() for text in texts]
-    if any(later <= earlier for earlier, later in itertools.pairwise(raw)):
+    if not _are_ascending(texts):
         raise SegmentError("the texts are not in ascending order")
     used = np.zeros(TEXTS_LIMIT, bool)
     for rows, names in ((joins, JOIN_TEXTS), (scans, SCAN_TEXTS)):

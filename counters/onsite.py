@@ -82,7 +82,9 @@ def read_entries(event: Event, journals: Iterable[JournalSegment], roll: Roll) -
 
 def _every(journals: Iterable[JournalSegment], roll: Roll, texts: Texts) -> Scans:
     """Return every accepted scan once, with canonical seats."""
-    scans = _once(np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals)]))
+    scans = _once(
+        np.concatenate([np.empty(0, _SCAN), *(_accepted(journal, texts) for journal in journals if len(journal.scans))])
+    )
     scans["seat"] = roll.canonical_seats(scans["seat"])
     return scans
 
