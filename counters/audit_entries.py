@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from counters import canonical_json
 from counters.audit_positions import positions, seed_of
-from counters.audit_result import AuditResult, read_result
+from counters.audit_result import SIZE_LIMIT, AuditResult, read_result
 from counters.beacon import DRAND, BeaconValue, Round
+from counters.bogus_bound import DRAWN_LIMIT
 from counters.event import Event
 from counters.ledger.merkle import HASH_BYTES
 from counters.ledger.note import decode_base64, encode_base64
@@ -72,6 +73,7 @@ class ResultEntry:
     index: int
     draw: DrawEntry
     auditor: str  # verifier key
+    note: str
     result: AuditResult
     at: int
 
@@ -88,6 +90,18 @@ class AuditTrail:
     def roll(self) -> RollEntry | None:
         """The roll that counts: the newest."""
         return self.rolls[-1] if self.rolls else None
+
+    def check_next(self, event: Event, index: int, raw: bytes, time: Callable[[object], int]) -> None:
+        """Check an entry before it is appended: one that does not fit would make the log unreadable for ever.
+
+        Raises:
+            AuditEntryError: `take` would not take it.
+        """
+        copy = AuditTrail([*self.rolls], [*self.draws], [*self.results])
+        try:
+            copy.take(event, index, canonical_json.decode(raw), time)
+        except (ValueError, KeyError, TypeError) as error:
+            raise AuditEntryError(str(error)) from error
 
     def take(self, event: Event, index: int, entry: Mapping[str, Any], time: Callable[[object], int]) -> None:
         """Read the next entry about the roll; `time` reads a time as the event writes it.
@@ -141,7 +155,7 @@ def _read_roll(
     event: Event, before: AuditTrail, index: int, entry: Mapping[str, Any], time: Callable[[object], int]
 ) -> RollEntry:
     root = decode_base64(str(entry["root"]))
-    if not is_count(entry["size"]) or len(root) != HASH_BYTES:
+    if not is_count(entry["size"]) or entry["size"] > SIZE_LIMIT or len(root) != HASH_BYTES:
         raise AuditEntryError("its size is no whole number, or its root no hash")
     if not is_count(entry["through"]) or not 0 < entry["through"] <= index:
         raise AuditEntryError("it does not say from which entries before it it was made")
@@ -173,7 +187,11 @@ def _read_draw(
         raise AuditEntryError("its beacon round is not the one that its roll names")
     value = BeaconValue.from_json(beacon)
     value.check(roll.round)
-    if not is_count(entry["k"]) or entry["k"] == 0 or (event.audit is not None and entry["k"] != event.audit.k):
+    if (
+        not is_count(entry["k"])
+        or not 0 < entry["k"] <= DRAWN_LIMIT
+        or (event.audit is not None and entry["k"] != event.audit.k)
+    ):
         raise AuditEntryError("it does not open as many leaves as the event file says")
     return DrawEntry(index, roll, value, entry["k"], time(entry["at"]))
 
@@ -188,4 +206,4 @@ def _read_result(
     stated = (result.event_sha256, result.draw, result.root, result.size, result.drawn)
     if stated != (event.digest, draw.index, draw.roll.root, draw.roll.size, min(draw.k, draw.roll.size)):
         raise AuditEntryError("the auditor's note is about another draw")
-    return ResultEntry(index, draw, str(entry["auditor"]), result, time(entry["at"]))
+    return ResultEntry(index, draw, str(entry["auditor"]), str(entry["note"]), result, time(entry["at"]))

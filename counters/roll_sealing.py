@@ -22,7 +22,7 @@ from counters.evidence import JournalSegment
 from counters.evidence_store import EvidenceError
 from counters.ledger.cosignature import WitnessKey, cosignatures
 from counters.ledger.proof import TlogProof
-from counters.log_entries import LateLeaf, SealedLog, read_log
+from counters.log_entries import LateLeaf, SealedLog, read_log, read_time
 from counters.manifest import Manifest
 from counters.roll_sorting import RollSorter
 from counters.roll_tree import RollTree, write_roll
@@ -91,10 +91,15 @@ def enter(sealer: Sealer, tree: RollTree, directory: Path, through: int, now: fl
         through: how many entries of the log it was made from.
         now: unix seconds.
         of: the beacon round that decides what is opened; None = the one that the event file named.
+
+    Raises:
+        AuditEntryError: a corrected roll must name a later round.
+        OSError: the disk refuses; whether it is in shows in the log once `complete` returns.
     """
     complete(sealer, directory)
     index, event = sealer.log.size, sealer.event
     entry = roll_entry(event, tree.size, tree.root, through, of or first_round(event), now, SOFTWARE)
+    sealer.audits.check_next(event, index, entry, lambda text: read_time(event, text))
     write_durably(directory / MAKING / _ENTRY, entry, disk=sealer.disk)
     sealer.disk.rename(directory / MAKING, directory / str(index))
     sealer.disk.sync_directory(directory)

@@ -10,6 +10,7 @@ import click
 
 from counters.event import Event, load_event
 from counters.software import VERSION
+from gateway.audit_commands import audit
 from gateway.backup_commands import backup, restored
 from gateway.command_line import (
     DATA_HELP,
@@ -417,7 +418,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (backup, recover, report, restored, retention):
+for command in (audit, backup, recover, report, restored, retention):
     main.add_command(command)
 
 if __name__ == "__main__":

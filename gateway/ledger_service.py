@@ -33,6 +33,7 @@ from counters.setback import Setback
 from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
 from counters.trust_policy import POLICY_FILE, policy_of
+from gateway.audit_api import AuditApi
 from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.ledger_thread import LedgerThread
@@ -125,6 +126,10 @@ class LedgerService:
         self._organiser = Organiser(event, secrets, certifying)
         folders = self._data / "log", self._certificates
         self._timestamping = Timestamping(config.timestamp_url, self._sealer.log, folders, self._thread, disk)
+        self._audits = AuditApi(
+            self._data, self._sealer, self._verifier, clock, self._organiser, self._thread, self._rolls,
+            self._lookout.before_writing,
+        )  # fmt: skip
         self.stopping = asyncio.Event()
 
     @property
@@ -211,6 +216,7 @@ class LedgerService:
                 web.post(event + "/steering", self._steer),
                 web.post(event + "/gateways/{gateway}/retire", self._retire),
                 *self._organiser.routes(),
+                *self._audits.routes(),
                 *probes(self._why_not_ready),
             ]
         )

@@ -56,6 +56,7 @@ class Reason(Enum):
     KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")
     KEY_WRONG = (403, "That key does not open this address.")
     REVOCATIONS_FULL = (409, "The list of revocations is full: restore some, or have the issuer withdraw its tickets.")
+    AUDIT_REFUSED = (409, "The roll cannot be drawn from, or this is no result of its audit.")
     # Not now.
     TOO_MANY_JOINS = (503, "More players join at the moment than can be taken in. Try again as Retry-After says.")
     SEATS_EXHAUSTED = (503, "No seats are leased at the moment. Try again shortly.")

@@ -75,7 +75,7 @@ def ledger_of(event: Event, data: Path) -> str:
         raise SteerError(f"{data} does not say where its ledger is: name the ledger with --ledger http://…") from None
 
 
-def ask_ledger(url: str, key: str, asked: dict[str, Any] | None) -> dict[str, Any]:
+def ask_ledger(url: str, key: str, asked: dict[str, Any] | None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Ask the ledger as the organiser: GET if nothing is asked for, else POST.
 
     Raises:
@@ -85,7 +85,7 @@ def ask_ledger(url: str, key: str, asked: dict[str, Any] | None) -> dict[str, An
         url, None if asked is None else json.dumps(asked).encode(), {"Authorization": f"Bearer {key}"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
             return dict(json.loads(answer.read()))
     except urllib.error.HTTPError as error:
         raise SteerError(f"the ledger refused: {_detail(error.read())}") from None

@@ -8,6 +8,7 @@
     against     another certificate, proof or checkpoint of the same log
     timed       timestamps of an outside authority
     rebuilt     the evidence
+    rolls       the evidence: whether the sealed roll is of it
 
 A check is a function of a `Verification`: it returns what holds, in words for the report, or raises `FailedError` or
 `OpenError`. What it has found out it leaves in the `Verification` for those after it.

@@ -19,6 +19,8 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(turnout|make) ([a-z][a-z-]*)(.*)$")
 SHELL_LANGUAGES = ("", "sh", "bash", "console", "shell")
+GROUPS = ("audit",)
+"""Commands that have commands."""
 OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]+")
 
 
@@ -55,13 +57,13 @@ def commands(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 @functools.cache
-def help_of(command: str) -> str:
+def help_of(*command: str) -> str:
     """Return the help of a `turnout` command; fails with what the program said if there is no such command."""
     call = "from gateway.cli import main; main(prog_name='turnout')"
     run = subprocess.run(
-        [sys.executable, "-c", call, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", call, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert run.returncode == 0, f"turnout {command} --help: {run.stdout}{run.stderr}"
+    assert run.returncode == 0, f"turnout {' '.join(command)} --help: {run.stdout}{run.stderr}"
     return run.stdout
 
 
@@ -109,7 +111,7 @@ def test_a_make_target_that_does_not_exist_is_found() -> None:
 def test_every_turnout_command_that_a_page_names_exists_with_its_options(
     page: str, command: str, arguments: str
 ) -> None:
-    text = help_of(command)
+    text = help_of(command, *re.findall(r"^ ([a-z]+)(?= |$)", arguments) if command in GROUPS else ())
     missing = [option for option in OPTION.findall(arguments) if option not in text and option != "--help"]
     assert missing == [], f"{page} names `turnout {command}{arguments}`"
 

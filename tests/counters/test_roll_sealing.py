@@ -1,6 +1,8 @@
 """The roll is sealed once, when nothing that comes in counts any more, whatever ends the ledger on the way."""
 
+import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +21,7 @@ from counters.ledger.proof import TlogProof
 from counters.log_entries import LogEntryError, certificate_entry, read_log
 from counters.roll_sealing import RollError
 from counters.sealing import event_entry
-from counters.verify import verify
+from counters.verify import Report, verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_sealing import COMMITMENT, EVENT, A, LedgerAtHand, bundle, journal, presence
@@ -104,44 +106,69 @@ def test_a_certificate_names_the_roll_that_is_in_the_log_before_it_and_verifies(
         "entry": roll.index, "size": 3, "root": read_log_root(ledger, roll.index), "sealed_at": EVENT.iso(OVER + 1),
     }  # fmt: skip
     assert said["audits"] == []
-    report = verify(
-        issued.certificate, issued.proof, log_dir=ledger.data / "log", evidence_dir=ledger.data / "evidence"
-    )
+    report = verified(ledger, issued)
     assert report.holds, report.failed
+    (line,) = [check.detail for check in report.checks if check.name == "roll"]
+    assert line == f"the 3 attendees of entry {roll.index} are those of the evidence, each once"
+
+
+def verified(ledger: LedgerAtHand, issued: issuing.Issued) -> Report:
+    places = ledger.data / "log", ledger.data / "evidence"
+    return verify(issued.certificate, issued.proof, log_dir=places[0], evidence_dir=places[1])
+
+
+def test_a_roll_of_other_people_than_the_evidence_has_is_found(ledger: LedgerAtHand) -> None:
+    """Sealed for the audit: three genuine attendees, of whom one is not among those that are counted."""
+    other = LedgerAtHand(ledger.data.with_name("other"))
+    other.now = NINE + 61.0
+    other.accept(bundle(NINE, (journal(NINE, [a_join(seat) for seat in (1, 2, 4)]),)))
+    other.settle()
+    entries = list(other.sealer.log.entries())
+    tree = roll_sealing.make(entries, other.sealer.evidence.get, rolls(ledger) / roll_sealing.MAKING)
+    roll_sealing.enter(ledger.sealer, tree, rolls(ledger), ledger.sealer.log.size, ledger.now)
+    directory = ledger.data / "certificates"
+    number = issuing.enter(ledger.sealer, issuing.compute(ledger.sealer, SIGNER.verifier, ledger.now), directory)
+    issued = issuing.issued(ledger.sealer, number, directory)
+    (failed,) = verified(ledger, issued).failed
+    assert failed.name == "roll"
+    assert "another list than is counted" in failed.detail
+    other.sealer.close()
 
 
 def read_log_root(ledger: LedgerAtHand, index: int) -> str:
     return str(json.loads(ledger.entries()[index])["root"])
 
 
-def test_whatever_step_ends_the_ledger_the_roll_is_sealed_once_and_proven(tmp_path: Path) -> None:
-    for after in (False, True):
-        for step in range(40):
-            disk = FaultyDisk()
-            ledger = held(tmp_path / f"{after}-{step}", disk=disk)
-            disk.fail_at, disk.after = disk.steps + step, after
-            try:
-                seal(ledger)
-            except CrashError:
-                ledger.disk = FaultyDisk()
-                ledger.crash()
-            else:
-                assert step > 5
-                ledger.sealer.close()
-                break
+@pytest.mark.parametrize("only", ["* */x-*/roll*", "rename */committed", "* */x-*/log/checkpoint*"])
+def test_whatever_step_ends_the_ledger_the_roll_is_sealed_once_and_proven(tmp_path: Path, only: str) -> None:
+    made = held(tmp_path / "made")
+    made.sealer.close()
+    ended = 0
+    for step, after in itertools.product(range(12), (False, True)):
+        shutil.copytree(made.data, tmp_path / f"x-{step}-{after}")
+        disk = FaultyDisk(-1, after, only=only)
+        ledger = LedgerAtHand(tmp_path / f"x-{step}-{after}", now=OVER, disk=disk)
+        disk.fail_at, disk.steps = step, 0
+        try:
+            seal(ledger)
+        except CrashError:
+            ended += 1
+            ledger.disk = FaultyDisk()
+            ledger.crash()
             roll_sealing.complete(ledger.sealer, rolls(ledger))
             if roll_sealing.is_due(ledger.sealer, ledger.now):
                 seal(ledger)
-            log = ledger.checked()
-            (roll,) = log.audits.rolls
-            assert roll_sealing.opened(roll, rolls(ledger)).size == 3
-            proof = roll_sealing.proof_of(roll, rolls(ledger))
-            assert proof is not None
-            TlogProof.decode(proof).verify(ledger.entries()[roll.index], SIGNER.verifier)
-            assert [path.name for path in rolls(ledger).iterdir() if path.name.isdecimal()] == [str(roll.index)]
-            ledger.sealer.close()
-        else:
-            pytest.fail("sealing has more steps than that")
+        log = ledger.checked()
+        (roll,) = log.audits.rolls
+        assert roll_sealing.opened(roll, rolls(ledger)).size == 3
+        proof = roll_sealing.proof_of(roll, rolls(ledger))
+        assert proof is not None
+        TlogProof.decode(proof).verify(ledger.entries()[roll.index], SIGNER.verifier)
+        assert [path.name for path in rolls(ledger).iterdir() if path.name.isdecimal()] == [str(roll.index)]
+        ledger.sealer.close()
+        if disk.steps <= step:
+            break  # it has no more steps of that kind
+    assert ended == 2 * disk.steps > 0
 
 
 def test_a_roll_of_a_history_that_was_set_back_is_not_taken_for_that_of_the_entry_with_its_number(

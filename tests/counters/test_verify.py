@@ -110,6 +110,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
         "public statements": None,
         "public numbers": None,
         "evidence": None,
+        "roll": None,
     }
     assert "taken from the certificate itself" in detail(report, "trusted key")
     assert all(check.detail for check in report.checks)

@@ -1,0 +1,225 @@
+"""The organiser's side of an audit: asked of the running ledger, or done in its data directory if none runs."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from counters import roll_sealing
+from counters.audit_entries import AuditEntryError, AuditTrail, DrawEntry
+from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_draw, publish_result, round_of
+from counters.durable_file import write_durably
+from counters.event import Event
+from counters.evidence_store import EvidenceError, EvidenceStore
+from counters.expected_reports import GRACE_S
+from counters.ledger.log import LogError, LogLockedError, log_begun
+from counters.ledger.note import Signer
+from counters.ledger.reader import LogReader
+from counters.log_entries import read_log
+from counters.log_key import load_signer
+from counters.retained_tokens import FOLDER as TOKENS
+from counters.retained_tokens import RetainedTokens
+from counters.roll_opening import Opening, open_leaves
+from counters.roll_sealing import RollError
+from counters.roll_tree import RollTree
+from counters.sealing import OtherEventError, Sealer
+from counters.secrets import load_secrets
+from counters.setback import Setback
+from gateway.ledger_service import open_event_clock
+from gateway.steer import SteerError, ask_ledger, ledger_of
+
+TIMEOUT_S: Final = 1800
+"""A roll of 40 million attendees takes minutes to make."""
+
+
+class AuditCommandError(Exception):
+    """Nothing was done, and what to do about it."""
+
+
+class Tokens(Protocol):
+    """Where tickets are kept (counters.retained_tokens)."""
+
+    def get(self, token_digest: bytes) -> bytes | None:
+        """Return the ticket of that SHA-256; None if it is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was opened."""
+
+    draw: int
+    drawn: int
+    without_ticket: int
+    bytes: int
+
+
+def correct_roll(event: Event, data: Path, asked: RoundAsked) -> dict[str, Any]:
+    """Seal a corrected roll; return its entry and where its beacon round can be looked up.
+
+    Raises:
+        AuditCommandError: it is refused.
+    """
+
+    def seal(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:  # noqa: ARG001 - as the others are called
+        of = round_of(event, asked, now)
+        entries, folder = list(sealer.log.entries()), data / roll_sealing.FOLDER
+        tree = roll_sealing.make(entries, sealer.evidence.get, folder / roll_sealing.MAKING)
+        return {"entry": roll_sealing.enter(sealer, tree, folder, len(entries), now, of), "look_up": of.look_up()}
+
+    named = {"round": asked.number, "beacon": asked.beacon} | ({} if asked.at is None else {"at": asked.at})
+    return _done(event, data, "roll", named, seal)
+
+
+def draw(event: Event, data: Path, value: str) -> dict[str, Any]:
+    """Publish the draw that a beacon's value decides; return what `publish_draw` tells.
+
+    Raises:
+        AuditCommandError: it is refused.
+    """
+    rolls = data / roll_sealing.FOLDER
+
+    def publish(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:
+        return publish_draw(sealer, signer.verifier, value, now, rolls)
+
+    return _done(event, data, "audits", {"value": value}, publish)
+
+
+def publish(event: Event, data: Path, number: int, auditor: str, note: str) -> dict[str, Any]:
+    """Publish an auditor's signed result; return what `publish_result` tells.
+
+    Raises:
+        AuditCommandError: it is refused.
+    """
+
+    def enter(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:  # noqa: ARG001
+        return publish_result(sealer, number, auditor, note, now)
+
+    return _done(event, data, f"audits/{number}/results", {"auditor": auditor, "note": note}, enter)
+
+
+def _done(
+    event: Event,
+    data: Path,
+    path: str,
+    asked: dict[str, Any],
+    work: Callable[[Sealer, Signer, float], dict[str, Any]],
+) -> dict[str, Any]:
+    if not log_begun(data / "log"):
+        raise AuditCommandError(f"{data} holds no log: name the ledger's data directory with --data")
+    try:
+        if event.required_witnesses:
+            # Only a running ledger asks the witnesses, without whom nothing is published.
+            return _asked_of_ledger(event, data, path, asked)
+        return _in_directory(event, data, work)
+    except LogLockedError:
+        return _asked_of_ledger(event, data, path, asked)
+    except (OtherEventError, LogError, AuditRefusedError, AuditEntryError) as error:
+        raise AuditCommandError(str(error)) from None
+
+
+def _asked_of_ledger(event: Event, data: Path, path: str, asked: dict[str, Any]) -> dict[str, Any]:
+    key = load_secrets(data / "secrets.json").organiser_key
+    try:
+        url = f"{ledger_of(event, data)}/v1/events/{event.id}/{path}"
+        return ask_ledger(url, key, asked, TIMEOUT_S)
+    except SteerError as error:
+        raise AuditCommandError(str(error)) from None
+
+
+def _in_directory(event: Event, data: Path, work: Callable[[Sealer, Signer, float], dict[str, Any]]) -> dict[str, Any]:
+    signer, now = load_signer(data), open_event_clock(event, data).now()
+    commitment = load_secrets(data / "secrets.json").pseudonym_commitment
+    sealer = Sealer(data, event, commitment, signer, now)
+    try:
+        if why := Setback(data, sealer).why():
+            raise AuditCommandError(why)
+        # Nobody can report any more: what waits is sealed, with the missing named.
+        tick = time.monotonic()
+        while sealer.seal(now, tick) or sealer.unsealed(now):
+            tick += GRACE_S
+        return work(sealer, signer, now)
+    finally:
+        sealer.close()
+
+
+def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | None = None) -> Opened:
+    """Open a draw to an auditor: write the opening, mode 0600, for nobody but its reader.
+
+    Args:
+        data: the ledger's data directory; the ledger may run.
+        number: the draw's entry; None = the newest.
+        output: where to write.
+        tokens: where tickets are; None = in the data directory.
+
+    Raises:
+        AuditCommandError: there is no such draw, or its roll is not what the log says and cannot be made again.
+    """
+    signer = load_signer(data)
+    try:
+        reader = LogReader(data / "log", signer.verifier)
+        entries = list(reader.entries())
+    except LogError as error:
+        raise AuditCommandError(str(error)) from None
+    log = read_log(entries)
+    of = _draw(log.audits, number)
+    tree = _tree(of, entries, data)
+    leaves, hashes = open_leaves(tree, of.positions())
+    kept = tokens or RetainedTokens(data / TOKENS, load_secrets(data / "secrets.json").audit_key)
+    found = {position: kept.get(leaves[position][16:48]) for position in of.positions()}
+    opening = Opening(
+        event_sha256=log.event.digest,
+        origin=signer.name,
+        vkey=signer.verifier.encode(),
+        draw=of.index,
+        roll_proof=roll_sealing.proof_of(of.roll, data / roll_sealing.FOLDER),
+        leaves=leaves,
+        hashes=hashes,
+        tokens={position: token for position, token in found.items() if token is not None},
+    )
+    raw = opening.encode()
+    write_durably(output, raw, mode=0o600)
+    return Opened(of.index, len(found), len(found) - len(opening.tokens), len(raw))
+
+
+def write_pseudonym_key(data: Path, path: Path) -> None:
+    """Write the pseudonym key for an auditor, alone, mode 0600: hex."""
+    write_durably(path, load_secrets(data / "secrets.json").pseudonym_key.hex().encode() + b"\n", mode=0o600)
+
+
+def _draw(audits: AuditTrail, number: int | None) -> DrawEntry:
+    if not audits.draws:
+        raise AuditCommandError("nothing was drawn yet: turnout audit draw")
+    if number is None:
+        return audits.draws[-1]
+    found = next((each for each in audits.draws if each.index == number), None)
+    if found is None:
+        known = ", ".join(str(each.index) for each in audits.draws)
+        raise AuditCommandError(f"entry {number} is no draw; there is {known}")
+    return found
+
+
+def _tree(of: DrawEntry, entries: list[bytes], data: Path) -> RollTree:
+    rolls = data / roll_sealing.FOLDER
+    try:
+        return roll_sealing.opened(of.roll, rolls)
+    except RollError:
+        # A backup has none: it follows from the evidence.
+        try:
+            return roll_sealing.remake(of.roll, entries, EvidenceStore(data / "evidence").get, rolls)
+        except (RollError, EvidenceError, OSError) as error:
+            raise AuditCommandError(str(error)) from None
+
+
+def read_note(path: Path) -> tuple[int, str]:
+    """Return the draw that an auditor's note is about, unchecked, and its text.
+
+    Raises:
+        AuditCommandError: it is none.
+    """
+    text = path.read_text()
+    try:
+        return int(json.loads(text.split("\n", 2)[1])["draw"]), text
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise AuditCommandError(f"{path} is no signed result of an audit") from None
