@@ -41,6 +41,7 @@ beacon = "newspaper-lottery"
 round = 7
 round_at = 2023-11-24T00:00:00+08:00
 k = 20
+retain_tokens_until = 2023-12-31T00:00:00+08:00
 """
 SIMULATION = "[simulation]\nstarts_at = 2023-11-19T08:59:00+08:00\n"
 JOINED_AT = 1_700_355_700
