@@ -38,7 +38,7 @@ from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
 from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
-from counters.cross_check import SketchUnions, cross_check
+from counters.cross_check import SketchUnions, cross_check, with_errors
 from counters.curve import curve
 from counters.distribution import minutes_attended
 from counters.event import Event
@@ -247,16 +247,21 @@ def assemble(
         foreground = Foreground()
         for window in sorted(merged):
             foreground.take(event, merge_presence(merged[window]), attendance.roll)
-        document |= _since_3(log, attendance, foreground, numbers)
+        document |= _since_3(log, attendance, foreground, numbers, document["cross_check"])
     return canonical_json.encode(document)
 
 
 def _since_3(
-    log: SealedLog, attendance: Attendance, foreground: Foreground, numbers: Sequence[dict[str, Any]]
+    log: SealedLog,
+    attendance: Attendance,
+    foreground: Foreground,
+    numbers: Sequence[dict[str, Any]],
+    check: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what a certificate of version 3 has besides."""
+    """Return what a certificate of version 3 has besides, or more fully."""
     withheld = _withheld_sessions(numbers)
     return {
+        "cross_check": with_errors(check),
         "comparability": None,
         "press": None,
         "waterfall": waterfall(attendance, log),

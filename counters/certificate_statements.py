@@ -3,14 +3,19 @@
 Who and what was counted, by which rules and settings, who vouches for it, and in plain words what it is worth.
 """
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from counters import canonical_json
 from counters.audit_statements import stated_audits, stated_roll
 from counters.corrections import Correction, correction_of, rows_of
-from counters.event import Event
+from counters.event import Event, Issuer
 from counters.gaps import gaps_in_log
+from counters.issuer_keys import thumbprint
 from counters.log_entries import SealedLog
 from counters.rules import RULES
+from counters.segment import WINDOW_S
 
 RESTORED: Final = (
     "RESTORED FROM A BACKUP: the log was set back and says so; evidence that was accepted between the times that the "
@@ -19,6 +24,10 @@ RESTORED: Final = (
 SIMULATED: Final = (
     "SIMULATED: the attendees, their tickets and the clock of this event were made up. "
     "This certificate shows how Turnout counts; it says nothing about any real audience."
+)
+INTERIM: Final = (
+    "INTERIM as of {as_of}: {to_come:,} of {scheduled:,} scheduled minutes are still to come. Numbers are of what has "
+    "happened so far; averages and percentages are of the whole schedule, as their rules say, and grow until its end."
 )
 ISSUER_STATEMENT: Final = (
     "An issuer vouches for attendees by signing their tickets. An organiser who also operates the issuer can forge the "
@@ -41,6 +50,19 @@ NAMED_WITNESSES: Final = (
 SILENCE: Final = (
     "An attendee from whom no heartbeat of a playing player was accepted in a window is not present online in it."
 )
+SILENCE_TIMEOUT: Final = (
+    "Presence online ends with the clock minute of the last heartbeat: a view that falls silent is over then, and a "
+    "pause of less than a clock minute leaves no hole."
+)
+TIME_SHIFT: Final = (
+    "Everything is counted live: when it was watched, by the clock of the gateway that heard the player, whatever the "
+    "player showed. Players do not report which moment of the stream they play, so that viewing which lags behind is "
+    "not told from live viewing. Viewing after a session's end stands apart as outside its schedule."
+)
+IDENTITY_KEY: Final = (
+    "An attendee is one value of the issuer's subject claim within a namespace. Its pseudonym is the digest of both "
+    "under a key of this event, to which entry 0 of the log commits."
+)
 PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
 
 
@@ -58,8 +80,13 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
         CorrectionError: the log has no such certificate to correct.
     """
     event = log.event
-    notices = [SIMULATED] * event.simulated + [RESTORED] * bool(log.restored)
-    return {
+    notices = [SIMULATED] * event.simulated + _interim(log, version) + [RESTORED] * bool(log.restored)
+    rules = [
+        {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
+        for rule in RULES
+        if rule.id in event.counting.rules
+    ]
+    stated = {
         "type": "certificate",
         "version": version,
         "notice": " ".join(notices) or None,
@@ -68,11 +95,7 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
         "event_sha256": event.digest,
         "identity": _identity(event),
         "settings": _settings(log),
-        "rules": [
-            {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
-            for rule in RULES
-            if rule.id in event.counting.rules
-        ],
+        "rules": rules,
         "suppression": _suppression(event),
         "gaps": gaps_in_log(log),
         "witnesses": [
@@ -80,16 +103,77 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
             for witness in event.witnesses
         ],
         "witnesses_statement": _witnessed(event),
-    } | (_since_3(log, correction) if version > 2 else {})
+    }
+    return stated | (_since_3(log, stated, correction) if version > 2 else {})
 
 
-def _since_3(log: SealedLog, correction: Correction | None) -> dict[str, Any]:
-    """Return what a certificate of version 3 says besides."""
+def windows_to_come(log: SealedLog, windows: Iterable[int]) -> int:
+    """Return how many of these windows (unix seconds) had not ended when the log's last window did."""
+    return sum(window + WINDOW_S > log.ended for window in windows)
+
+
+def _interim(log: SealedLog, version: int) -> list[str]:
+    scheduled = log.event.scheduled_windows()
+    to_come = windows_to_come(log, scheduled)
+    if version < 3 or not to_come:
+        return []
+    as_of = log.event.iso(log.ended) if log.ended else "before the first minute"
+    return [INTERIM.format(as_of=as_of, to_come=to_come, scheduled=len(scheduled))]
+
+
+def _since_3(log: SealedLog, stated: dict[str, Any], correction: Correction | None) -> dict[str, Any]:
+    """Return what a certificate of version 3 says besides, or says more fully."""
+    event = log.event
     corrections = rows_of(log.certificates, log.corrections)
     if correction:
         found = correction_of(correction.entry, correction.reason, log.certificates, log.corrections)
         corrections.append(found.row(by=None))
-    return {"corrections": corrections, "roll": stated_roll(log), "audits": stated_audits(log)}
+    return {
+        "event": stated["event"]
+        | _schedule(log, event.scheduled_windows())
+        | {
+            "sessions": [
+                row | _schedule(log, event.session_windows(session))
+                for row, session in zip(stated["event"]["sessions"], event.sessions, strict=True)
+            ]
+        },
+        "identity": stated["identity"]
+        | {
+            "issuers": [
+                row | _identified_by(issuer)
+                for row, issuer in zip(stated["identity"]["issuers"], event.issuers, strict=True)
+            ],
+            "identity_key": {"statement": IDENTITY_KEY, "pseudonym_key_sha256": log.pseudonym_key_sha256},
+        },
+        "settings": stated["settings"]
+        | {
+            "silence_timeout": SILENCE_TIMEOUT,
+            "silence_timeout_s": event.window_s,
+            "time_shift": TIME_SHIFT,
+            "exclude_traffic": list(event.counting.exclude_traffic),
+            "rule_set": {
+                "sha256": hashlib.sha256(canonical_json.encode(stated["rules"])).hexdigest(),
+                "locked_in": event.digest,
+                "locked_at": log.locked_at,
+            },
+        },
+        "corrections": corrections,
+        "roll": stated_roll(log),
+        "audits": stated_audits(log),
+    }
+
+
+def _schedule(log: SealedLog, windows: Sequence[int]) -> dict[str, int]:
+    return {"scheduled_windows": len(windows), "windows_to_come": windows_to_come(log, windows)}
+
+
+def _identified_by(issuer: Issuer) -> dict[str, Any]:
+    """Return what makes a ticket of this issuer, and one attendee of all that have the same subject."""
+    return {
+        "issuer": issuer.issuer,
+        "subject_claim": issuer.subject_claim,
+        "keys": [thumbprint(key) for key in issuer.keys],
+    }
 
 
 def _event(log: SealedLog) -> dict[str, Any]:

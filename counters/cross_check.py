@@ -138,3 +138,17 @@ def _windows(attendance: Attendance, estimates: Mapping[tuple[int, int], int]) -
         "largest_deviation": largest,
         "over_5_standard_errors_in_3_windows_running": running,
     }
+
+
+def with_errors(check: dict[str, Any]) -> dict[str, Any]:
+    """Return the comparison with the standard error of its estimates and their 95 % intervals, since version 3."""
+    rows = [
+        row if row["estimate"] is None else row | {"interval95": interval95(row["estimate"])} for row in check["unions"]
+    ]
+    return check | {"standard_error": float(RELATIVE_ERROR), "unions": rows}
+
+
+def interval95(estimate: int) -> list[int]:
+    """Return [low, high]: 1.96 standard errors to each side, rounded half to even."""
+    reach = round(estimate * Fraction(196, 100) * RELATIVE_ERROR)
+    return [max(0, estimate - reach), estimate + reach]

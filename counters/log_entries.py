@@ -56,6 +56,7 @@ class SealedLog:
     audits: AuditTrail = field(default_factory=AuditTrail)
     certificates: tuple[CertificateLeaf, ...] = ()  # in the order of the log
     corrections: tuple[CorrectionLeaf, ...] = ()  # in the order of the log
+    pseudonym_key_sha256: str = ""  # commitment to the key that makes pseudonyms, hex
 
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
@@ -101,7 +102,8 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
     """
     if not entries:
         raise LogEntryError("the log is empty: not even the event is in it")
-    event, locked_at = _read_event(_decode(0, entries[0]))
+    first = _decode(0, entries[0])
+    event, locked_at = _read_event(first)
     so_far = _LogSoFar(event)
     for index, raw in enumerate(entries[1:], start=1):
         so_far.take(index, _read_entry(event, index, raw, so_far.audits))
@@ -115,6 +117,7 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
         so_far.audits,
         tuple(so_far.certificates),
         tuple(so_far.corrections),
+        str(first.get("pseudonym_key_sha256", "")),
     )
 
 
