@@ -15,7 +15,9 @@ from enum import Enum
 from pathlib import Path
 
 from counters.certificate import CertificateError
-from counters.checks import against, alone, history, leaves, rebuilt, rolls, standing, statements, timed, witnesses
+from counters.checks import (
+    against, alone, history, leaves, members, rebuilt, rolls, standing, statements, timed, witnesses,
+)
 from counters.checks.verification import FailedError, Given, OpenError, Other, Verification
 from counters.evidence_store import EvidenceError
 from counters.ledger.note import NoteError
@@ -127,6 +129,7 @@ def _steps(given: Given) -> Iterator[tuple[str, Step, bool]]:
         yield "no contradiction", against.no_contradiction, True
     yield "public statements", statements.public_statements, has_log
     yield "public numbers", leaves.public_numbers, has_log
+    yield "members", members.members_agree, has_log
     yield "evidence", rebuilt.evidence, has_evidence
     yield "roll", rolls.roll, has_evidence
     if given.strict:

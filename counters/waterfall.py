@@ -51,9 +51,9 @@ def waterfall(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
     return {
         "statement": STATEMENT,
         "rows": rows,
-        **_refused(log),
+        **refused_of(log),
         "flagged": [_flagged(attendance, reason) for reason in REASONS],
-        "revoked": _revoked(log),
+        "revoked": revoked_of(log),
         "guests": {
             "devices": present.intersection_cardinality(guests),
             "views": attendance.gross_views.count(None, None, guests),
@@ -88,7 +88,7 @@ def _flagged(attendance: Attendance, reason: TrafficReason) -> dict[str, Any]:
     }
 
 
-def _refused(log: SealedLog) -> dict[str, Any]:
+def refused_of(log: SealedLog) -> dict[str, Any]:
     """Return what the window leaves say of who was turned away: what comes late is of players who were let in."""
     requests, scans = Counter[str](), 0
     for leaf in log.windows.values():
@@ -99,7 +99,8 @@ def _refused(log: SealedLog) -> dict[str, Any]:
     return {"refused": refused, "scans_refused": scans}
 
 
-def _revoked(log: SealedLog) -> dict[str, Any]:
+def revoked_of(log: SealedLog) -> dict[str, Any]:
+    """Return how many attendees and views are revoked at the end."""
     last = log.steering[-1] if log.steering else None
     return {
         "attendees": last.revoked_seats if last else 0,

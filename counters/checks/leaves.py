@@ -67,8 +67,8 @@ class Reasons:
       many such seats there are; with none of them, none can be the reason. It makes fewer people and fewer views never;
       person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
     - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before.
-    - Invalid traffic that the event excludes is counted in every leaf: that all joins of somebody are invalid is known
-      only at the end.
+    - Invalid traffic that the event excludes is counted in every leaf, since that all joins of somebody are invalid is
+      known only at the end: fewer people, views and time than the leaves say.
     - A view that two journals hold counts once: fewer views than the leaves say.
     - A journal can be of a longer heartbeat interval than the presence of its window: less person-time.
     """
@@ -78,7 +78,7 @@ class Reasons:
         self._log = log
         self._aliases = int(document["aliases"]["count"])
         self._traffic = bool(log.event.counting.exclude_traffic)
-        self._excludes = bool(log.event.counting.exclude_categories) or self._traffic
+        self._categories = bool(log.event.counting.exclude_categories)
         self._late = {leaf.window for leaf in log.late if leaf.counted}
         self._namespaces = {issuer.namespace for issuer in log.event.issuers}
         self._ceiling = PublicNumbers(log, arrivals=False)
@@ -87,20 +87,23 @@ class Reasons:
         """Return the reason for a number that is not what the leaves give, or None if there can be none."""
         if self._came_late(rule, cell):
             return "late evidence"
-        if self._excludes:
-            traffic = "invalid traffic that the event excludes" if self._traffic else ""
-            category = "an excluded category became known later, or of another seat"
-            return traffic or category
+        if self._categories:
+            return "an excluded category became known later, or of another seat"
         leaves = printed_value(measure.value)
+        if self._traffic and value < leaves:
+            return "invalid traffic that the event excludes"
+        if rule.id in OF_TIME:
+            return self._why_of_time(rule, cell, leaves, value)
         if rule.id == "views":
             return "a view that two journals hold" if value < leaves else None
-        if rule.id in OF_TIME:
-            ceiling = self._ceiling.measure(rule, cell)
-            if self._aliases and ceiling is not None and value <= printed_value(ceiling.value):
-                return "several seats of one attendee"
-            return "a journal of a longer heartbeat interval" if self._log.steering and value < leaves else None
         # The peak: each seat that is another's is one person fewer at most, and never one more.
         return "several seats of one attendee" if self._aliases and leaves - self._aliases <= value <= leaves else None
+
+    def _why_of_time(self, rule: Rule, cell: Cell, leaves: float, value: Any) -> str | None:
+        ceiling = self._ceiling.measure(rule, cell)
+        if self._aliases and ceiling is not None and value <= printed_value(ceiling.value):
+            return "several seats of one attendee"
+        return "a journal of a longer heartbeat interval" if self._log.steering and value < leaves else None
 
     def check_withheld(self, row: Mapping[str, Any], rule: Rule, cell: Cell, measure: Measure | None) -> None:
         """Check that a number that is not printed may be withheld."""
@@ -110,10 +113,21 @@ class Reasons:
             if len(self._namespaces) < 2 or not rule.of_people:
                 raise FailedError(f"{named(row)}: nobody is counted in two namespaces, and yet it is an interval")
             return
-        known = not (self._excludes or rule.id in OF_TIME or self._came_late(rule, cell))
+        known = not (self._categories or self._traffic or rule.id in OF_TIME or self._came_late(rule, cell))
         least = measure.value - (0 if rule.id == "views" else self._aliases) if measure and known else 0
         if not row["scope"].keys() & SMALL_SCOPES or least >= self._log.event.counting.suppress_below:
             raise FailedError(f"{named(row)}: it is withheld, and is none of the small cells that may be")
+
+    def may_be_present(self, window: int, present: int | None, printed: int | None) -> bool:
+        """Return whether as many can be printed for a window whose leaf has `present` online; None is withheld."""
+        below = self._log.event.counting.suppress_below
+        if window in self._late or self._categories:
+            return True
+        least, most = (0, below - 1) if present is None else (present, present)
+        if self._traffic:
+            least = 0
+        least = max(least - self._aliases, 0)
+        return (least < below and most > 0) if printed is None else least <= printed <= most
 
     def _came_late(self, rule: Rule, cell: Cell) -> bool:
         """Whether evidence that came late may be of this cell: of a session, nobody but the evidence says."""

@@ -1,6 +1,7 @@
 """A number that differs from the public leaves, without the evidence: passed only for a reason that the log shows."""
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from counters import canonical_json
 from counters.event import Counting
 from counters.rule_ids import KNOWN_RULES
+from counters.verify import Verdict
 from tests.counters.published import Files, detail, plain_world, publish, results, signed_anew
+from tests.counters.synthetic import world_of
 
 ALIASES = 11  # seats of attendees with several, in the plain world
 VIEWS: Mapping[str, str] = {}
@@ -36,7 +39,7 @@ def lied(files: Files, folder: Path, lie: Callable[[dict[str, Any]], object]) ->
     said = json.loads(files.certificate)
     lie(said)
     report = signed_anew(files, folder, canonical_json.encode(said)).report(evidence_dir=None)
-    assert {check.name for check in report.failed} <= {"public numbers"}
+    assert {check.name for check in report.failed} <= {"public numbers", "members"}
     return results(report)["public numbers"], detail(report, "public numbers")
 
 
@@ -145,3 +148,53 @@ def test_a_number_that_must_be_printed_is_not_withheld(plain: Files, tmp_path: P
     passed, said = lied(plain, tmp_path, lie)
     assert passed is False
     assert "withheld" in said or "interval" in said
+
+
+# What a certificate prints beside its numbers.
+
+
+def _curve(said: dict[str, Any], more: int | None) -> None:
+    online = said["curve"]["online"]
+    at = max(range(len(online)), key=lambda number: online[number] or 0)
+    online[at] = None if more is None else online[at] + more
+
+
+def _forget_a_minute(said: dict[str, Any]) -> None:
+    for column in said["curve"].values():
+        column.pop(2)
+
+
+MEMBERS: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "more gross": ("do not add up", lambda said: said["waterfall"]["rows"][0].update(people=40_000_000)),
+    "more views at both ends": (
+        "leaves 40000000 views",
+        lambda said: [row.update(views=40_000_000) for row in said["waterfall"]["rows"] if row["step"] != "minus"],
+    ),
+    "nobody refused": ("'refused' is not what", lambda said: said["waterfall"].update(refused=[])),
+    "somebody revoked": ("'revoked' is not what", lambda said: said["waterfall"]["revoked"].update(attendees=7)),
+    "longer minutes": ("are not of its", lambda said: said["minutes"][0]["bands"][-1].update(people=1_000)),
+    "a higher curve": ("online in the window", lambda said: _curve(said, ALIASES)),
+    "a much lower curve": ("online in the window", lambda said: _curve(said, -ALIASES - 1)),
+    "a curve with a hole": ("the curve lacks the window", _forget_a_minute),
+    "a torn curve": ("not of one length", lambda said: said["curve"]["onsite"].pop()),
+    "a lower curve than the peak": ("largest number online", lambda said: _curve(said, -1)),
+}
+
+
+@pytest.mark.parametrize("what", MEMBERS)
+def test_what_stands_beside_the_numbers_agrees_with_them_and_with_the_leaves(
+    plain: Files, tmp_path: Path, what: str
+) -> None:
+    words, lie = MEMBERS[what]
+    said = json.loads(plain.certificate)
+    lie(said)
+    report = signed_anew(plain, tmp_path, canonical_json.encode(said)).report(evidence_dir=None)
+    assert [check.name for check in report.failed] == ["members"]
+    assert words in detail(report, "members"), detail(report, "members")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_certificate_tells_one_story_without_its_evidence(tmp_path: Path, seed: int) -> None:
+    world = world_of(random.Random(seed + 100))
+    report = publish(world, tmp_path, late=frozenset(list(world.segments())[:: 1 + seed % 3])).report(evidence_dir=None)
+    assert report.verdict is Verdict.HOLDS, report.failed

@@ -109,6 +109,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
         "not superseded": None,
         "public statements": None,
         "public numbers": None,
+        "members": None,
         "evidence": None,
         "roll": None,
     }
@@ -153,7 +154,7 @@ def test_an_operator_who_signs_another_public_number_is_found_out_without_eviden
     row = b'"rule":"views","rule_version":1,"scope":{},"unit":"views","value":%d'
     forged = forge(files, tmp_path / "forged", row % views, row % (views + 1))
     report = forged.report(evidence_dir=None)
-    assert [check.name for check in report.failed] == ["public numbers"]
+    assert [check.name for check in report.failed] == ["public numbers", "members"]
     assert "views (whole event)" in detail(report, "public numbers")
 
 
