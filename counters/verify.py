@@ -16,7 +16,17 @@ from pathlib import Path
 
 from counters.certificate import CertificateError
 from counters.checks import (
-    against, alone, history, leaves, members, rebuilt, rolls, standing, statements, timed, witnesses,
+    against,
+    alone,
+    history,
+    leaves,
+    members,
+    rebuilt,
+    rolls,
+    standing,
+    statements,
+    timed,
+    witnesses,
 )
 from counters.checks.verification import FailedError, Given, OpenError, Other, Verification
 from counters.evidence_store import EvidenceError
