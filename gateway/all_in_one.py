@@ -53,6 +53,8 @@ class AllInOne:
         timestamp_url: str,
         workers: int,
         public_url: str,
+        networks_file: Path | None = None,
+        trusted_proxies: str = "",
     ) -> None:
         """Prepare; nothing is started yet."""
         self._event_file = event_file.resolve()
@@ -65,6 +67,8 @@ class AllInOne:
         self._timestamp_url = timestamp_url
         self._workers = workers
         self._public_url = public_url
+        self._networks_file = str(networks_file.resolve()) if networks_file else ""
+        self._trusted_proxies = trusted_proxies
         self._stop = threading.Event()
 
     def run(self, say: Callable[[str], None]) -> int:
@@ -177,6 +181,8 @@ class AllInOne:
             workers=self._workers,
             gateway="up",
             public_url=self._public_url,
+            networks_file=self._networks_file,
+            trusted_proxies=self._trusted_proxies,
             clock_file=str(self._data / "clock") if event.simulated else "",
             ready_file=str(self._data / "gateway.json"),
         )

@@ -18,7 +18,9 @@ from gateway.command_line import (
     EVENT_FILE,
     FOLDER,
     HTTP_URL,
+    NETWORKS_HELP,
     PORT,
+    PROXIES_HELP,
     REDIS_URL,
     Failure,
     explained,
@@ -61,6 +63,9 @@ def main() -> None:
 )
 @click.option("--ledger-metrics-port", type=PORT, default=0, show_default=True, help="Port of the ledger's; 0 = free.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
+@click.option("--networks", "networks_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help=NETWORKS_HELP)  # fmt: skip
+@click.option("--trusted-proxies", default="", metavar="CIDR,…", help=PROXIES_HELP)
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
@@ -73,7 +78,9 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
     addresses stand in DATA/up.json and on the terminal.
     """
     from gateway.all_in_one import AllInOne, UpError
+    from gateway.traffic import check_traffic
 
+    check_traffic(str(options["networks_file"] or ""), options["trusted_proxies"])
     try:
         sys.exit(AllInOne(event_file, data, **options).run(click.echo))
     except UpError as error:
@@ -97,6 +104,9 @@ def up(event_file: Path, data: Path, **options: Any) -> None:
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Worker processes.")
 @click.option("--name", default="", help="Name of this gateway in the evidence. Default: the host's name.")
 @click.option("--take-over", is_flag=True, help="Take port and spool over from the gateway that runs with this spool.")
+@click.option("--networks", "networks_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help=NETWORKS_HELP)  # fmt: skip
+@click.option("--trusted-proxies", default="", metavar="CIDR,…", help=PROXIES_HELP)
 @click.option(
     "--public-url", type=HTTP_URL, default="", help="How players reach this host from outside, if not as they asked."
 )
@@ -128,6 +138,8 @@ def gateway(event_file: Path, redis_url: str, secrets_file: Path, **options: Any
         workers=options["workers"],
         gateway=options["name"] or socket.gethostname(),
         public_url=options["public_url"],
+        networks_file=str(options["networks_file"] or ""),
+        trusted_proxies=options["trusted_proxies"],
         take_over=options["take_over"],
     )
     try:

@@ -10,6 +10,7 @@ import click
 from counters.event import EventFileError
 from counters.secrets import SecretsError
 from gateway.mendable import EXIT_CODE, explain
+from gateway.networks import NetworksError
 
 EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -32,7 +33,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (EventFileError, SecretsError, OSError) as error:
+        except (EventFileError, NetworksError, SecretsError, OSError) as error:
             raise Failure(explain(error)) from None
 
     return run
@@ -73,6 +74,8 @@ class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, no
 
 REDIS_URL: Final = RedisUrl()
 HTTP_URL: Final = Url("http", "https")
+NETWORKS_HELP: Final = "List of networks by class, such as data centres: joins from there are flagged, not refused."
+PROXIES_HELP: Final = "Networks of load balancers whose X-Forwarded-For is believed: 10.0.0.0/8,2001:db8::/32."
 PORT: Final = click.IntRange(0, 65_535)
 
 

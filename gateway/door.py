@@ -21,12 +21,12 @@ from typing import Final, cast
 from counters.cells import Cells
 from gateway.answers import Answers
 from gateway.heartbeats import Heartbeats
-from gateway.join import Player
 from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.problems import Refused
 from gateway.reasons import Reason, retry_after_s
 from gateway.relay_batches import RelayBatches
 from gateway.request_head import EMPTY_LINE, JOINS_BEGIN, JoinHead, Kind, RequestHead, may_become_ours, read_head
+from gateway.traffic import Player
 
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
@@ -379,7 +379,7 @@ class Door(asyncio.Protocol):
             head.event,
             head.session,
             head.credential,
-            Player(address, head.user_agent, outlet_name(head.outlet)),
+            Player(address, head.user_agent, outlet_name(head.outlet), head.forwarded),
             f"http://{head.host}",
         )
         keeper = self._keeper

@@ -4,9 +4,7 @@ A ticket (the issuer's JWT) or a still-known viewing token of the same event bec
 the journal has the join on record, and the player gets the viewing token that its heartbeats show.
 """
 
-import hashlib
 import secrets as random_source
-import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,21 +21,10 @@ from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.retaining import Retaining
 from gateway.seats import Seats
+from gateway.traffic import Player, Traffic
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TokenKeys, TokenRefused, ViewingToken
 
-ADDRESS_PREFIX: Final = {socket.AF_INET: 24, socket.AF_INET6: 48}
-"""Bits of a client's address that the journal keeps, keyed: enough to see a farm, too little to see a person."""
-_AGENTS: Final = (("bot", "bot"), ("tv", "tv"), ("mobile", "mobile"), ("mozilla", "browser"))
 _NOTHING: Final = bytes(32)
-
-
-@dataclass(frozen=True, slots=True)
-class Player:
-    """What a join says about the player that asks."""
-
-    address: str
-    user_agent: str
-    outlet: str  # media outlet that embeds the stream, as the player names it; "" if it does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +33,6 @@ class View:
 
     token: str
     expires_at: int  # unix seconds
-
-
-def address_digest(key: bytes, address: str) -> bytes:
-    """Return 8 bytes that are equal for addresses of one network prefix and tell nothing without the key."""
-    unscoped = address.partition("%")[0]  # RFC 4007 §11
-    for family, prefix in ADDRESS_PREFIX.items():
-        try:
-            packed = socket.inet_pton(family, unscoped)
-        except (OSError, ValueError):
-            continue
-        network = packed[: prefix // 8].ljust(len(packed), b"\0")
-        return hashlib.blake2b(network, key=key, digest_size=8).digest()
-    return bytes(8)
-
-
-def agent_class(user_agent: str) -> str:
-    """Return a coarse class of player: bot, tv, mobile, browser or other."""
-    lower = user_agent.lower()
-    return next((name for mark, name in _AGENTS if mark in lower), "other")
 
 
 class Joins:
@@ -80,11 +48,12 @@ class Joins:
         tally: Tally,
         clock: Clock,
         retaining: Retaining,
+        traffic: Traffic,
     ) -> None:
         """Answer for one event."""
         self._retaining = retaining
         self._pseudonym_key = secrets.pseudonym_key
-        self._address_key = secrets.derive("address")
+        self._traffic = traffic
         self._renewable_until = event.late_until.timestamp()
         self._keys = keys
         self._identities = identities
@@ -130,24 +99,26 @@ class Joins:
         if seat in self.revoked:
             raise Refused(Reason.ATTENDEE_BARRED)
         attendee = hyperloglog.position(name, attendee_selector(name))
+        now = self._clock.now()
+        seen = self._traffic.see(player, seat, now)
         join = Join(
             seat=seat,
             session=session.number,
             kind=JoinKind.TICKET,
             assurance=Assurance.TICKETED,
-            filters=0,
+            filters=seen.filters,
             view=_new_view_id(),
-            joined_at_ms=int(self._clock.now() * 1000),
+            joined_at_ms=int(now * 1000),
             pseudonym=name,
             token_digest=identity.token_digest,
-            address=address_digest(self._address_key, player.address),
+            address=seen.address,
             issuer=identity.issuer,
             key_thumbprint=identity.key_thumbprint,
             country=identity.country,
             category=identity.category,
             outlet=identity.outlet or player.outlet,
-            network="",
-            agent=agent_class(player.user_agent),
+            network=seen.network,
+            agent=seen.agent,
         )
         token = self._retaining.record(seat, join.joined_at_ms, ticket, join.token_digest)
         view = self._open(join, attendee, token)
@@ -178,24 +149,25 @@ class Joins:
         if token.session == session.number:
             # The same view goes on: nothing new to count, nothing to journal.
             return self._grant(token.seat, session.number, token.attendee, token.view, token.view_id)
+        seen = self._traffic.see(player, token.seat, now)
         join = Join(
             seat=token.seat,
             session=session.number,
             kind=JoinKind.VIEWING_TOKEN,
             assurance=Assurance.TICKETED,
-            filters=0,
+            filters=seen.filters,
             view=_new_view_id(),
             joined_at_ms=int(now * 1000),
             pseudonym=_NOTHING[:16],
             token_digest=_NOTHING,
-            address=address_digest(self._address_key, player.address),
+            address=seen.address,
             issuer="",
             key_thumbprint="",
             country="",
             category="",
             outlet=player.outlet,
-            network="",
-            agent=agent_class(player.user_agent),
+            network=seen.network,
+            agent=seen.agent,
         )
         return self._open(join, token.attendee)
 

@@ -9,9 +9,10 @@ from counters.event import Event, Session
 from gateway.admission import Admission
 from gateway.announcement import Announcement
 from gateway.identity import ATTRIBUTE_LIMIT_CHARS
-from gateway.join import Joins, Player, View
+from gateway.join import Joins, View
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from gateway.traffic import Player
 from gateway.viewing_token import TEXT_BYTES
 
 _log = logging.getLogger("turnout.join")

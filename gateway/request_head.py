@@ -34,7 +34,7 @@ _LONGEST_BEGINNING: Final = max(map(len, _BEGINNINGS))
 # taking every line apart costs.
 _HEADERS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\x20-\x7e\x80-\xff\t]*+\r\n)++")
 _KNOWN: Final = re.compile(
-    rb"\n(host|content-length|content-type|connection|authorization|user-agent"
+    rb"\n(host|content-length|content-type|connection|authorization|user-agent|x-forwarded-for"
     rb"|transfer-encoding|expect|upgrade|content-encoding|proxy-connection):[ \t]*+([^\r]*+)"
 )
 _NOT_OURS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding", b"proxy-connection"})
@@ -60,6 +60,7 @@ class JoinHead:
     credential: str  # what stands after "Bearer", "" if nothing does
     host: str
     user_agent: str
+    forwarded: str  # X-Forwarded-For
 
 
 @dataclass(slots=True)
@@ -138,6 +139,7 @@ def _join(
         credential.strip() if scheme.lower() == "bearer" else "",
         _as_written(text, lower, b"host").decode("latin-1"),
         known.get(b"user-agent", b"").decode("latin-1"),
+        known.get(b"x-forwarded-for", b"").decode("latin-1"),
     )
     return RequestHead(text, Kind.JOIN, len(text), join)
 

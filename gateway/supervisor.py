@@ -29,10 +29,12 @@ from gateway.carrying import LIVE_FILE, Carrying
 from gateway.ledger_client import LedgerClient
 from gateway.listening import bind, inherited
 from gateway.mendable import CannotServeError, one_sentence
+from gateway.networks import NetworksError
 from gateway.operations import operations, vocabulary_of
 from gateway.processes import serve_http, stop_when_told, write_json
 from gateway.remembered import Remembered
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
+from gateway.traffic import check_traffic
 from gateway.worker import WorkerConfig, first_of, open_clock
 from gateway.worker_places import WorkerPlaces
 from gateway.worker_process import WorkerProcess
@@ -60,6 +62,8 @@ class GatewayConfig:
     public_url: str = ""
     clock_file: str = ""  # the simulated clock; "" = the wall clock
     ready_file: str = ""  # where to write the addresses once workers serve; "" = nowhere
+    networks_file: str = ""  # list of networks by class (gateway.networks); "" = none
+    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, with commas
     take_over: bool = False  # whether to take over from the gateway that runs on this spool, if one does
 
 
@@ -179,6 +183,8 @@ class Supervisor:
             public_url=self._config.public_url,
             epoch=self._clock.epoch if isinstance(self._clock, WallClock) else 0.0,
             event_sha256=self._event.digest,
+            networks_file=self._config.networks_file,
+            trusted_proxies=self._config.trusted_proxies,
             # The workers of a gateway that is not taken over from yet have seats, too.
             seats_first=seats_first or self._holdings.owned < 0,
         )
@@ -250,11 +256,13 @@ def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
         OSError: the port or the spool is in use.
         EventFileError: the event file is not valid.
         SecretsError: the secrets cannot be read.
+        NetworksError: the list of networks, or that of proxies, cannot be used.
         CannotServeError: the workers cannot serve, for a reason that only a person can mend.
         TakeOverError: the gateway that runs on the spool is not to be taken over.
     """
     event = load_event(Path(config.event_file))
     secrets = load_secrets(Path(config.secrets_file))
+    check_traffic(config.networks_file, config.trusted_proxies)
     Path(config.spool).mkdir(parents=True, exist_ok=True)
     holdings = Holdings.take(config, event.digest)
 
@@ -269,7 +277,7 @@ def main() -> None:
     """Run a gateway whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = GatewayConfig(**json.loads(sys.stdin.buffer.readline()))
-    with one_sentence(OSError, EventFileError, SecretsError, CannotServeError, TakeOverError):
+    with one_sentence(OSError, EventFileError, SecretsError, NetworksError, CannotServeError, TakeOverError):
         sys.exit(run_gateway(config, with_parent=True))
 
 

@@ -19,13 +19,13 @@ from gateway.announcement import Announcement
 from gateway.checkin import CheckIns, parse_batch
 from gateway.door import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
-from gateway.join import Player
 from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.openapi import DOCUMENT
 from gateway.problems import CORS, Refused, bearer, json_response, problem_response, problems, read_json, reading
 from gateway.reasons import Reason, retry_after_s
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import BATCH_BYTES, RelayBatches
+from gateway.traffic import Player
 
 BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """A full batch of 500 scans with 8 KiB tickets, and room."""
@@ -87,6 +87,7 @@ class ViewerApi:
             address=request.remote or "",
             user_agent=request.headers.get("User-Agent", ""),
             outlet=outlet_name(request.query.get("outlet", "")),
+            forwarded=",".join(request.headers.getall("X-Forwarded-For", ())),
         )
         # The bytes as they came, as at the door: what is not UTF-8 could not be said back.
         host = request.host.encode(errors="surrogateescape").decode("latin-1")

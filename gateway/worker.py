@@ -46,6 +46,7 @@ from gateway.join import Joins
 from gateway.join_desk import JoinDesk
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, WorkerName
 from gateway.mendable import EXIT_CODE, CannotServeError
+from gateway.networks import Networks, NetworksError, read_networks
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import RelayBatches
@@ -54,6 +55,7 @@ from gateway.retaining import Retaining
 from gateway.seats import SeatLease, Seats
 from gateway.steering import SteeringFollower
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
+from gateway.traffic import Traffic, trusted_proxies
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
 from gateway.worker_line import WorkerLine, WorkerState
@@ -92,6 +94,8 @@ class WorkerConfig:
     public_url: str
     epoch: float = 0.0  # of the gateway's wall clock (counters.clock); 0 = the worker reads the host's itself
     event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
+    networks_file: str = ""  # list of networks by class (gateway.networks); "" = none
+    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, with commas
     seats_first: bool = False  # whether it serves only once it has seats: another, who has some, serves meanwhile
 
     def to_json(self) -> bytes:
@@ -115,6 +119,16 @@ def _retaining(event: Event, secrets: Secrets) -> Retaining:
     if event.tokens_until is None:
         return Retaining(None)
     return Retaining(TokenSeal(secrets.audit_key, event.digest), event.tokens_until.timestamp())
+
+
+def _traffic(config: WorkerConfig, secrets: Secrets) -> Traffic:
+    networks = Networks()
+    try:
+        networks = read_networks(Path(config.networks_file)) if config.networks_file else networks
+    except (NetworksError, OSError) as error:
+        # It was sound when the gateway started. Nobody is turned away over a list that only flags.
+        _log.error("joins are not flagged by their network: %s", error)
+    return Traffic(secrets.derive("address"), networks, trusted_proxies(config.trusted_proxies))
 
 
 def cell_names() -> tuple[str, ...]:
@@ -147,7 +161,8 @@ class Worker:
         self.seats = seats = Seats(self.registry, self.lease, self.cells.add)
         identities = IdentityVerifier(event, self.clock.now)
         retaining = _retaining(event, secrets)
-        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock, retaining)
+        traffic = _traffic(config, secrets)
+        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock, retaining, traffic)
         admission = Admission()
         self.desk = JoinDesk(event, self.joins, admission, self.cells, self.announcement, config.public_url)
         self.relay = LedgerRelay(config.ledger_url)

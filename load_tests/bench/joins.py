@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,13 +177,24 @@ def markdown(summaries: Sequence[Summary]) -> str:
     )  # fmt: skip
 
 
-def measure(scratch: Path, rounds: int, joins: int, compared: int) -> tuple[list[Turn], dict[str, str]]:
+def keep_tokens(event: Path, now: datetime) -> None:
+    """Let the event keep attendees' tokens for a month, for an audit the day after nothing counts any more."""
+    audit, until = ((now + timedelta(days=days)).replace(microsecond=0).isoformat() for days in (2, 30))
+    table = f'\n[audit]\nbeacon = "bench"\nround = 1\nround_at = {audit}\nretain_tokens_until = {until}\n'
+    event.write_text(event.read_text() + table)
+
+
+def measure(
+    scratch: Path, rounds: int, joins: int, compared: int, *, tokens: bool
+) -> tuple[list[Turn], dict[str, str]]:
     """Start Turnout, measure, stop it; returns all turns, and name and version of the Redis that was at work.
 
     Raises RuntimeError, OSError, ServerFailedError or UnexpectedAnswerError with what went wrong.
     """
     now = datetime.now(UTC)
     event = write_event_file(scratch, now, SESSIONS, ISSUERS)
+    if tokens:
+        keep_tokens(event, now)
     with ServerProcess(event, scratch, workers=1) as process:
         running = process.start()
         beside = {running.pid, *processes.descendants(running.pid)} - set(running.workers)
@@ -235,21 +246,23 @@ def _put_first_on_the_path(redis: Path, folder: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
     help="Another Redis or Valkey program than the one on the PATH.",
 )
+@click.option("--keep-tokens", "tokens", is_flag=True, help="The event keeps attendees' tokens for an audit.")
 @click.option("--save", metavar="NAME", help="Also write load_tests/bench/results/joins-NAME.json.")
-def command(rounds: int, joins: int, redis: Path | None, save: str | None) -> None:
+def command(rounds: int, joins: int, redis: Path | None, tokens: bool, save: str | None) -> None:
     """Measure the CPU of one join: by ticket and by viewing token, newcomers and known people."""
     compared = max(joins // 4, 1)
     with report.or_nothing(), tempfile.TemporaryDirectory(prefix="turnout-bench-") as scratch:
         if redis is not None:
             _put_first_on_the_path(redis, Path(scratch) / "bin")
-        turns, server = measure(Path(scratch), rounds, joins, compared)
+        turns, server = measure(Path(scratch), rounds, joins, compared, tokens=tokens)
     summaries = summarise(turns)
     measured: dict[str, Any] = {
         "connections": CONNECTIONS,
         "summary": [asdict(summary) for summary in summaries],
         "rounds": [asdict(turn) for turn in turns],
     }
-    notes = [f"{CONNECTIONS} connections; {rounds} rounds of {joins:,} joins, {compared:,} for comparison"]
+    notes = [f"{CONNECTIONS} connections; {rounds} rounds of {joins:,} joins, {compared:,} for comparison",
+             "tokens are kept" if tokens else "no tokens are kept"]  # fmt: skip
     report.show("joins", markdown(summaries), measured, versions=server, notes=notes, save=save)
 
 

@@ -302,6 +302,8 @@ def serving(
     registry_url: str = NO_REDIS,
     ledger_url: str = NO_LEDGER,
     now: float = NOW,
+    networks_file: str = "",
+    trusted_proxies: str = "",
 ) -> Iterator[Serving]:
     """Serve an event from `folder`; a second worker in the same folder shares secrets and clock."""
     secrets = load_or_create_secrets(folder / "secrets.json")
@@ -319,6 +321,8 @@ def serving(
         listen_fd=-1,
         clock_file=str(folder / "clock"),
         public_url="",
+        networks_file=networks_file,
+        trusted_proxies=trusted_proxies,
     )
     worker = Worker(config, load_event(event_file), secrets)
     if seats:

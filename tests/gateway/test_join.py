@@ -17,7 +17,8 @@ from counters.attendee import SEATS_PER_BLOCK, pseudonym
 from counters.event import load_event
 from counters.journal import Join, JoinKind
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
-from gateway.join import address_digest
+from gateway.networks import packed_address
+from gateway.traffic import address_digest
 from gateway.viewing_token import LIFETIME_S, RENEWABLE_S, TokenKeys, ViewingToken
 from tests.gateway.serving import NOW, Connection, Serving, request_bytes, serving
 
@@ -275,13 +276,14 @@ def revoked(served: Serving, *ids: int) -> Iterator[None]:
 def test_an_address_is_digested_down_to_its_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
     expected = hashlib.blake2b(network.network_address.packed, key=b"key", digest_size=8).digest()
-    assert address_digest(b"key", str(address)) == expected
+    assert address_digest(b"key", packed_address(str(address))) == expected
 
 
 def test_an_interface_makes_no_other_address_and_what_is_no_address_has_no_digest() -> None:
-    assert address_digest(b"key", "fe80::1%eth0") == address_digest(b"key", "fe80::1") != bytes(8)
+    scoped, plain = (address_digest(b"key", packed_address(text)) for text in ("fe80::1%eth0", "fe80::1"))
+    assert scoped == plain != bytes(8)
     for text in ("", "unix:", "1.2.3", "1.2.3.4.5", "::1::", "\0", "\ud800", "1.2.3.4\0"):
-        assert address_digest(b"key", text) == bytes(8), text
+        assert address_digest(b"key", packed_address(text)) == bytes(8), text
 
 
 # When something is away or breaks.
