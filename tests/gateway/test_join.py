@@ -274,6 +274,7 @@ def revoked(served: Serving, *ids: int) -> Iterator[None]:
 
 @given(st.ip_addresses())
 def test_an_address_is_digested_down_to_its_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    address = getattr(address, "ipv4_mapped", None) or address  # the same address in other clothes
     network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
     expected = hashlib.blake2b(network.network_address.packed, key=b"key", digest_size=8).digest()
     assert address_digest(b"key", packed_address(str(address))) == expected
