@@ -28,7 +28,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from counters.disk import DISK, Disk
@@ -37,7 +36,7 @@ from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpo
 from counters.ledger.edge import Edge
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.reader import LogReader, LogView
-from counters.ledger.sole_owner import OwnedError, take_lock
+from counters.ledger.sole_owner import ClosedAtEnd, OwnedError, take_lock
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
 from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length
 
@@ -74,7 +73,7 @@ class PublishedLog(LogView):
         return self.shown
 
 
-class Log(LogView):
+class Log(LogView, ClosedAtEnd):
     """A log open for writing. Make it with `Log.open`; it owns the lock, the edge and every file until `close`.
 
     `append` may run in one thread while others read; appends wait for each other. What it returns as a view is at what
@@ -131,14 +130,6 @@ class Log(LogView):
                 os.close(self._lock)
                 self._lock = None
                 self._unsettled, self._undecided = "it was closed", False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def checkpoint(self) -> Checkpoint:

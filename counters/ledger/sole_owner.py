@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
 
 class OwnedError(Exception):
@@ -28,3 +30,17 @@ def take_lock(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+class ClosedAtEnd(ABC):
+    """What owns something until it is closed: at the end of a `with`, whatever happens in it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from counters.disk import DISK, Disk
 from counters.durable_file import make_folder, write_durably
@@ -26,7 +25,7 @@ from counters.ledger.checkpoint import Checkpoint, CheckpointError
 from counters.ledger.cosignature import cosign, with_cosignatures
 from counters.ledger.merkle import EMPTY_ROOT, ProofError, verify_consistency
 from counters.ledger.note import NoteError, Signer, Verifier, open_note, parse_note
-from counters.ledger.sole_owner import OwnedError, take_lock
+from counters.ledger.sole_owner import ClosedAtEnd, OwnedError, take_lock
 from counters.ledger.witness_protocol import AddCheckpoint, RequestError, Verdict
 
 LATEST: Final = "checkpoint"
@@ -67,7 +66,7 @@ class _Watched:
     note: bytes = b""
 
 
-class Witness:
+class Witness(ClosedAtEnd):
     """One witness. Owns its folder until `close`; any number of threads may call `add_checkpoint`."""
 
     def __init__(self, folder: Path, signer: Signer, trusted: TrustedKeys, *, disk: Disk = DISK) -> None:
@@ -102,14 +101,6 @@ class Witness:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def sizes(self) -> dict[str, int]:

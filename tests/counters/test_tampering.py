@@ -195,7 +195,7 @@ def test_no_byte_of_the_evidence_can_be_changed(copy: Files) -> None:
     assert {path.name for path in copy.evidence_dir.iterdir()} == set(read) == state.evidence_read
 
 
-def test_files_that_were_exchanged_are_found(copy: Files, tmp_path: Path) -> None:
+def test_files_that_were_exchanged_or_are_missing_are_found(copy: Files, tmp_path: Path) -> None:
     for folder in (copy.evidence_dir, copy.log_dir):
         paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "cosigned")
         for one, other in pairwise([*paths, paths[0]]):
@@ -205,6 +205,11 @@ def test_files_that_were_exchanged_are_found(copy: Files, tmp_path: Path) -> Non
             assert copy.report().verdict is Verdict.FAILS, (one, other)
             one.write_bytes(first)
             other.write_bytes(second)
+    for path in (*copy.evidence_dir.iterdir(), copy.log_dir / "checkpoint"):
+        data = path.read_bytes()
+        path.unlink()
+        assert copy.report().verdict is Verdict.FAILS, path
+        path.write_bytes(data)
     assert copy.report().verdict is Verdict.HOLDS
     second_event = publish(small_world(people=4), tmp_path / "second")
     for files, proof in ((copy, second_event.proof), (second_event, copy.proof)):
