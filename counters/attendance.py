@@ -15,10 +15,12 @@ from pyroaring import BitMap
 
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment
-from counters.onsite import read_visits
+from counters.onsite import read_inside, read_visits
 from counters.roll import UNKNOWN, Roll, Seats, read_roll
 from counters.segment import WINDOW_S
 from counters.views import Views, ViewsReader
+from counters.window_estimates import WindowEstimates
+from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
 
 ONLINE: Final = "online"
 ONSITE: Final = "onsite"
@@ -192,6 +194,12 @@ class Attendance:
     net_views: Views
     intervals_s: Mapping[int, int]  # by window: longest heartbeat interval in force; absent = the event's
     countries: Mapping[str, BitMap]  # net attendees by country; UNKNOWN holds everybody else who was present
+    categories: Mapping[str, BitMap]  # likewise
+    outlets: Mapping[str, BitMap]  # likewise
+    guests: BitMap  # devices that were present; in no set of people
+    as_of: int  # end of the last window of which there is evidence (unix seconds)
+    inside: Mapping[int, BitMap]  # by session number: who had checked in and not out by then; net
+    views_by_window: Mapping[int, Mapping[int, int]]  # window -> session number -> estimate of views that were playing
     namespaces: Mapping[str, BitMap]  # the same by issuer namespace; everybody else is in the only one, or in ""
     without_journal: int  # attendees present whom no ticket or badge in the journals stands behind
     unknown_sessions: tuple[int, ...]  # session numbers in the evidence that the event does not have
@@ -213,14 +221,15 @@ class Attendance:
             windows: presence segments by window (unix seconds); one may be there twice without counting twice.
             journals: all journals, in any order.
         """
-        builder = AttendanceBuilder(event)
+        builder, views = AttendanceBuilder(event), WindowEstimates(event, windows)
         for window, segments in windows.items():
             for segment in segments:
+                views.add(window, {row.session: row.views for row in segment.sessions})
                 builder.add_sessions(window, {row.session: row.playing for row in segment.sessions})
                 builder.add_interval(window, segment.head.interval_s)
         for journal in journals:
             builder.add_journal(journal)
-        return builder.build()
+        return builder.build(views.estimates())
 
 
 @dataclass(slots=True)
@@ -260,8 +269,15 @@ class AttendanceBuilder:
         self._views.add(journal)
         self.add_interval(journal.head.window, journal.head.interval_s)
 
-    def build(self) -> Attendance:
-        """Return the attendance in everything taken in."""
+    def build(self, views_by_window: Mapping[int, Mapping[int, int]], as_of: int | None = None) -> Attendance:
+        """Return the attendance in everything taken in.
+
+        Args:
+            views_by_window: as `Attendance.views_by_window`.
+            as_of: as `Attendance.as_of`; None: the end of the last window taken in.
+        """
+        if as_of is None:
+            as_of = max([-WINDOW_S, *self._online, *self._intervals_s]) + WINDOW_S
         event, roll = self.event, read_roll(self.event, self._journals)
         online = {
             window: {session: roll.canonical(seats) for session, seats in sorted(sessions.items())}
@@ -286,6 +302,14 @@ class AttendanceBuilder:
             invalid_views=dict(self._views.invalid),
             intervals_s=dict(self._intervals_s),
             countries=_partition(roll, roll.countries, counted, UNKNOWN),
+            categories=_partition(roll, roll.categories, counted, UNKNOWN),
+            outlets=_partition(roll, roll.outlets, counted, UNKNOWN),
+            guests=_guests(roll, everybody),
+            as_of=as_of,
+            inside={
+                number: roll.people(seats) for number, seats in read_inside(event, self._journals, roll, as_of).items()
+            },
+            views_by_window=views_by_window,
             namespaces=_partition(roll, roll.namespaces, counted, _only_namespace(event)),
             without_journal=everybody.difference_cardinality(roll.identified),
             unknown_sessions=tuple(sorted(self._unknown | (numbers - known - {0}))),
@@ -298,6 +322,12 @@ def _net(roll: Roll, presences: Presences) -> dict[int, dict[int, BitMap]]:
         window: {session: roll.people(seats) for session, seats in sessions.items()}
         for window, sessions in presences.items()
     }
+
+
+def _guests(roll: Roll, present: BitMap) -> BitMap:
+    marked = BitMap()
+    marked.add_range(FIRST_GUEST_SEAT, SEATS_END)
+    return (present & (roll.guests | marked)) - roll.excluded
 
 
 def _only_namespace(event: Event) -> str:

@@ -51,7 +51,9 @@ from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.numbers import all_numbers
 from counters.public_numbers import PublicNumbers
 from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
+from counters.segment import WINDOW_S
 from counters.waterfall import waterfall
+from counters.window_estimates import WindowEstimates
 from counters.window_leaf import merge_presence
 
 VERSION: Final = 3
@@ -210,7 +212,8 @@ def assemble(
     event = log.event
     builder, gaps = AttendanceBuilder(event), Gaps(log)
     merged = dict[int, list[PresenceSegment]]()
-    sketches = SketchUnions(event, {leaf.window for leaf in log.late if leaf.counted})
+    late = {leaf.window for leaf in log.late if leaf.counted}
+    sketches, views = SketchUnions(event, late), WindowEstimates(event, late)
     for item in evidence:
         gaps.add(item)
         if not item.counted:
@@ -223,7 +226,8 @@ def assemble(
             builder.add_journal(journal)
         sketches.add(window, item.merged)
         merged.setdefault(window, []).extend(item.presence)
-    attendance = builder.build()
+        views.add(window, {number: presence.views for number, presence in item.merged.items()})
+    attendance = builder.build(views.estimates(), max((leaf.window + WINDOW_S for leaf in log.leaves), default=None))
     bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
     stated = stated_by_log(log, version, correction)
     numbers = all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds)

@@ -67,6 +67,25 @@ def read_visits(event: Event, journals: Iterable[JournalSegment], roll: Roll) ->
     return Visits(present, outside_event)
 
 
+def read_inside(event: Event, journals: Iterable[JournalSegment], roll: Roll, as_of: int) -> dict[int, BitMap]:
+    """Return by session number who is inside at a time (unix seconds): whose last scan before it is an entry.
+
+    It is the last one at whatever gate, so nobody is inside two sessions. When a session's last scheduled window has
+    ended, everybody is out.
+    """
+    texts = Texts()
+    scans, _ = _near(event, _every(journals, roll, texts))
+    scans = _for_the_session_entered(scans[scans["scanned_at_ms"] < as_of * 1000], event, texts)
+    last = np.ones(len(scans), bool)
+    last[:-1] = scans["seat"][1:] != scans["seat"][:-1]
+    scans = scans[last & (scans["direction"] == Direction.IN)]
+    return {
+        session.number: BitMap(np.sort(scans["seat"][scans["session"] == session.number]))
+        for session in event.sessions
+        if event.session_windows(session)[-1] + WINDOW_S > as_of
+    }
+
+
 def read_entries(event: Event, journals: Iterable[JournalSegment], roll: Roll) -> Onsite:
     """Return who entered in which window: presence that no other scan, found or lost, can take away."""
     scans, _ = _near(event, _every(journals, roll, Texts()))
