@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.onsite import read_inside, read_visits
-from counters.roll import UNKNOWN, Roll, Seats, read_roll
+from counters.roll import UNKNOWN, Roll, read_roll
 from counters.segment import WINDOW_S
 from counters.views import Views, ViewsReader
 from counters.window_estimates import WindowEstimates
@@ -59,6 +59,7 @@ class Presence:
         self._at: dict[tuple[str | None, int, int | None], BitMap] = {}
         self._within: dict[tuple[str | None, int | None, str | None], BitMap] = {}
         self._arrived: dict[tuple[str | None, int, int | None], BitMap] = {}
+        self._attended: dict[tuple[int, int | None, str | None, bool], BitMap] = {}
         self._runs: dict[tuple[int, str | None, int | None, str | None, bool], BitMap] = {}
 
     def windows_of(self, day: str | None) -> list[int]:
@@ -128,7 +129,8 @@ class Presence:
             else:
                 found = [
                     self._run_up_to(window, length, channel, session, in_schedule=in_schedule)
-                    for window in self.windows_of(day)
+                    for window in self._everywhere()
+                    if self._event.day(window) == day
                 ]
             self._runs[key] = BitMap.union(BitMap(), *found)
         return self._runs[key]
@@ -150,9 +152,16 @@ class Presence:
         whatever sessions. A window counts once for who was in it in several sessions or on both channels. A scheduled
         window without a leaf is one in which nobody was present.
         """
-        windows = scheduled_windows(self._event, session, None) if in_schedule else self._everywhere()
-        seats, minutes = self._minutes(windows, session, channel, in_schedule=in_schedule)
-        return BitMap(seats[minutes >= least])
+        key = (least, session, channel, in_schedule)
+        if key not in self._attended:
+            windows = scheduled_windows(self._event, session, None) if in_schedule else self._everywhere()
+            sets = [self._there(channel, window, session, in_schedule=in_schedule) for window in windows]
+            rungs = [BitMap.union(BitMap(), *sets)] + [BitMap()] * least  # who was in at least so many of those seen
+            for seats in sets if least <= len(sets) else ():
+                for times in range(least, 0, -1):
+                    rungs[times] = rungs[times] | (rungs[times - 1] & seats)
+            self._attended[key] = rungs[least]
+        return self._attended[key]
 
     def histogram(self, session: int | None, channel: str | None) -> npt.NDArray[np.int64]:
         """Return how many attendees were present in exactly m windows, in schedule or not, at index m; 0 at index 0.
@@ -160,7 +169,8 @@ class Presence:
         A window counts once for who was in it in several sessions or on both channels. The last value is not 0: the
         array is as long as the longest attendance, and one more.
         """
-        _, minutes = self._minutes(self._everywhere(), session, channel, in_schedule=False)
+        present = [self.at(channel, window, session).to_array() for window in self._everywhere()]
+        _, minutes = np.unique(np.concatenate([np.empty(0, np.uint32), *present]), return_counts=True)
         return np.bincount(minutes, minlength=1).astype(np.int64)
 
     def _there(self, channel: str | None, window: int, session: int | None, *, in_schedule: bool) -> BitMap:
@@ -172,14 +182,6 @@ class Presence:
     def _everywhere(self) -> Iterable[int]:
         """Every window in which anybody can have been present."""
         return self.windows
-
-    def _minutes(
-        self, windows: Iterable[int], session: int | None, channel: str | None, *, in_schedule: bool
-    ) -> tuple[Seats, npt.NDArray[np.int64]]:
-        """Return who was present in any of these windows, ascending, and in how many of them."""
-        sets = (self._there(channel, window, session, in_schedule=in_schedule) for window in windows)
-        present = [np.frombuffer(seats.to_array(), np.uint32) for seats in sets]
-        return np.unique(np.concatenate([np.empty(0, np.uint32), *present]), return_counts=True)
 
 
 @dataclass(frozen=True, slots=True)

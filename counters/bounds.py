@@ -14,7 +14,7 @@ In a window in which nobody was there to accept anything, no join was accepted e
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final
@@ -28,10 +28,11 @@ from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, Gaps, OffClock
 from counters.journal_segment import JournalSegment
+from counters.measures import HOUR_S, Cell, peak_concurrent_views
 from counters.onsite import read_entries
 from counters.possible_presence import Possible, PresenceAtLeast, PresenceAtMost
 from counters.roll import Seats
-from counters.rules import HOUR_S, OF_TIME, Cell, Rule
+from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
 from counters.views import Views
 
@@ -95,9 +96,16 @@ class Bounds:
         )
         views = attendance.net_views
         self._views = views.among(self._known), views.without(self._known)
-        self._most = replace(attendance, net=self._at_most, intervals_s=self._intervals_s())
+        self._most = replace(
+            attendance,
+            net=self._at_most,
+            intervals_s=self._intervals_s(),
+            categories={name: seats | self._strangers for name, seats in attendance.categories.items()},
+            inside=self._possibly_inside(),
+        )
         in_doubt = self._doubtful or gaps.off_clocks or self._onsite_lost
-        self._least = replace(attendance, net=self._at_least) if in_doubt else attendance
+        nobody_inside = {} if self._onsite_lost else attendance.inside
+        self._least = replace(attendance, net=self._at_least, inside=nobody_inside) if in_doubt else attendance
 
     # Numbers.
 
@@ -110,18 +118,30 @@ class Bounds:
             value: as counted.
             small: whether the cell is one that would be withheld if it held few people.
         """
-        between = self._of_people(rule, cell) if rule.of_people else self._of_views(cell)
+        if rule.estimated:
+            between = self._of_peak_views(cell)
+        else:
+            of = self._of_people if rule.of_people else self._of_views
+            # A join that is lost, or of another time, may have been through another outlet.
+            between = (0, of(rule, replace(cell, among=None))[1]) if cell.by_join else of(rule, cell)
         return self._around((value, value), between, self._fewest(rule, cell) if small else 0)
+
+    def of_guests(self) -> bool:
+        """Whether there may have been guests of whom no record is left: nothing bounds how many devices."""
+        return bool(self._losses or self._gaps.not_counted or self._unbounded)
 
     def of_namespaces(self, rule: Rule, cell: Cell, counted: Sequence[Value], *, small: bool) -> Interval | None:
         """Return the least that the largest namespace, and the most that the sum of them, may truly be.
 
         `counted` are [largest, sum] as counted; the rest is as for `of`.
         """
+        among = None if cell.by_join else cell.among
         parts = [
-            self._of_people(rule, replace(cell, among=seats if cell.among is None else seats & cell.among))
+            self._of_people(rule, replace(cell, among=seats if among is None else seats & among))
             for seats in self._counted.namespaces.values()
         ]
+        if cell.by_join:
+            parts = [(0, most) for _, most in parts]
         highest = [most for _, most in parts if most is not None]
         most = sum(highest) if len(highest) == len(parts) else None
         least = max(least for least, _ in parts)
@@ -172,6 +192,8 @@ class Bounds:
         if rule.id == "unique-attendees-both":
             online, onsite = (most.within(channel, cell.session, cell.day) for channel in CHANNELS)
             return len((online ^ onsite) & strangers)
+        if rule.threshold is not None:
+            return self._long_enough_together(rule, cell)
         if rule.id not in OF_TIME:
             return 0
         scheduled, doubled = scheduled_windows(self._event, cell.session, cell.day), 0
@@ -186,7 +208,16 @@ class Bounds:
                 doubled += (2 * WINDOW_S - interval_s) * min(merged, size(arrived, cell.among))
         return Fraction(doubled, 2 * (HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(scheduled), 1)))
 
-    def _of_views(self, cell: Cell) -> Interval:
+    def _long_enough_together(self, rule: Rule, cell: Cell) -> int:
+        """Return how many more were long enough if their minutes in several seats add up: one for each stranger.
+
+        Of those who are long enough alone the one person that they make is counted already.
+        """
+        present = size(self._at_most.within(cell.channel, cell.session, cell.day), self._strangers)
+        alone = rule.measure(self._most, replace(cell, among=self._strangers)).value
+        return present - int(alone)
+
+    def _of_views(self, _rule: Rule, cell: Cell) -> Interval:
         """Return the bounds of views: nothing bounds how many views a person opens where a journal is lost."""
         within = (cell.session, cell.day)
         among = None if cell.among is None else cell.among | self._strangers
@@ -204,6 +235,20 @@ class Bounds:
                 most += Views.of(seats[moved], sessions[moved], truly[moved]).count(*within, among)
         lost = any(cell.day in (None, self._event.day(gap.window)) for gap in self._losses)
         return max(least, 0), None if lost or self._unbounded else most
+
+    def _of_peak_views(self, cell: Cell) -> Interval:
+        """Return the bounds of the largest estimate: nothing bounds how many views a person has open at once."""
+        lost = [*self._losses, *(late.leaf for late in self._gaps.not_counted)]
+        lost += [gap for gap in self._found if gap.kind is GapKind.UNCOVERED]
+        certain = {
+            window: sessions
+            for window, sessions in self._counted.views_by_window.items()
+            if window not in self._gaps.off_clocks
+        }
+        least = peak_concurrent_views(replace(self._counted, views_by_window=certain), cell).value
+        touched = any(cell.day in (None, self._event.day(gap.window)) for gap in lost) or self._gaps.off_clocks
+        counted = peak_concurrent_views(self._counted, cell).value
+        return least, None if touched or self._unbounded else counted
 
     def _opened(
         self, journal: JournalSegment, by_ms: int = 0
@@ -292,6 +337,18 @@ class Bounds:
             everyone = self._known | self._strangers | self._counted.net.within(None, None, None)
             doors = _open_doors(event)
         return Possible(anyone, online, everyone, doors)
+
+    def _possibly_inside(self) -> Mapping[int, BitMap]:
+        """Who may be inside, by session number: where scans are lost anybody, as long as the session is not over."""
+        counted = self._counted
+        if not self._onsite_lost:
+            return counted.inside
+        anybody = self._known | self._strangers | counted.net.within(None, None, None)
+        return {
+            session.number: anybody
+            for session in self._event.sessions
+            if session.gates and self._event.session_windows(session)[-1] + WINDOW_S > counted.as_of
+        }
 
     def _entered(self) -> dict[int, dict[int, BitMap]] | None:
         """Who was certainly on site: whoever entered, in that window. None: whoever was counted."""

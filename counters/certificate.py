@@ -230,7 +230,7 @@ def assemble(
     attendance = builder.build(views.estimates(), max((leaf.window + WINDOW_S for leaf in log.leaves), default=None))
     bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
     stated = stated_by_log(log, version, correction)
-    numbers = all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds)
+    numbers = all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds, version)
     document = stated | {
         "event": stated["event"] | {"format": _format(attendance)},
         "numbers": numbers,

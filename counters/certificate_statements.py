@@ -11,10 +11,10 @@ from counters import canonical_json
 from counters.audit_statements import stated_audits, stated_roll
 from counters.corrections import Correction, correction_of, rows_of
 from counters.event import Event, Issuer
+from counters.event_rules import rules_of
 from counters.gaps import gaps_in_log
 from counters.issuer_keys import thumbprint
 from counters.log_entries import SealedLog
-from counters.rules import RULES
 from counters.segment import WINDOW_S
 
 RESTORED: Final = (
@@ -83,8 +83,8 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
     notices = [SIMULATED] * event.simulated + _interim(log, version) + [RESTORED] * bool(log.restored)
     rules = [
         {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
-        for rule in RULES
-        if rule.id in event.counting.rules
+        | ({"parameters": rule.parameters and dict(rule.parameters)} if version > 2 else {})
+        for rule in rules_of(event)
     ]
     stated = {
         "type": "certificate",

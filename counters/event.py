@@ -15,6 +15,8 @@ event's digest everywhere (`event_sha256`):
     log                              required_witnesses; not there if there are no witnesses
     audit                            beacon, round, k, and round_at and retain_tokens_until if the file has
                                      them; not there without [audit]
+    own_rules                        in the file's order: id, counts, windows or percent, consecutive, in_schedule,
+                                     category, and channel if it is said; not there if there are none
 
 A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
 """
@@ -41,6 +43,7 @@ __all__ = [
     "Issuer",
     "MissingDevelopmentKeys",
     "MissingKeys",
+    "OwnRule",
     "Problem",
     "Session",
     "Simulation",
@@ -97,6 +100,25 @@ class Counting:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRule:
+    """A counting rule that the event declares by parameters: it has either `windows` or `percent`."""
+
+    id: str
+    windows: int | None = None  # clock minutes of presence that somebody needs to count
+    percent: int | None = None  # of a session's scheduled clock minutes
+    consecutive: bool = False
+    in_schedule: bool = False  # whether only presence in a session while it is scheduled counts; so for `percent`
+    channel: str | None = None  # "online" or "onsite"; None = either
+    category: tuple[str, ...] = ()  # only attendees of these; () = of any
+    counts: str = "people"
+
+    def parameters(self) -> dict[str, Any]:
+        """Return it as leaf 0 and certificates have it: what does not apply is not there."""
+        said = asdict(self) | {"category": list(self.category)}
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class WitnessOfEvent:
     """An outside party that is asked to cosign the event's log."""
 
@@ -143,6 +165,7 @@ class Event:
     sessions: tuple[Session, ...]
     issuers: tuple[Issuer, ...]
     counting: Counting
+    own_rules: tuple[OwnRule, ...] = ()
     simulation: Simulation | None = None
     witnesses: tuple[WitnessOfEvent, ...] = ()
     required_witnesses: int = 0  # so many must have cosigned a state of the log before it is published
@@ -258,7 +281,8 @@ class Event:
             "log": {"required_witnesses": self.required_witnesses},
         }
         audited = {} if self.audit is None else {"audit": self._audit(self.audit)}
-        return (witnessed if self.witnesses else {}) | audited | {
+        own_rules = {"own_rules": [rule.parameters() for rule in self.own_rules]}
+        return (witnessed if self.witnesses else {}) | audited | (own_rules if self.own_rules else {}) | {
             "id": self.id,
             "name": self.name,
             "organiser": self.organiser,
@@ -320,6 +344,7 @@ def _event(document: dict[str, Any]) -> Event:
             for issuer in document["issuers"]
         ),
         "counting": Counting(**document["counting"]),
+        "own_rules": tuple(OwnRule(**rule) for rule in document["own_rules"]),
         "simulation": None if simulation is None else Simulation(**simulation),
         "witnesses": tuple(WitnessOfEvent(**witness) for witness in document["witnesses"]),
         "audit": None if audit is None else Audit(**audit),
@@ -346,7 +371,7 @@ def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
     """Return the canonical form's members in the shape of an event file, so that one check reads both."""
     named = {
         "sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation",
-        "witnesses": "witness", "log": "log", "audit": "audit",
+        "witnesses": "witness", "log": "log", "audit": "audit", "own_rules": "rule",
     }  # fmt: skip
     tables = {table: canonical[member] for member, table in named.items() if canonical.get(member) is not None}
     tables["event"] = {member: value for member, value in canonical.items() if member not in named}

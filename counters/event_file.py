@@ -19,6 +19,7 @@ from counters.event_keys import (
     ISSUER,
     LOG,
     REQUIRED,
+    RULE,
     SEALED_ISSUER,
     SEALED_WITNESS,
     SESSION,
@@ -36,6 +37,8 @@ from counters.spelling import did_you_mean
 
 FILE_LIMIT_BYTES: Final = 1024 * 1024
 """What is canonicalised must fit 60,000 bytes; comments and spaces may take the rest."""
+OWN_RULES_LIMIT: Final = 20
+"""A certificate that counts in more ways explains none of them."""
 ISSUERS_LIMIT: Final = 100
 """Far above the ticket shops and identity providers of any event."""
 
@@ -176,6 +179,7 @@ def check(
     witnesses = []
     if "witness" in tables:
         witnesses = _array(tables["witness"], "witness", witness_keys, WITNESSES_LIMIT, findings)
+    rules = _array(tables["rule"], "rule", RULE, OWN_RULES_LIMIT, findings) if "rule" in tables else []
     log = _table(tables.get("log", {}), "log", LOG, findings)
     document["counting"] = _table(tables.get("counting", {}), "counting", COUNTING, findings)
     audit = tables.get("audit")
@@ -187,6 +191,7 @@ def check(
     _check_sessions(sessions, findings)
     _check_gates(sessions, findings)
     _check_issuers(issuers, findings)
+    _check_own_rules(rules, findings)
     _check_witnesses(witnesses, log, findings)
     _check_times(document, sessions, findings)
     _check_audit(document["audit"], document.get("late_until"), findings)
@@ -194,6 +199,7 @@ def check(
     findings.raise_if_any(source)
     document["sessions"] = sorted(sessions, key=lambda session: int(session["number"]))
     document["issuers"] = issuers
+    document["own_rules"] = rules
     document["witnesses"] = witnesses
     document["required_witnesses"] = log["required_witnesses"]
     return document
@@ -287,6 +293,22 @@ def _check_gates(sessions: list[dict[str, Any]], findings: Findings) -> None:
 def _check_issuers(issuers: list[dict[str, Any]], findings: Findings) -> None:
     _unique(issuers, "issuer", "id", ISSUER, findings)
     _unique(issuers, "issuer", "issuer", ISSUER, findings)
+
+
+def _check_own_rules(rules: list[dict[str, Any]], findings: Findings) -> None:
+    _unique(rules, "rule", "id", RULE, findings)
+    for index, rule in enumerate(rules, 1):
+        if not {"windows", "percent", "in_schedule"} <= rule.keys():
+            continue  # already a problem
+        where, windows, percent = f"rule[{index}]", rule["windows"], rule["percent"]
+        if (windows is None) == (percent is None):
+            wrong = "there is neither windows nor percent" if windows is None else "there are both windows and percent"
+            fix = "Say one of the two: how much presence counts."
+            findings.add(f"{where}.percent", _meaning(RULE, "percent"), wrong, fix)
+        if percent is not None and rule["in_schedule"] is False:
+            wrong, fix = "a percentage is of what is scheduled", "Leave it out, or say windows."
+            findings.add(f"{where}.in_schedule", _meaning(RULE, "in_schedule"), wrong, fix)
+        rule["in_schedule"] = percent is not None or bool(rule["in_schedule"])
 
 
 def _check_witnesses(witnesses: list[dict[str, Any]], log: dict[str, Any], findings: Findings) -> None:

@@ -18,7 +18,7 @@ from counters.invalid_traffic import IDS as TRAFFIC_REASONS
 from counters.issuer_keys import ALGORITHMS, ALIASES
 from counters.ledger.cosignature import WitnessKey
 from counters.ledger.note import NoteError
-from counters.rule_ids import KNOWN_RULES
+from counters.rule_ids import KNOWN_RULES, attended_percentage
 from counters.spelling import did_you_mean
 
 REQUIRED: Final = object()
@@ -37,6 +37,10 @@ LONGEST_INTERVAL_S: Final = 54
 to be bridged by rule (DESIGN.md §4); as long as no rule does, a longer interval would halve the peak in silence."""
 WITNESSES_LIMIT: Final = 32
 """As many as every reader of trust policies is asked to take (C2SP tlog-policy)."""
+WINDOWS_OF_A_DAY: Final = 24 * 60
+"""More than anybody attends of one session."""
+LIVE_RULES: Final = ("live-", "joined-")
+"""Ids that begin so are those of live estimates."""
 LIST_LIMIT: Final = 100
 """Gates of a session, categories, attributes: lists that a person writes by hand."""
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -176,12 +180,33 @@ def _list(of: Callable[[Any], str], *, least: int = 0, limit: int = LIST_LIMIT) 
 
 
 def _rule(value: Any) -> str:
-    if value not in KNOWN_RULES:
+    if not isinstance(value, str) or (value not in KNOWN_RULES and attended_percentage(value) is None):
         raise WrongValueError(
             f"{shown(value)} is no counting rule",
-            did_you_mean(value, KNOWN_RULES) + f"Known: {', '.join(KNOWN_RULES)}.",
+            did_you_mean(value, KNOWN_RULES) + f"Known: {', '.join(KNOWN_RULES)}, and the latter but two with another "
+            "percentage. One of your own is declared with [[rule]] and not named here.",
         )
-    return str(value)
+    return value
+
+
+def _own_rule_id(value: Any) -> str:
+    checked = _id(value)
+    if checked in KNOWN_RULES or attended_percentage(checked) is not None:
+        fix = "Name that rule in counting.rules, or choose another id."
+        raise WrongValueError(f"{shown(value)} is a rule that exists", fix)
+    if checked.startswith(LIVE_RULES):
+        raise WrongValueError(f"{shown(value)} begins as live estimates do", "Choose another id.")
+    return checked
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in words:
+            fix = did_you_mean(value, words) + f"Use {' or '.join(words)}."
+            raise WrongValueError(f"{shown(value)} is not one of {', '.join(words)}", fix)
+        return str(value)
+
+    return check
 
 
 def _traffic(value: Any) -> str:
@@ -300,6 +325,16 @@ COUNTING: Final = (
     ),
     Key("exclude_traffic", _list(_traffic), "invalid traffic that is in no number", ()),
 )
+RULE: Final = (
+    Key("id", _own_rule_id, "names the event's own counting rule in numbers"),
+    Key("counts", _one_of("people"), "what the rule counts", "people"),
+    Key("windows", _integer(1, WINDOWS_OF_A_DAY), "how many clock minutes of presence somebody needs to count", None),
+    Key("percent", _integer(1, 100), "what per cent of a session's scheduled minutes somebody needs to count", None),
+    Key("consecutive", _flag, "whether the minutes must follow each other", default=False),
+    Key("in_schedule", _flag, "whether only presence in a session while it is scheduled counts", None),
+    Key("channel", _one_of("online", "onsite"), "where somebody must be present; either, and both, if left out", None),
+    Key("category", _list(_text(64)), "only attendees of these categories count; of any, if left out", ()),
+)
 SEALED_WITNESS: Final = (
     Key("name", _id, "names the witness in metrics and on the certificate"),
     Key("vkey", _witness_key, "the key that the witness cosigns with"),
@@ -332,7 +367,7 @@ SIMULATION: Final = (
     Key("speed", _speed, "simulated seconds per real second; 0 = it stands still and only jumps when told", 0.0),
 )
 TABLES: Final = {
-    "event": EVENT, "session": SESSION, "issuer": ISSUER, "counting": COUNTING, "witness": WITNESS, "log": LOG,
-    "audit": AUDIT, "simulation": SIMULATION,
+    "event": EVENT, "session": SESSION, "issuer": ISSUER, "counting": COUNTING, "rule": RULE, "witness": WITNESS,
+    "log": LOG, "audit": AUDIT, "simulation": SIMULATION,
 }  # fmt: skip
-"""Every table of an event file; `session`, `issuer` and `witness` are arrays of tables."""
+"""Every table of an event file; `session`, `issuer`, `rule` and `witness` are arrays of tables."""

@@ -55,6 +55,8 @@ DENSE_BYTES: Final = HEADER_BYTES + PACKED_BYTES
 
 STANDARD_ERROR: Final = 1.04 / math.sqrt(REGISTERS)
 """Relative standard error of one sketch: 0.008125."""
+NORMAL_95: Final = 1.96
+"""Half the width of the central 95 % of a normal distribution, in standard deviations."""
 
 SATURATED: Final = 1 << 63
 """The estimate of registers (almost) all at rank 51, which no crowd can fill; there Redis overflows its 64 bits."""
@@ -296,6 +298,11 @@ class StandardError:
 
     absolute: float  # in elements
     relative: float  # of the estimate; 0 when the estimate is 0
+
+    def interval95(self, value: int) -> list[int]:
+        """Return between which whole numbers the truth is in 19 of 20 cases, given what was estimated."""
+        reach = round(NORMAL_95 * self.absolute)
+        return [max(0, value - reach), value + reach]
 
 
 def standard_error(estimates: Sequence[int]) -> StandardError:

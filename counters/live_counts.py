@@ -16,8 +16,6 @@ WHOLE_EVENT: Final = 0
 """The session number that stands for the whole event."""
 STALE_AFTER_S: Final = 5.0
 """An answer older than this is marked stale even if no failure is known: the poller itself may be stuck."""
-NORMAL_95: Final = 1.96
-"""Half the width of the central 95 % of a normal distribution, in standard deviations."""
 
 
 def buckets_before(interval_s: int) -> int:
@@ -98,7 +96,6 @@ def _number(
 ) -> dict[str, Any]:
     value = sum(estimates)
     error = standard_error(estimates)
-    reach = round(NORMAL_95 * error.absolute)
     return {
         "rule": rule,
         "rule_version": 1,
@@ -107,7 +104,7 @@ def _number(
         "unit": unit,
         "kind": "estimate",
         "standard_error": round(error.relative, 6),
-        "interval95": [max(0, value - reach), value + reach],
+        "interval95": error.interval95(value),
         "checkable_by": "asserted",
         "as_of": as_of,
     }

@@ -1,12 +1,15 @@
 """Numbers as they are printed: every rule over every scope, in one shape, with small cells withheld.
 
-Cells of a session, a day or a country with fewer than `suppress_below` people, person-days, person-sessions or views
-(and more than none) are not published: their value is null. Averages and hours are withheld where fewer people than
-that were online. Where attendees of several issuer namespaces meet in a cell there is no one number of people: its
-value is null and `bounds` are [the largest namespace's, the sum].
+Cells of a session, a day, a country, a category, an outlet or of guests with fewer than `suppress_below` people,
+person-days, person-sessions, devices or views (and more than none) are not published: their value is null. Averages and
+hours are withheld where fewer people than that were online. Where such a cell would follow from its total and the other
+cells, others are withheld as well (counters.suppression). Where attendees of several issuer namespaces meet in a cell
+there is no one number of people: its value is null and `bounds` are [the largest namespace's, the sum].
 
 A number that gaps in the evidence touch has its value and, as `bounds`, between what and what it truly lies, the second
 null if nothing bounds it. Where `bounds` already are those of namespaces, they are `bounds_with_gaps`.
+
+Guests are devices: they have cells of their own and are in no other cell of people.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,23 +22,32 @@ from pyroaring import BitMap
 from counters.attendance import ONLINE, Attendance
 from counters.bounds import Bounds, Interval
 from counters.event import Event
-from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule, unique_attendees_online
+from counters.event_rules import rules_of
+from counters.measures import Cell, Measure, unique_attendees_online
+from counters.roll import UNKNOWN
+from counters.rules import OF_TIME, Rule
+from counters.suppression import Number, withhold_what_follows
 
 DECIMALS: Final = 6
 """Averages and hours are rounded once, half to even, to a millionth."""
-COUNTED_UNITS: Final = ("people", "person-days", "person-sessions", "views")
-SMALL_SCOPES: Final = frozenset(("session", "day", "country"))
+COUNTED_UNITS: Final = ("people", "person-days", "person-sessions", "views", "devices")
+SMALL_SCOPES: Final = frozenset(("session", "day", "country", "category", "outlet", "assurance"))
 """A cell of one of these can be so small that it is withheld."""
+GUEST: Final = {"assurance": "guest"}
+GUEST_RULES: Final = ("unique-attendees", "views")
+"""What is counted of guests: their devices, and the views that these opened."""
 
 PublicMeasure = Callable[[Rule, Cell], Measure | None]
 """What anybody can recompute from the public leaves; None where that is not possible."""
+Partitions = Mapping[str, Mapping[str, BitMap]]
+"""Attribute ("country", "category", "outlet") -> its values -> who has which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A scope as it is printed, and the cell that it stands for."""
 
-    printed: Mapping[str, str]  # "session" (id), "day", "country", "channel"
+    printed: Mapping[str, str]  # "session" (id), "day", "country", "category", "outlet", "channel"
     cell: Cell
 
 
@@ -50,14 +62,19 @@ def days_of(attendance: Attendance) -> list[str]:
     return sorted(scheduled | set(attendance.net.days) | set(attendance.net_views.days))
 
 
-def scopes(event: Event, rule: Rule, days: Iterable[str], countries: Mapping[str, BitMap]) -> Iterator[Scope]:
-    """Yield the scopes over which a certificate prints a rule: the event, then by session, day and country."""
+def scopes(event: Event, rule: Rule, days: Iterable[str], partitions: Partitions) -> Iterator[Scope]:
+    """Yield the scopes over which a certificate prints a rule: the event, then part by part."""
     bases = [Scope({}, Cell())]
-    if rule.by_session:
+    if "session" in rule.by:
         bases += [Scope({"session": one.id}, Cell(session=one.number)) for one in event.sessions]
-    if rule.by_day:
+    if "day" in rule.by:
         bases += [Scope({"day": day}, Cell(day=day)) for day in days]
-    bases += [Scope({"country": name}, Cell(among=seats)) for name, seats in countries.items()]
+    for attribute, values in partitions.items():
+        if attribute in rule.by:
+            bases += [
+                Scope({attribute: name}, Cell(among=seats, by_join=attribute == "outlet"))
+                for name, seats in values.items()
+            ]
     for base in bases:
         for channel in rule.channels:
             printed = dict(base.printed) if channel is None else {**base.printed, "channel": channel}
@@ -65,24 +82,53 @@ def scopes(event: Event, rule: Rule, days: Iterable[str], countries: Mapping[str
 
 
 def all_numbers(
-    attendance: Attendance, public: PublicMeasure, as_of: str, gaps: Bounds | None = None
+    attendance: Attendance, public: PublicMeasure, as_of: str, gaps: Bounds | None = None, version: int = 3
 ) -> list[dict[str, Any]]:
-    """Return every number of the event's rules; with bounds if `gaps` touch it."""
-    chosen = [RULES_BY_ID[rule] for rule in RULES_BY_ID if rule in attendance.event.counting.rules]
-    days, countries = days_of(attendance), attendance.countries
-    return [
+    """Return every number of the event's rules; with bounds if `gaps` touch it.
+
+    In a certificate before version 3 there are no cells of categories, outlets or guests, and nothing is withheld
+    because it would follow from others.
+    """
+    event, days = attendance.event, days_of(attendance)
+    partitions: Partitions = {"country": attendance.countries}
+    if version > 2:
+        # Where no ticket and no page named one, a cell of the unknown would only repeat the total.
+        more = {"category": attendance.categories, "outlet": attendance.outlets}
+        partitions = {**partitions, **{name: parts for name, parts in more.items() if parts.keys() - {UNKNOWN}}}
+    numbers = [
         number(attendance, rule, scope, public, as_of, gaps)
-        for rule in chosen
-        for scope in scopes(attendance.event, rule, days, countries)
+        for rule in rules_of(event)
+        for scope in scopes(event, rule, days, partitions)
     ]
+    if version > 2:
+        withhold_what_follows(numbers, event.counting.suppress_below)
+        numbers += _of_guests(attendance, as_of, gaps)
+    return [one.row for one in numbers]
+
+
+def _of_guests(attendance: Attendance, as_of: str, gaps: Bounds | None) -> list[Number]:
+    """Return the numbers of guests, if there were any: of nothing else, since nothing else is added to them."""
+    if not attendance.guests:
+        return []
+    gross = replace(attendance, net=attendance.gross, namespaces={})
+    scope = Scope(GUEST, Cell(among=attendance.guests))
+    rows = []
+    for rule in rules_of(attendance.event):
+        if rule.id in GUEST_RULES:
+            unit = "devices" if rule.of_people else rule.unit
+            found = number(gross, rule, scope, lambda _rule, _cell: None, as_of)
+            found.row["unit"] = unit
+            if gaps is not None and gaps.of_guests() and not found.row.get("suppressed"):
+                found.row["bounds"] = [found.row["value"], None]
+            rows.append(found)
+    return rows
 
 
 def number(
     attendance: Attendance, rule: Rule, scope: Scope, public: PublicMeasure, as_of: str, gaps: Bounds | None = None
-) -> dict[str, Any]:
-    """Return one number in the shape that every number has."""
+) -> Number:
+    """Return one number, in the shape that every number has."""
     event = attendance.event
-    value: int | float | None
     bounds = _bounds(attendance, rule, scope.cell)
     measure = None if bounds else rule.measure(attendance, scope.cell)
     row: dict[str, Any] = {
@@ -90,28 +136,43 @@ def number(
         "rule_version": rule.version,
         "scope": dict(scope.printed),
         "unit": rule.unit,
-        "kind": "exact",
+        "kind": rule.kind,
         "checkable_by": "evidence",
         "as_of": as_of,
         "value": None,
     }
     largest = bounds[1] if bounds else measure.value if measure else 0
+    publicly = public(rule, scope.cell)
+    found = Number(row, largest, publicly is not None)
     if _withheld(attendance, rule, scope, largest):
-        return row | {"suppressed": True}
+        row["suppressed"] = True
+        return found
     small = bool(scope.printed.keys() & SMALL_SCOPES)
     if measure is None:
         row["bounds"] = [printed_value(bound) for bound in bounds]
         if gaps is not None and (between := gaps.of_namespaces(rule, scope.cell, bounds, small=small)):
             row["bounds_with_gaps"] = _printed(between)
-        return row
-    value = printed_value(measure.value)
+        return found
+    row["value"] = printed_value(measure.value)
     if measure.at is not None:
         row["at"] = event.iso(measure.at)
-    if public(rule, scope.cell) == measure:
+    if measure.error is not None:
+        row |= as_estimate(measure)
+    if publicly == measure:
         row["checkable_by"] = "log"
     if gaps is not None and (between := gaps.of(rule, scope.cell, measure.value, small=small)):
         row["bounds"] = _printed(between)
-    return row | {"value": value}
+    return found
+
+
+def as_estimate(measure: Measure) -> dict[str, Any]:
+    """Return what a number that is an estimate says besides: relative standard error, and 95 % interval."""
+    if measure.error is None:
+        return {}
+    return {
+        "standard_error": round(measure.error.relative, DECIMALS),
+        "interval95": measure.error.interval95(int(measure.value)),
+    }
 
 
 def _printed(between: Interval) -> list[int | float | None]:

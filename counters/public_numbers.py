@@ -1,4 +1,4 @@
-"""What anybody can recompute from the public leaves alone: views, the peak online, average audience and hours viewed.
+"""What anybody can recompute from the public leaves alone: views, peaks online, average audience and hours viewed.
 
 A number of the certificate says `checkable_by: log` if and only if this gives the same number. It does not where cells
 that the leaves withhold are needed, where late evidence or an alias changed what the leaves say, or per country.
@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from counters.attendance import ONLINE, scheduled_windows
 from counters.log_entries import SealedLog
-from counters.rules import HOUR_S, Cell, Measure, Rule, doubled_person_seconds
+from counters.measures import HOUR_S, Cell, Measure, doubled_person_seconds, largest_of_estimates
+from counters.rules import Rule
 from counters.segment import WINDOW_S
 
 _NOTHING: Final = {"present": 0, "arrived": 0, "background": 0, "views": 0}
@@ -32,10 +33,11 @@ class PublicNumbers:
         by_rule = {
             "views": self._views,
             "peak-concurrent-attendees": self._peak,
+            "peak-concurrent-views": self._peak_views,
             "average-minute-audience": self._average,
             "hours-viewed": self._hours,
         }
-        held = cell.channel == ONLINE or rule.id == "views"
+        held = cell.channel == ONLINE or not rule.of_people
         return by_rule[rule.id](cell) if held and rule.id in by_rule and cell.among is None else None
 
     def _row(self, window: int, cell: Cell) -> dict[str, Any]:
@@ -60,6 +62,23 @@ class PublicNumbers:
                 best = Measure(present, window)
         # A withheld row is under the threshold: it cannot be the peak, nor tie with it, if the peak is not.
         return None if withheld and best.value < self._event.counting.suppress_below else best
+
+    def _peak_views(self, cell: Cell) -> Measure:
+        # An estimate that a leaf withholds, of a session with few people, is taken for none.
+        ids = self._ids.values() if cell.session is None else [self._ids[cell.session]]
+        return largest_of_estimates(
+            (window, [self._windows[window].estimates.get((session, "views")) or 0 for session in ids])
+            for window in self._sealed(cell)
+        )
+
+    def withholds_estimates(self, cell: Cell) -> bool:
+        """Whether some leaf does not say how many views there were in a session that somebody watched."""
+        ids = self._ids.values() if cell.session is None else [self._ids[cell.session]]
+        return any(
+            self._windows[window].estimates.get((session, "views"), 0) is None
+            for window in self._sealed(cell)
+            for session in ids
+        )
 
     def _seconds(self, cell: Cell) -> Fraction | None:
         doubled = 0

@@ -7,11 +7,13 @@ from typing import Any, Final
 from counters.attendance import scheduled_windows
 from counters.certificate import as_of
 from counters.checks.verification import FailedError, Verification
+from counters.event_rules import rule_of, rules_of
 from counters.gaps import windows_without_leaf
 from counters.log_entries import SealedLog
-from counters.numbers import SMALL_SCOPES, are_bounds, printed_value, said_with_bounds, scopes
+from counters.measures import Cell, Measure
+from counters.numbers import GUEST, SMALL_SCOPES, are_bounds, as_estimate, printed_value, said_with_bounds, scopes
 from counters.public_numbers import PublicNumbers
-from counters.rules import OF_TIME, RULES_BY_ID, Cell, Measure, Rule
+from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
 
 PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))
@@ -28,13 +30,12 @@ def public_numbers(state: Verification) -> str:
             if row["checkable_by"] == "log":
                 raise FailedError(f"{named(row)}: no public leaf speaks of it")
             continue
-        rule, cell = RULES_BY_ID[row["rule"]], _cell(log, row["scope"])
+        rule, cell = rule_of(log.event, row["rule"]), _cell(log, row["scope"])
         measure = public.measure(rule, cell)
         if row["value"] is None:
             reasons.check_withheld(row, rule, cell, measure)
             continue
-        at = None if measure is None or measure.at is None else log.event.iso(measure.at)
-        same = measure is not None and (printed_value(measure.value), at) == (row["value"], row.get("at"))
+        same = measure is not None and _printed(log, measure).items() <= row.items()
         if same != (row["checkable_by"] == "log"):
             raise FailedError(
                 f"{named(row)}: the certificate says {row['value']} and checkable_by {row['checkable_by']}, "
@@ -70,6 +71,7 @@ class Reasons:
     - Invalid traffic that the event excludes is counted in every leaf, since that all joins of somebody are invalid is
       known only at the end: fewer people, views and time than the leaves say.
     - A view that two journals hold counts once: fewer views than the leaves say.
+    - An estimate that a leaf withholds, of a session with few people, is in the peak of views all the same.
     - A journal can be of a longer heartbeat interval than the presence of its window: less person-time.
     """
 
@@ -81,12 +83,18 @@ class Reasons:
         self._categories = bool(log.event.counting.exclude_categories)
         self._late = {leaf.window for leaf in log.late if leaf.counted}
         self._namespaces = {issuer.namespace for issuer in log.event.issuers}
-        self._ceiling = PublicNumbers(log, arrivals=False)
+        self._public, self._ceiling = PublicNumbers(log), PublicNumbers(log, arrivals=False)
 
     def why(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> str | None:
         """Return the reason for a number that is not what the leaves give, or None if there can be none."""
         if self._came_late(rule, cell):
             return "late evidence"
+        if rule.estimated:
+            hidden = value >= measure.value and self._public.withholds_estimates(cell)
+            return "estimates that the leaves withhold" if hidden else None
+        return self._of_people(rule, cell, measure, value)
+
+    def _of_people(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> str | None:
         if self._categories:
             return "an excluded category became known later, or of another seat"
         leaves = printed_value(measure.value)
@@ -144,14 +152,15 @@ def _well_formed(log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str
     known_at = as_of(log, document["issued_at"])
     boundless = document["version"] > 1 and bool(windows_without_leaf(log) or log.restored)
     for row in document["numbers"]:
-        rule, key = RULES_BY_ID[row["rule"]], (row["rule"], _scope_key(row["scope"]))
+        rule, key = rule_of(log.event, row["rule"]), (row["rule"], _scope_key(row["scope"]))
         stated = (row["rule_version"], row["unit"], row["kind"], row["as_of"])
-        if stated != (rule.version, rule.unit, "exact", known_at) or row["checkable_by"] not in ("log", "evidence"):
+        unit = "devices" if row["scope"] == GUEST and rule.of_people else rule.unit
+        if stated != (rule.version, unit, rule.kind, known_at) or row["checkable_by"] not in ("log", "evidence"):
             raise FailedError(f"{named(row)}: version, unit, kind, as_of or checkable_by are not the rule's")
         if not are_bounds(row, boundless=boundless, version=document["version"]):
             raise FailedError(f"{named(row)}: its bounds are none, or not those of an event with such gaps")
-        if key in seen or rule.id not in log.event.counting.rules:
-            raise FailedError(f"{named(row)}: it is there twice, or the event does not count by this rule")
+        if key in seen:
+            raise FailedError(f"{named(row)}: it is there twice")
         seen.add(key)
     for row in _owed(log):
         if (row["rule"], _scope_key(row["scope"])) not in seen:
@@ -162,9 +171,15 @@ def _well_formed(log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str
 def _owed(log: SealedLog) -> Iterator[dict[str, Any]]:
     """Yield rule and scope of each number that must be there, whatever the evidence is."""
     days = sorted({log.event.day(window) for window in log.event.scheduled_windows()})
-    for name in log.event.counting.rules:
-        for scope in scopes(log.event, RULES_BY_ID[name], days, {}):
-            yield {"rule": name, "scope": scope.printed}
+    for rule in rules_of(log.event):
+        for scope in scopes(log.event, rule, days, {}):
+            yield {"rule": rule.id, "scope": scope.printed}
+
+
+def _printed(log: SealedLog, measure: Measure) -> dict[str, Any]:
+    """Return what a number says of what was measured."""
+    at = {} if measure.at is None else {"at": log.event.iso(measure.at)}
+    return {"value": printed_value(measure.value)} | at | as_estimate(measure)
 
 
 def _cell(log: SealedLog, scope: dict[str, str]) -> Cell:

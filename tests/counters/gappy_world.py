@@ -17,7 +17,8 @@ from counters import hyperloglog
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.manifest import Granted
-from tests.counters.synthetic import COUNTRIES, START, Sealed, World, event_of, seal
+from tests.counters.synthetic import COUNTRIES, OUTLETS, START, Sealed, World, event_of, seal
+from tests.counters.synthetic_rules import playing
 
 GATEWAYS = range(3)
 BLOCK = 65_536
@@ -71,7 +72,7 @@ class GappyWorld(World):
                 registers = hyperloglog.empty()
                 for seat in seats:
                     hyperloglog.add(registers, self.person_of_seat[seat].encode())
-                presences.append(SessionPresence(session, BitMap(seats), BitMap(), registers, hyperloglog.empty()))
+                presences.append(SessionPresence(session, BitMap(seats), BitMap(), registers, playing(seats)))
             found[window].append(PresenceSegment.of(head, {}, presences))
             if records[window, gateway]:
                 found[window].append(JournalSegment.of(head, records[window, gateway]))
@@ -133,7 +134,8 @@ def _live(world: GappyWorld, rng: random.Random, number: int) -> None:
                 view=0 if kind is JoinKind.BADGE else rng.randrange(1, 2**63), joined_at_ms=at_ms,
                 pseudonym=name.encode().ljust(16, b"\0") if known else bytes(16), token_digest=bytes(32),
                 address=bytes(8), issuer=issuer if known else "", key_thumbprint="", country=country if known else "",
-                category=category if known else "", outlet="", network="", agent="",
+                category=category if known else "", network="", agent="",
+                outlet=random.Random(at_ms).choice(OUTLETS) if kind is JoinKind.TICKET else "",
             )  # fmt: skip
             world.accepted.append((gateway, at_ms, join))
             if kind is JoinKind.BADGE:

@@ -31,6 +31,7 @@ from counters.window_leaf import (
     build_manifest,
     merge_presence,
 )
+from tests.counters.synthetic_rules import measure_more, playing, printed_over
 
 SOFTWARE: Final = "turnout test"
 SIGNER: Final = Signer("log.example/synthetic", bytes(range(32)))
@@ -38,6 +39,7 @@ KEY: Final = {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "11qYAYKxCrfVS_7
 # 23:57 in Shanghai: the sessions run over midnight.
 START: Final = int(datetime(2023, 11, 19, 15, 57, tzinfo=UTC).timestamp())
 COUNTRIES: Final = ("", "CN", "FR", "KE")
+OUTLETS: Final = ("", "", "daily-news", "tv-one")
 
 
 def event_of(rng: random.Random) -> Event:
@@ -129,24 +131,32 @@ class World:
 
     def _visits(self) -> dict[tuple[str, int], list[Scan]]:
         """Return by person and session the accepted scans, each once, in the order of the scanners' clocks."""
+        by_visit: dict[tuple[str, int], list[Scan]] = defaultdict(list)
+        for person, number, scan in self.walks():
+            if number:
+                by_visit[person, number].append(scan)
+        return by_visit
+
+    def walks(self, until_ms: int = 2**64) -> list[tuple[str, int, Scan]]:
+        """Return (person, number of the session it is for, accepted scan), in the order of the scanners' clocks."""
         first: dict[tuple[str, str], Scan] = {}
         for scan in self.scans:
             key = (scan.gate, scan.nonce)
             if not scan.refusal and (key not in first or scan.received_at_ms < first[key].received_at_ms):
                 first[key] = scan
-        by_visit: dict[tuple[str, int], list[Scan]] = defaultdict(list)
+        found = []
         gates = {session.number: session.gates for session in self.event.sessions}
         before: dict[str, tuple[Scan, int]] = {}  # each person's last scan, and which session it was for
-        for scan in sorted(first.values(), key=lambda scan: (scan.scanned_at_ms, scan.direction, scan.session)):
+        kept = [scan for scan in first.values() if scan.scanned_at_ms < until_ms]
+        for scan in sorted(kept, key=lambda scan: (scan.scanned_at_ms, scan.direction, scan.session)):
             person, number = self.person_of_seat[scan.seat], scan.session
             if scan.direction is Direction.OUT and person in before:
                 previous, entered_for = before[person]
                 if previous.direction is Direction.IN and scan.gate in gates.get(entered_for, ()):
                     number = entered_for
             before[person] = scan, number
-            if number:
-                by_visit[person, number].append(scan)
-        return by_visit
+            found.append((person, number, scan))
+        return found
 
     def barred(self) -> set[str]:
         """Return the persons of excluded categories, and those whose joins are all invalid."""
@@ -175,6 +185,22 @@ class World:
         """Return a person's country as it is printed."""
         join = self.identity().get(person)
         return (join.country if join else "") or "unknown"
+
+    def category(self, person: str) -> str:
+        """Return a person's category as it is printed."""
+        join = self.identity().get(person)
+        return (join.category if join else "") or "unknown"
+
+    def outlet(self, person: str) -> str:
+        """Return the outlet of a person's earliest join that names one, as it is printed."""
+        named = [join for join in self.joins if join.outlet and join.kind is not JoinKind.VIEWING_TOKEN
+                 and self.person_of_seat[join.seat] == person]  # fmt: skip
+        return min(named, key=lambda join: (join.joined_at_ms, join.seat)).outlet if named else "unknown"
+
+    def attribute(self, name: str, person: str) -> str:
+        """Return a person's country, category or outlet as it is printed."""
+        said: str = getattr(self, name)(person)
+        return said
 
     def namespace(self, person: str) -> str:
         """Return the namespace that a person belongs to."""
@@ -206,10 +232,11 @@ class World:
         """Return (value, window of the peak) by a rule; `only` limits it to some persons."""
         ids = {session.id: session.number for session in self.event.sessions}
         number = ids[scope["session"]] if "session" in scope else None
-        day, country, channel = scope.get("day"), scope.get("country"), scope.get("channel")
+        day, channel = scope.get("day"), scope.get("channel")
 
         def in_scope(person: str) -> bool:
-            return (country is None or self.country(person) == country) and (only is None or person in only)
+            said = [(name, scope[name]) for name in ("country", "category", "outlet") if name in scope]
+            return (only is None or person in only) and all(self.attribute(name, person) == of for name, of in said)
 
         facts = {
             (person, window, session, by)
@@ -241,7 +268,24 @@ class World:
                     rooms[window].add(person)
             best = max((len(room) for room in rooms.values()), default=0)
             return best, min((window for window, room in rooms.items() if len(room) == best), default=None)
+        if (more := measure_more(self, rule, scope, in_scope)) is not None:
+            return more
         return self._person_time(rule, number, day, in_scope), None
+
+    def scheduled(self, number: int | None) -> set[int]:
+        """Return the windows of a session's schedule."""
+        found = set()
+        for session in self.event.sessions:
+            if session.number == number:
+                minute = int(session.starts_at.timestamp()) // 60 * 60
+                while minute < session.ends_at.timestamp():
+                    found.add(minute)
+                    minute += 60
+        return found
+
+    def as_of(self) -> int:
+        """Return the end of the last window of which there is evidence."""
+        return max(self.segments(), default=-60) + 60
 
     def _person_time(self, rule: str, number: int | None, day: str | None, in_scope: Any) -> Fraction:
         sessions = [session for session in self.event.sessions if number in (None, session.number)]
@@ -268,14 +312,14 @@ class World:
         return seconds / (60 * len(scheduled)) if scheduled else Fraction(0)
 
     def number(self, rule: str, scope: dict[str, str]) -> dict[str, Any]:
-        """Return value, at, bounds and suppressed as a certificate must print them."""
+        """Return value, at, bounds and suppressed as a certificate must print them; nothing withheld for another."""
         below = self.event.counting.suppress_below
         value, at = self.measure(rule, scope)
         spaces: dict[str, set[str]] = defaultdict(set)
         for person, *_ in self.net():
             spaces[self.namespace(person)].add(person)
         bounds = None
-        if rule != "views" and len(spaces) > 1:
+        if rule not in ("views", "peak-concurrent-views") and len(spaces) > 1:
             parts = [self.measure(rule, scope, persons)[0] for persons in spaces.values()]
             if sum(1 for part in parts if part) > 1:
                 bounds = [max(parts), sum(parts)]
@@ -283,33 +327,33 @@ class World:
         judged = value
         if rule in ("average-minute-audience", "hours-viewed"):
             judged = self.measure("unique-attendees-online", scope)[0]
-        if scope.keys() & {"session", "day", "country"} and 0 < judged < below:
+        if scope.keys() & {"session", "day", "country", "category", "outlet"} and 0 < judged < below:
             return {"value": None, "suppressed": True}
         if bounds:
             return {"value": None, "bounds": [rounded(bound) for bound in bounds]}
         return {"value": rounded(value)} | ({"at": self.event.iso(at)} if at is not None else {})
 
+    def rules(self) -> list[str]:
+        """Return the rules that a certificate prints, in any order."""
+        return [*self.event.counting.rules, *(rule.id for rule in self.event.own_rules)]
+
     def scopes(self, rule: str) -> list[dict[str, str]]:
         """Return the scopes over which a certificate must print a rule."""
         days = {day_of(window) for _, window, _, _ in self.net()} | {view[3] for view in self.views()}
-        for session in self.event.sessions:
-            minute = int(session.starts_at.timestamp()) // 60 * 60
-            while minute < session.ends_at.timestamp():
-                days.add(day_of(minute))
-                minute += 60
+        days |= {day_of(minute) for session in self.event.sessions for minute in self.scheduled(session.number)}
         barred = self.barred()
         persons = {fact[0] for fact in self.net()} | (set(self.identity()) - barred)
         bases: list[dict[str, str]] = [{}]
-        if rule != "session-attendance-sum":
+        parts, channels = printed_over(rule)
+        if "session" in parts:
             bases += [{"session": session.id} for session in self.event.sessions]
-        if rule != "daily-attendance-sum":
+        if "day" in parts:
             bases += [{"day": day} for day in sorted(days)]
-        bases += [{"country": country} for country in sorted({self.country(person) for person in persons})]
-        if rule in ("daily-attendance-sum", "session-attendance-sum", "peak-concurrent-attendees"):
-            return [base | more for base in bases for more in ({}, {"channel": "online"}, {"channel": "onsite"})]
-        if rule in ("average-minute-audience", "hours-viewed"):
-            return [base | {"channel": "online"} for base in bases]
-        return bases
+        for name in [part for part in ("country", "category", "outlet") if part in parts]:
+            said = {self.attribute(name, person) for person in persons}
+            if name == "country" or said - {"unknown"}:
+                bases += [{name: one} for one in sorted(said)]
+        return [base | ({"channel": channel} if channel else {}) for base in bases for channel in channels]
 
     # --- the evidence -------------------------------------------------------------------------------------------------
 
@@ -342,7 +386,7 @@ class World:
                 for seat in seats:
                     hyperloglog.add(registers, self.person_of_seat[seat].encode())
                 hidden = BitMap(seat for seat, background in seats.items() if background)
-                rows.append(SessionPresence(session, BitMap(seats), hidden, registers, hyperloglog.empty()))
+                rows.append(SessionPresence(session, BitMap(seats), hidden, registers, playing(seats)))
             segment = PresenceSegment.of(self.head(gateway, window), {"token_expired": gateway}, rows)
             found[window].append(segment)
         records: dict[int, list[Join | Scan]] = defaultdict(list)
@@ -388,7 +432,9 @@ def world_of(rng: random.Random, people: int | None = None) -> World:
                         view=0 if kind is JoinKind.BADGE else views.pop(), joined_at_ms=clock,
                         pseudonym=name.encode().ljust(16, b"\0"), token_digest=bytes(32), address=bytes(8),
                         issuer=issuer, key_thumbprint="k", country=rng.choice(COUNTRIES),
-                        category=rng.choice(("", "visitor", "staff")), outlet="", network="", agent="browser",
+                        category=rng.choice(("", "visitor", "staff")), network="", agent="browser",
+                        # Drawn aside: a seed's world stays as it was.
+                        outlet="" if kind is JoinKind.BADGE else random.Random(clock).choice(OUTLETS),
                     )
                 )  # fmt: skip
             if rng.random() < 0.3:
