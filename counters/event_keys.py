@@ -320,7 +320,7 @@ COUNTING: Final = (
     Key(
         "suppress_below",
         _integer(1, 1000),
-        "cells of a session, a day or a country with fewer people than this are not published",
+        "cells of a session, a day, a country, a category or an outlet with fewer people are not published",
         10,
     ),
     Key("exclude_traffic", _list(_traffic), "invalid traffic that is in no number", ()),

@@ -1,9 +1,12 @@
 """The rules that one event counts by: those of the catalogue that it names, and its own, which it declares."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from counters import measures
+from counters import canonical_json, measures
 from counters.event import Event, OwnRule
 from counters.measures import Threshold
 from counters.rule_ids import KNOWN_RULES, attended_percentage
@@ -32,6 +35,19 @@ def rule_of(event: Event, rule_id: str) -> Rule:
     if rule_id in event.counting.rules:
         return _named(rule_id)
     return _own({rule.id: rule for rule in event.own_rules}[rule_id])
+
+
+def other_rules(locked: Mapping[str, Any], event: Event) -> str:
+    """Return what to do if an event differs from the locked one in the rules that it names, and only there; else "".
+
+    So it is where a version with fewer rules began an event whose file names none.
+    """
+    counting = locked["counting"]
+    if replace(event, counting=replace(event.counting, rules=tuple(counting["rules"]))).canonical() != (
+        canonical_json.encode(dict(locked))
+    ):
+        return ""
+    return f". They differ in the rules alone: write rules = {json.dumps(counting['rules'])} in the table [counting]"
 
 
 def _named(rule_id: str) -> Rule:

@@ -139,7 +139,7 @@ class RollReader:
             "countries": _sets(seats, kind, [one.country or UNKNOWN for one in kinds]),
             "categories": _sets(seats, kind, [one.category or UNKNOWN for one in kinds]),
             "namespaces": _sets(seats, kind, [namespace_of.get(one.issuer, "") for one in kinds]),
-            "outlets": {name: found for name, found in _sets(seats, outlet, texts).items() if name},
+            "outlets": _sets(seats, outlet, [text or UNKNOWN for text in texts]),
         }
 
 
@@ -197,7 +197,6 @@ def _shared(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return found
 
 
-<<<<<<< HEAD
 def _sets(seats: Seats, codes: npt.NDArray[np.uint32], names: Sequence[Name]) -> dict[Name, BitMap]:
     """Return the seats by the name of their code; `seats` are ascending."""
     distinct = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -213,54 +212,3 @@ def _sets(seats: Seats, codes: npt.NDArray[np.uint32], names: Sequence[Name]) ->
             if end > begin:
                 parts[number].append(set_of(chunk[begin:end]))
     return {name: BitMap.union(BitMap(), *parts[number]) for name, number in distinct.items() if parts[number]}
-=======
-def _identities(journal: JournalSegment, texts: Texts) -> npt.NDArray[np.void]:
-    numbers = texts.numbers(journal.texts)
-    halves = journal.joins["pseudonym"].copy().view(">u8").reshape(-1, 2)
-    named = (journal.joins["kind"] != JoinKind.VIEWING_TOKEN) & halves.any(axis=1)
-    joins = journal.joins[named]
-    rows = np.empty(len(joins), _IDENTITY)
-    rows["seat"], rows["joined_at_ms"] = joins["seat"], joins["joined_at_ms"]
-    rows["high"], rows["low"] = halves[named, 0], halves[named, 1]
-    rows["guest"] = joins["assurance"] == Assurance.GUEST
-    for name in ("issuer", "country", "category", "outlet"):
-        rows[name] = numbers[joins[name]] if len(numbers) else 0
-    return rows
-
-
-def _attributes(event: Event, attendees: npt.NDArray[np.void], texts: list[str]) -> dict[str, Any]:
-    """Return the sets of attendees by attribute, as `Roll` names them."""
-    namespace_of = {issuer.id: issuer.namespace for issuer in event.issuers}
-    seats = attendees["seat"]
-    barred = [number for number, text in enumerate(texts) if text in event.counting.exclude_categories]
-    by: dict[str, dict[str, BitMap]] = {"country": {}, "category": {}}
-    for attribute, sets in by.items():
-        for number in np.unique(attendees[attribute]).tolist():
-            _add(sets, texts[number] or UNKNOWN, seats[attendees[attribute] == number])
-    namespaces: dict[str, BitMap] = {}
-    for number in np.unique(attendees["issuer"]).tolist():
-        _add(namespaces, namespace_of.get(texts[number], ""), seats[attendees["issuer"] == number])
-    return {
-        "excluded": BitMap(np.sort(seats[np.isin(attendees["category"], barred)])),
-        "guests": BitMap(np.sort(seats[attendees["guest"]])),
-        "countries": by["country"],
-        "categories": by["category"],
-        "namespaces": namespaces,
-    }
-
-
-def _outlets(rows: npt.NDArray[np.void], seats: Seats, canonical: Seats, texts: list[str]) -> dict[str, BitMap]:
-    """Return the attendees by outlet; `rows` are the joins, the earliest first."""
-    named = rows[rows["outlet"] != 0]
-    attendees, earliest = np.unique(canonical[np.searchsorted(seats, named["seat"])], return_index=True)
-    outlet, sets = named["outlet"][earliest], dict[str, BitMap]()
-    for number in np.unique(outlet).tolist():
-        _add(sets, texts[number], attendees[outlet == number])
-    if len(others := np.setdiff1d(canonical, attendees)):
-        _add(sets, UNKNOWN, others)
-    return sets
-
-
-def _add(sets: dict[str, BitMap], name: str, seats: Seats) -> None:
-    sets[name] = sets.get(name, BitMap()) | BitMap(np.sort(seats))
->>>>>>> 0634b2c (Rules: reach, thresholds, peak of views, inside-count; own rules; cells of categories, outlets and guests)

@@ -30,6 +30,7 @@ from counters import canonical_json, evidence
 from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
+from counters.event_rules import other_rules
 from counters.evidence import SegmentError
 from counters.evidence_store import EvidenceStore
 from counters.expected_reports import ExpectedReports
@@ -152,6 +153,7 @@ class Sealer:
             raise OtherEventError(
                 "this data directory was begun with another event file or pseudonym key: rules are locked once the "
                 "log has begun. Start with the file that leaf 0 holds, or in a new directory"
+                + other_rules(first["event"], self.event)
             )
         self._catch_up()
         self._sealed.basis()  # reads the last window's evidence: if it is gone, that is said at the start

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from counters.corrections import REASON_LIMIT_CHARS
 from counters.event_keys import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
+from counters.numbers import SMALL_SCOPES
 from counters.software import VERSION
 from gateway.heartbeats import REFUSALS
 from gateway.reasons import Reason
@@ -203,7 +204,7 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "parameters": [
                     *_path("event"),
                     {"name": "rule", "in": "query", "schema": _TEXT},
-                    {"name": "by", "in": "query", "schema": {"enum": ["session", "day", "country"]}},
+                    {"name": "by", "in": "query", "schema": {"enum": sorted(SMALL_SCOPES)}},
                     {"name": "session", "in": "query", "schema": _TEXT},
                 ],
                 "security": [{"organiser": []}],

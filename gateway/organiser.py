@@ -12,6 +12,7 @@ from aiohttp import web
 from counters.corrections import CorrectionError, read_reason
 from counters.event import Event
 from counters.issuing import issued_numbers
+from counters.numbers import SMALL_SCOPES
 from counters.secrets import Secrets
 from gateway.certifying import Certifying
 from gateway.problems import CORS, Refused, bearer, json_response, read_json
@@ -175,8 +176,8 @@ def select(numbers: list[dict[str, Any]], query: dict[str, str]) -> list[dict[st
     if unknown := query.keys() - {"rule", "by", "session"}:
         raise ValueError(f"unknown parameters {sorted(unknown)}: there are rule, by and session")
     by, rule, session = query.get("by"), query.get("rule"), query.get("session")
-    if by not in {None, "session", "day", "country"}:
-        raise ValueError(f"by={by}: numbers are broken down by session, day or country")
+    if by is not None and by not in SMALL_SCOPES:
+        raise ValueError(f"by={by}: numbers are broken down by {', '.join(sorted(SMALL_SCOPES))}")
     if rule is not None and rule not in {number["rule"] for number in numbers}:
         raise ValueError(f"rule={rule}: this event counts {sorted({number['rule'] for number in numbers})}")
 

@@ -9,7 +9,7 @@ stops.
 import random
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import accumulate
 from typing import Final
@@ -53,6 +53,7 @@ class Person:
     subject: str
     country: str  # "" = the ticket names none
     category: str
+    outlet: str = ""  # media outlet whose page they watch on; "" = the organiser's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Audience:
         self._rng = random.Random(scenario.seed)
         self._step_s = scenario.programme.interval_s
         self._outlets = _Draw(scenario.outlets)
+        self._outlet_of: dict[int, str] = {}
         by_day: dict[str, list[tuple[float, ProgrammeItem]]] = {}
         for session in scenario.programme.sessions:
             by_day.setdefault(session.day, []).append((scenario.popularity.get(session.id, 1.0), session))
@@ -163,7 +165,7 @@ class Audience:
             if person not in staff_watching:
                 self._visit(person)
         return Plan(
-            people,
+            tuple(replace(person, outlet=self._outlet_of.get(person.number, "")) for person in people),
             tuple(sorted(self._views, key=lambda view: (view.joins_at, view.person, view.device))),
             tuple(sorted(self._scans, key=lambda scan: (scan.uploaded_at, scan.scanned_at, scan.nonce))),
         )
@@ -225,7 +227,7 @@ class Audience:
                 free_from, first = view.leaves_at + GAP_STEPS * self._step_s, False
 
     def _whole(self, person: int, session: ProgrammeItem, first: bool) -> View:
-        return View(person, 0, session.number, self._outlets.one(self._rng), session.starts_at, session.ends_at,
+        return View(person, 0, session.number, self._outlet(person), session.starts_at, session.ends_at,
                     (0, 0), (0, 0), 0, Ending.ENDED, first)  # fmt: skip
 
     def _part(self, person: int, session: ProgrammeItem, free_from: int, first: bool) -> View | None:
@@ -263,8 +265,12 @@ class Audience:
         paused = self._phase(inner) if rng.random() < habits.pauses else (0, 0)
         background = self._phase(inner) if rng.random() < habits.background else (0, 0)
         reloads_at = rng.choice(inner) if rng.random() < habits.reloads else 0
-        return View(person, device, session.number, self._outlets.one(rng), joins_at, leaves_at, paused, background,
+        return View(person, device, session.number, self._outlet(person), joins_at, leaves_at, paused, background,
                     reloads_at, ending, with_ticket)  # fmt: skip
+
+    def _outlet(self, person: int) -> str:
+        """Return the outlet on whose page a person watches, always the same."""
+        return self._outlet_of.setdefault(person, self._outlets.one(self._rng))
 
     def _phase(self, steps: range) -> tuple[int, int]:
         """Return a stretch [from, until) somewhere in the steps, at most half of them and at least one."""

@@ -146,17 +146,5 @@ attributes = {{ country = "country", category = "category" }}
 development = true
 
 [counting]
-rules = [
-    "unique-attendees",
-    "unique-attendees-onsite",
-    "unique-attendees-online",
-    "unique-attendees-both",
-    "daily-attendance-sum",
-    "session-attendance-sum",
-    "views",
-    "peak-concurrent-attendees",
-    "average-minute-audience",
-    "hours-viewed",
-]
 exclude_categories = ["staff"]
 {sessions}"""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from load_tests.audience import Person
+from load_tests.long_enough import asks_for_minutes, ends_of_rows, minutes_in_a_row, minutes_of_session, often
 from load_tests.scenario import Programme
 
 MINUTE_S: Final = 60
@@ -164,7 +165,11 @@ class Recount:
     def __init__(self, acknowledged: Acknowledged, people: Collection[Person], programme: Programme) -> None:
         self._programme = programme
         self._number = {session.id: session.number for session in programme.sessions}
-        self._countries = np.array([person.country or "unknown" for person in people])
+        self._attributes = {
+            "country": np.array([person.country or "unknown" for person in people]),
+            "category": np.array([person.category or "unknown" for person in people]),
+            "outlet": self._outlets(acknowledged, people),
+        }
         self._counted = np.array([person.category not in programme.excluded for person in people])
         self._day_index = {day: index for index, day in enumerate(self._days(acknowledged))}
         self._online = self._online_presence(acknowledged)
@@ -187,17 +192,32 @@ class Recount:
             "session-attendance-sum": self._session_sum,
             "views": self._view_count,
             "peak-concurrent-attendees": self._peak,
+            "inside-count": lambda _rule, _scope: Truth(0),  # at the end of the last session everybody is out
             "average-minute-audience": self._person_time,
             "hours-viewed": self._person_time,
         }
+        if minutes_in_a_row(rule):
+            return self._reach(rule, scope)
+        if asks_for_minutes(rule):
+            return self._attended(rule, scope)
         return counters[rule](rule, scope)
 
-    def countries(self) -> list[str]:
-        """Return the countries of everybody who was present, "unknown" among them."""
+    def attributes(self) -> dict[str, list[str]]:
+        """Return by attribute its values among everybody who was present, "unknown" among them.
+
+        Without those that nobody has another value of than "unknown".
+        """
         present = np.union1d(self._online.people(), self._onsite.people())
-        return sorted(set(self._countries[present].tolist()))
+        found = {name: sorted(set(values[present].tolist())) for name, values in self._attributes.items()}
+        return {name: values for name, values in found.items() if name == "country" or values not in ([], ["unknown"])}
 
     # What happened, as arrays.
+
+    @staticmethod
+    def _outlets(acknowledged: Acknowledged, people: Collection[Person]) -> npt.NDArray[np.str_]:
+        """Return the outlet of each person who opened a view: nobody else came through one."""
+        watched = {person for _, person, _ in acknowledged.views}
+        return np.array([(person.number in watched and person.outlet) or "unknown" for person in people])
 
     def _days(self, acknowledged: Acknowledged) -> list[str]:
         times = {at for at, _, _ in acknowledged.beats} | {at for at, _, _ in acknowledged.views}
@@ -231,26 +251,28 @@ class Recount:
             np.array(days, np.int64)[np.searchsorted(minutes, minute)],
         )
 
-    def _cut_presence(self, channel: str, session: str, day: str, country: str) -> _Presence:
+    def _cut_presence(self, channel: str, session: str, day: str, attribute: str, value: str) -> _Presence:
         """Return the presence in a scope; "" leaves a key of the scope open."""
         if channel == "any":
-            return self._cut("online", session, day, country).plus(self._cut("onsite", session, day, country))
+            rest = (session, day, attribute, value)
+            return self._cut("online", *rest).plus(self._cut("onsite", *rest))
         presence = self._online if channel == "online" else self._onsite
         if session:
             presence = presence.where(presence.session == self._number[session])
         if day:
             presence = presence.where(presence.day == self._day_index.get(day, -1))
-        if country:
-            presence = presence.where(self._countries[presence.person] == country)
+        if attribute:
+            presence = presence.where(self._attributes[attribute][presence.person] == value)
         return presence
 
-    def _asked(self, scope: Scope, channel: str = "") -> tuple[str, str, str, str]:
-        """Return a scope as it is cached: channel, session, day, country."""
-        known = {"session", "day", "country", "channel"}
-        if not known.issuperset(scope):
+    def _asked(self, scope: Scope, channel: str = "") -> tuple[str, str, str, str, str]:
+        """Return a scope as it is cached: channel, session, day, attribute and its value."""
+        attributes = sorted(scope.keys() & self._attributes.keys())
+        if not scope.keys() <= {"session", "day", "channel", *attributes[:1]}:
             raise KeyError(f"scope {dict(scope)}")
         where = channel or scope.get("channel", "any")
-        return where, scope.get("session", ""), scope.get("day", ""), scope.get("country", "")
+        attribute = attributes[0] if attributes else ""
+        return where, scope.get("session", ""), scope.get("day", ""), attribute, scope.get(attribute, "")
 
     def _present(self, scope: Scope, channel: str = "") -> _Presence:
         return self._cut(*self._asked(scope, channel))
@@ -286,9 +308,31 @@ class Recount:
             rows &= session == self._number[scope["session"]]
         if "day" in scope:
             rows &= day == self._day_index.get(scope["day"], -1)
-        if "country" in scope:
-            rows &= self._countries[person] == scope["country"]
+        for attribute in scope.keys() & self._attributes.keys():
+            rows &= self._attributes[attribute][person] == scope[attribute]
         return Truth(int(np.count_nonzero(rows)))
+
+    def _reach(self, rule: str, scope: Scope) -> Truth:
+        """Count people with so many minutes in a row; those across midnight are of the day of the last one."""
+        keys = self._minutes({key: value for key, value in scope.items() if key != "day"})
+        ends = ends_of_rows(keys, minutes_in_a_row(rule))
+        if "day" in scope:
+            minutes, at = np.unique(ends & ((1 << PERSON_SHIFT) - 1), return_inverse=True)
+            days = np.array([self._programme.day(minute * MINUTE_S) for minute in minutes.tolist()], "U10")
+            ends = ends[days[at] == scope["day"]]
+        return Truth(len(_distinct(ends >> PERSON_SHIFT)))
+
+    def _attended(self, rule: str, scope: Scope) -> Truth:
+        """Count people who were there long enough in the session, or in any one of them."""
+        found = [np.empty(0, np.int64)]
+        for session in self._programme.sessions:
+            if scope.get("session", session.id) == session.id:
+                one = {**scope, "session": session.id}
+                scheduled = np.array(sorted(self._scheduled(one)), np.int64)
+                keys = self._minutes(one)
+                keys = keys[np.isin(keys & ((1 << PERSON_SHIFT) - 1), scheduled)]
+                found.append(often(keys, minutes_of_session(rule, len(scheduled))))
+        return Truth(len(_distinct(np.concatenate(found))))
 
     def _peak(self, _rule: str, scope: Scope) -> Truth:
         counts = self.by_minute(scope)
@@ -344,9 +388,9 @@ class Bounds:
         least, most = self._surely.value(rule, scope), self._possibly.value(rule, scope)
         return least if least == most else Truth(least.value, most.at or least.at, most.value)
 
-    def countries(self) -> list[str]:
-        """Return the countries of everybody who was surely present."""
-        return self._surely.countries()
+    def attributes(self) -> dict[str, list[str]]:
+        """Return by attribute its values among everybody who was surely present."""
+        return self._surely.attributes()
 
     def can_peak(self, scope: Scope, value: float, at: str) -> bool:
         """Return whether the peak of a scope can be `value`, and first in the minute `at` (ISO)."""

@@ -90,6 +90,7 @@ class World:
     )  # gateway, window, session, seat, background
     person_of_seat: dict[int, str] = field(default_factory=dict)
     upgraded_at: int = 0  # the first window whose evidence is of version 2
+    known_until: int = 0  # the end of the last window that is sealed
     unreadable: bool = False  # whether every gateway has a worker of whose windows nothing can be read
 
     # --- the truth ----------------------------------------------------------------------------------------------------
@@ -284,8 +285,8 @@ class World:
         return found
 
     def as_of(self) -> int:
-        """Return the end of the last window of which there is evidence."""
-        return max(self.segments(), default=-60) + 60
+        """Return the end of the last window in the log; of one that is not sealed, of the last with evidence."""
+        return self.known_until or max(self.segments(), default=-60) + 60
 
     def _person_time(self, rule: str, number: int | None, day: str | None, in_scope: Any) -> Fraction:
         sessions = [session for session in self.event.sessions if number in (None, session.number)]
@@ -561,6 +562,7 @@ def seal(
     exclusions, before, before_window = ExclusionsSoFar(event), dict[int, SessionPresence](), -1
     delayed = []
     segments = world.segments()
+    world.known_until = max(segments.keys() | set(event.scheduled_windows())) + 60
     for window in sorted((segments.keys() | set(event.scheduled_windows())) - set(passed_over)):
         here = list(segments.get(window, []))
         if window in late and here:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from counters.event import Event, EventFileError, MissingDevelopmentKeys, load_event
+from counters.event import Event, EventFileError, MissingDevelopmentKeys, OwnRule, load_event
 from counters.event_keys import REQUIRED, TABLES
+from counters.event_rules import rules_of
 from counters.ledger.cosignature import witness_key
 from counters.ledger.note import Signer
 from counters.rule_ids import KNOWN_RULES
@@ -492,3 +493,68 @@ def test_tokens_are_kept_beyond_the_round_that_decides_which_are_opened(tmp_path
     (problem,) = error.value.problems
     assert problem.key == "audit.retain_tokens_until"
     assert "is not after the beacon's round" in problem.wrong
+
+
+PLAIN = GOOD[: GOOD.index("[counting]")]
+OWN_RULE = """
+[[rule]]
+id = "one-hour"
+windows = 60
+in_schedule = true
+category = ["delegate", "press"]
+"""
+
+
+def test_an_own_rule_is_locked_with_the_event_and_absent_from_events_without_one(tmp_path: Path) -> None:
+    plain = load_event(write(tmp_path, PLAIN))
+    assert b"own_rules" not in plain.canonical()
+    event = load_event(write(tmp_path, PLAIN + OWN_RULE))
+    assert event.own_rules == (OwnRule("one-hour", windows=60, in_schedule=True, category=("delegate", "press")),)
+    assert Event.from_canonical(event.canonical()) == event
+    (rule,) = [rule for rule in rules_of(event) if rule.parameters]
+    assert rule.definition == (
+        "Attendees of the categories delegate, press present online or on site in at least 60 scheduled windows "
+        "(clock minutes) of one session, each counted once."
+    )
+    percent = load_event(write(tmp_path, PLAIN + '[[rule]]\nid = "half"\npercent = 50\nchannel = "online"\n'))
+    assert percent.own_rules == (OwnRule("half", percent=50, in_schedule=True, channel="online"),)
+    assert Event.from_canonical(percent.canonical()) == percent
+    assert rules_of(percent)[-1].definition == (
+        "Attendees present online in at least 50 % of one session's scheduled windows (clock minutes), each counted "
+        "once."
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "wrong"),
+    [
+        ('id = "a"', "rule[1].percent", "neither"),
+        ('id = "a"\nwindows = 3\npercent = 50', "rule[1].percent", "both"),
+        ('id = "a"\npercent = 50\nin_schedule = false', "rule[1].in_schedule", "of what is scheduled"),
+        ('id = "reach-3min"\nwindows = 3', "rule[1].id", "exists"),
+        ('id = "attended-55-percent"\nwindows = 3', "rule[1].id", "exists"),
+        ('id = "live-a"\nwindows = 3', "rule[1].id", "live"),
+        ('id = "a"\nwindows = 0', "rule[1].windows", "out of range"),
+        ('id = "a"\npercent = 101', "rule[1].percent", "out of range"),
+        ('id = "a"\nwindows = 3\nchannel = "radio"', "rule[1].channel", "radio"),
+        ('id = "a"\nwindows = 3\ncounts = "views"', "rule[1].counts", "views"),
+        ('id = "a"\nwindows = 3\n[[rule]]\nid = "a"\nwindows = 4', "rule[2].id", "already"),
+    ],
+)
+def test_an_own_rule_that_makes_no_sense_is_named_with_its_fix(
+    tmp_path: Path, lines: str, key: str, wrong: str
+) -> None:
+    with pytest.raises(EventFileError) as raised:
+        load_event(write(tmp_path, f"{PLAIN}\n[[rule]]\n{lines}\n"))
+    (problem,) = raised.value.problems
+    assert (problem.key, wrong in problem.wrong) == (key, True), problem
+    assert problem.fix
+
+
+def test_any_percentage_of_a_session_is_a_rule(tmp_path: Path) -> None:
+    text = PLAIN + '[counting]\nrules = ["attended-95-percent", "attended-5-percent", "views"]\n'
+    event = load_event(write(tmp_path, text))
+    assert [rule.id for rule in rules_of(event)] == ["views", "attended-5-percent", "attended-95-percent"]
+    for wrong in ("attended-0-percent", "attended-101-percent", "attended-05-percent"):
+        with pytest.raises(EventFileError):
+            load_event(write(tmp_path, PLAIN + f'[counting]\nrules = ["{wrong}"]\n'))

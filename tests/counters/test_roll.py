@@ -92,8 +92,7 @@ def agree(roll: Roll, plain: Plain) -> None:
     assert as_sets(roll.countries) == plain.sets(lambda _, row: row.country or UNKNOWN)
     assert as_sets(roll.categories) == plain.sets(lambda _, row: row.category or UNKNOWN)
     assert as_sets(roll.namespaces) == plain.sets(lambda _, row: spaces.get(row.issuer, ""))
-    outlets = plain.sets(lambda name, _: plain.outlet.get(name, ""))
-    assert as_sets(roll.outlets) == {name: seats for name, seats in outlets.items() if name}
+    assert as_sets(roll.outlets) == plain.sets(lambda name, _: plain.outlet.get(name, UNKNOWN))
     barred = {row.seat for row in plain.earliest.values() if row.category in EVENT.counting.exclude_categories}
     assert set(roll.excluded) == barred
     guests = {row.seat for row in plain.earliest.values() if row.assurance is Assurance.GUEST}

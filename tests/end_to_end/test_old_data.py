@@ -1,6 +1,7 @@
 """Data of an older version: what it wrote is opened, verified and gone on with. One archive for each version."""
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ class OldEvent:
         return {place: sorted(found) for place, found in sorted(seats.items()) if found}
 
 
+def with_rules(event_file: str, line: str) -> str:
+    """Return an event file with a line in its table [counting]."""
+    if "[counting]\n" in event_file:
+        return event_file.replace("[counting]\n", f"[counting]\n{line}\n")
+    return f"{event_file}\n[counting]\n{line}\n"
+
+
 @pytest.fixture(params=sorted(path.name for path in VECTORS.glob("v*")))
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> OldEvent:
     with tarfile.open(VECTORS / request.param / "data.tar.gz") as archive:
@@ -84,6 +92,11 @@ def test_an_old_ledger_goes_on_and_takes_what_old_workers_left(
 ) -> None:
     before = old.leaves()
     event_file = old.folder / "expo.toml"
+    # It names no rules, and this version has more: the ledger says which line keeps those that are locked.
+    refused = turnout("up", event_file, *FREE_PORTS, cwd=old.folder)
+    assert refused.returncode == 2
+    (line,) = re.findall(r"write (rules = \[.*\]) in the table \[counting\]", refused.stdout + refused.stderr)
+    event_file.write_text(with_rules(event_file.read_text(), line))
     with started("up", event_file, *FREE_PORTS, ready=old.data / "up.json", cwd=old.folder) as (process, up):
         assert up["log"] == old.expected["log"]
         key = {"Authorization": f"Bearer {load_secrets(old.data / 'secrets.json').organiser_key}"}

@@ -44,7 +44,7 @@ def value(truth: Recount | Bounds, rule: str, **scope: str) -> tuple[float, floa
 def certificate_of(truth: Recount | Bounds, programme: Programme) -> dict[str, Any]:
     """The certificate of the least that can be true."""
     numbers = []
-    for rule, scope in cells(programme, truth.countries()):
+    for rule, scope in cells(programme, truth.attributes()):
         found = truth.value(rule, scope)
         number: dict[str, Any] = {"rule": rule, "scope": scope, "kind": "exact", "value": found.value}
         numbers.append(number | ({"at": found.at} if found.at else {}))

@@ -34,7 +34,7 @@ def recount(scenario: Scenario) -> Recount:
 def certificate_of(recount: Recount, scenario: Scenario) -> dict[str, Any]:
     """A certificate as it should be."""
     numbers = []
-    for rule, scope in cells(scenario.programme, recount.countries()):
+    for rule, scope in cells(scenario.programme, recount.attributes()):
         truth = recount.value(rule, scope)
         people = {key: value for key, value in scope.items() if key != "channel"}
         size = recount.value("unique-attendees-online", people).value if rule in TIME_RULES else truth.value

@@ -79,7 +79,7 @@ def test_a_person_on_both_channels_is_counted_once_together_and_in_each() -> Non
     assert truth.value("unique-attendees-both", {"country": "CN"}) == Truth(1)
     assert truth.value("unique-attendees-both", {"country": "FR"}) == Truth(0)
     assert truth.value("unique-attendees", {"country": "unknown"}) == Truth(1)
-    assert truth.countries() == ["CN", "FR", "unknown"]
+    assert truth.attributes() == {"country": ["CN", "FR", "unknown"], "category": ["press", "visitor"]}
 
 
 def test_staff_are_in_no_number_not_even_in_views() -> None:
@@ -130,6 +130,32 @@ def test_the_peak_is_the_earliest_of_equal_minutes_and_counts_people_not_channel
     assert truth.value("peak-concurrent-attendees", {}) == Truth(2, "2023-11-19T09:00:00+08:00")
     assert truth.value("peak-concurrent-attendees", {"session": "opening"}) == Truth(2, "2023-11-19T09:02:00+08:00")
     assert truth.value("peak-concurrent-attendees", {"channel": "onsite"}) == Truth(1, "2023-11-19T09:02:00+08:00")
+
+
+def test_reach_asks_for_minutes_in_a_row_and_goes_from_session_to_session() -> None:
+    acknowledged = Acknowledged()
+    for minute, session in ((0, 1), (1, 1), (2, 2), (4, 2)):
+        acknowledged.beat(DAY_1 + 60 * minute, [0], [session])
+    truth = recount(acknowledged)
+    assert truth.value("reach-3min", {"channel": "online"}) == Truth(1)
+    assert truth.value("reach-3min", {"channel": "online", "session": "opening"}) == Truth(0)
+    assert truth.value("reach-2min", {"channel": "online", "session": "opening"}) == Truth(1)
+    assert truth.value("reach-2min", {"channel": "online", "session": "forum"}) == Truth(0)
+    assert truth.value("reach-2min", {"channel": "online", "day": "2023-11-20"}) == Truth(0)
+
+
+def test_a_percentage_is_of_one_sessions_scheduled_minutes() -> None:
+    acknowledged = minutes(0, 2, DAY_1, 4)  # 4 of 5 minutes
+    acknowledged.beat(DAY_1 + 300, [2, 2], [2, 1])  # after the forum's end
+    for minute in (0, 1, 2):
+        acknowledged.beat(DAY_1 + 60 * minute, [2], [2])
+    truth = recount(acknowledged)
+    assert truth.value("attended-80-percent", {}) == Truth(1)
+    assert truth.value("attended-80-percent", {"session": "forum", "channel": "online"}) == Truth(1)
+    assert truth.value("attended-80-percent", {"session": "opening"}) == Truth(0)
+    assert truth.value("attended-60-percent", {"country": "FR"}) == Truth(1)
+    assert truth.value("attended-80-percent", {"country": "FR"}) == Truth(0)
+    assert truth.value("credit-50min", {}) == Truth(0)
 
 
 def test_views_are_counted_per_session_day_and_country() -> None:
