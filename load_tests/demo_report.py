@@ -132,7 +132,8 @@ class Report:
         withheld = sum(line.suppressed for line in compared)
         self.console.print(
             f"\nSIMULATED. Ground truth: [bold]{len(compared) - len(wrong):,} of {len(compared):,}[/bold] numbers of "
-            f"the certificate are equal to the last person; {withheld:,} of them are withheld: under 10, or next to such a one.",
+            f"the certificate are equal to the last person; {withheld:,} of them are withheld, being under 10 or "
+            "beside one that is.",
             highlight=False,
         )
         held = bool(compared) and not wrong and verified.returncode == 0
