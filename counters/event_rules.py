@@ -37,17 +37,24 @@ def rule_of(event: Event, rule_id: str) -> Rule:
     return _own({rule.id: rule for rule in event.own_rules}[rule_id])
 
 
-def other_rules(locked: Mapping[str, Any], event: Event) -> str:
-    """Return what to do if an event differs from the locked one in the rules that it names, and only there; else "".
+OTHER_EVENT: Final = (
+    "this data directory was begun with another event file or pseudonym key: rules are locked once the log has begun. "
+    "Start with the file that leaf 0 holds, or in a new directory"
+)
 
-    So it is where a version with fewer rules began an event whose file names none.
+
+def other_event(locked: Mapping[str, Any], event: Event) -> str:
+    """Return why a log that another event began cannot be gone on with, and what to do.
+
+    Where the two differ in nothing but the rules that they name, a version with fewer rules began an event whose file
+    names none: the line that is missing is said.
     """
     counting = locked["counting"]
     if replace(event, counting=replace(event.counting, rules=tuple(counting["rules"]))).canonical() != (
         canonical_json.encode(dict(locked))
     ):
-        return ""
-    return f". They differ in the rules alone: write rules = {json.dumps(counting['rules'])} in the table [counting]"
+        return OTHER_EVENT
+    return f"{OTHER_EVENT}. They differ in the rules alone: write rules = {json.dumps(counting['rules'])} in the table [counting]"
 
 
 def _named(rule_id: str) -> Rule:

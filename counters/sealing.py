@@ -30,7 +30,7 @@ from counters import canonical_json, evidence
 from counters.disk import DISK, Disk
 from counters.durable_lines import DurableLines
 from counters.event import Event
-from counters.event_rules import other_rules
+from counters.event_rules import other_event
 from counters.evidence import SegmentError
 from counters.evidence_store import EvidenceStore
 from counters.expected_reports import ExpectedReports
@@ -150,11 +150,7 @@ class Sealer:
         # A crash before this line leaves an empty log: whoever starts next locks its own event file.
         first = json.loads(self.log.entry(0))
         if (first["event_sha256"], first["pseudonym_key_sha256"]) != (self.event.digest, self._commitment):
-            raise OtherEventError(
-                "this data directory was begun with another event file or pseudonym key: rules are locked once the "
-                "log has begun. Start with the file that leaf 0 holds, or in a new directory"
-                + other_rules(first["event"], self.event)
-            )
+            raise OtherEventError(other_event(first["event"], self.event))
         self._catch_up()
         self._sealed.basis()  # reads the last window's evidence: if it is gone, that is said at the start
         for number, row in enumerate(self._reports.records):
