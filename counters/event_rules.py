@@ -54,7 +54,8 @@ def other_event(locked: Mapping[str, Any], event: Event) -> str:
         canonical_json.encode(dict(locked))
     ):
         return OTHER_EVENT
-    return f"{OTHER_EVENT}. They differ in the rules alone: write rules = {json.dumps(counting['rules'])} in the table [counting]"
+    line = f"rules = {json.dumps(counting['rules'])}"
+    return f"{OTHER_EVENT}. They differ in the rules alone: write {line} in the table [counting]"
 
 
 def _named(rule_id: str) -> Rule:
