@@ -1,5 +1,6 @@
 """Retained tokens on their way: from the join through journal and token courier into the ledger, and out in time."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -24,8 +25,10 @@ from gateway.cli import main
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.retaining import SLOTS, Retaining
 from gateway.token_courier import TokenCourier
+from gateway.token_keeper import TokenKeeper
+from tests.counters.test_roll_tree import join, tree_of
 from tests.gateway.conftest import EVENT_FILE
-from tests.gateway.serving import NO_LEDGER, NOW, RunningLedger, Serving, ledger, serving, until
+from tests.gateway.serving import NO_LEDGER, NOW, PATIENCE_S, RunningLedger, Serving, ledger, serving, until
 
 Mint = Callable[..., str]
 AUDIT = """
@@ -240,6 +243,37 @@ def test_tokens_of_another_event_or_of_no_shape_are_refused(running: RunningLedg
     with pytest.raises(LedgerRefusedError):
         uvloop.run(stranger())
     assert not (running.data / "tokens").exists()
+
+
+# The roll.
+
+
+def test_when_the_roll_is_sealed_what_it_does_not_name_is_deleted(retaining_event: Event, tmp_path: Path) -> None:
+    secrets = Secrets.generate()
+    clock = SimulatedClock.create(tmp_path / "clock", NOW, 0.0)
+    tickets = [f"e30.e30.{'A' * 4 * n}" for n in range(1, 6)]
+    seal = TokenSeal(secrets.audit_key, retaining_event.digest)
+    sealed = {sha256(each): seal.seal(each.encode(), sha256(each)) for each in tickets}
+    first, again = (
+        join(1, token_digest=sha256(tickets[0])),
+        join(1, token_digest=sha256(tickets[1]), joined_at_ms=9000),
+    )
+    roll = tree_of(tmp_path, [first, again, join(2, token_digest=sha256(tickets[2]))])
+
+    async def run() -> None:
+        keeper = TokenKeeper(tmp_path, retaining_event, secrets, clock)
+        assert await keeper.take(pack(retaining_event.digest, sealed)) == "new"
+        keeping = asyncio.create_task(keeper.keep())
+        keeper.note_roll(roll)
+        kept = RetainedTokens(tmp_path / "tokens", secrets.audit_key)
+        async with asyncio.timeout(PATIENCE_S):
+            while kept.size()[0] > 2:  # noqa: ASYNC110 - it happens in a thread
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+        keeper.close()
+        assert [kept.get(sha256(each)) is not None for each in tickets] == [True, False, True, False, False]
+
+    uvloop.run(run())
 
 
 # The date.
