@@ -6,7 +6,8 @@ What is copied is read in this order, so that everything that is copied has what
     lines        reports and grants, whole lines only: at least those that this state rests on, perhaps some later ones
     evidence     every file that is there by now: at least what log and reports name
     tiles        those of the checkpoints read first
-    the rest     keys, secrets, certificates of entries that the copy has, what else lies in `ledger/`
+    the rest     keys, secrets, certificates of entries that the copy has, what others have signed of its states
+                 (`log/cosigned/`, `log/timestamps/`), what else lies in `ledger/`
     tokens       those of now, unless they are to be left out (counters.backup_tokens); `backup.json` says how many
 
 It is written in the order evidence, tiles, lines, the rest, committed, checkpoint, each step synced before the next.
@@ -45,11 +46,12 @@ from counters.manifest import Manifest
 from counters.segment import is_digest
 from counters.software import SOFTWARE
 from counters.timestamp_files import TIMESTAMPS
+from counters.trust_policy import POLICY_FILE
 
 NOTE_FILE: Final = "backup.json"
 _CHECKPOINT: Final = Path("log", "checkpoint")
 _LINES: Final = (Path("ledger", "reports.jsonl"), Path("ledger", "grants.jsonl"))
-_SINGLE: Final = ("secrets.json", "clock")
+_SINGLE: Final = ("secrets.json", "clock", POLICY_FILE)
 _FOLDERS: Final = ("ledger", "development-issuer")
 _PASSING: Final = {"probe"}
 """What the ledger writes and removes again; and so is everything that ends in FRESH_SUFFIX."""
