@@ -80,6 +80,19 @@ def test_a_second_run_copies_only_what_is_new(ledger: KeptLedger, copy: Path) ->
     assert {path: path.stat().st_ino for path in before} == before
 
 
+def test_what_others_have_signed_of_its_states_is_copied_and_of_later_ones_not(ledger: KeptLedger, copy: Path) -> None:
+    ledger.minute(0, {1, 2})
+    here = ledger.sealer.log.size
+    for name in ("cosigned/{}", "timestamps/{}.tsr"):
+        for size in (1, here, here + 1):
+            path = ledger.data / "log" / name.format(size)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"signed")
+    Backup(ledger.data, copy).run()
+    assert {path.name for path in (copy / "log" / "cosigned").iterdir()} == {"1", f"{here}"}
+    assert {path.name for path in (copy / "log" / "timestamps").iterdir()} == {"1.tsr", f"{here}.tsr"}
+
+
 def tokens_in(folder: Path) -> RetainedTokens:
     return RetainedTokens(folder / "tokens", bytes(32))
 
