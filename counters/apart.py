@@ -11,7 +11,7 @@ A person-minute is one person in one window of one session; the event's are thos
 its person-minutes of whoever is in two sessions at a time.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -23,6 +23,8 @@ from counters.event import Event
 from counters.evidence import SessionPresence
 
 PARTS: Final = ("in_schedule", "outside", "foreground", "background")
+TOTALS: Final = ("unique-attendees", "unique-attendees-online")
+"""What each pair adds up to, by the rule that counts it."""
 STATEMENT: Final = (
     "Presence outside a session's schedule counts for the people who attended it, and enters no average or percentage. "
     "A player in the background counts as presence. A person-minute is one person in one clock minute of one session; "
@@ -71,8 +73,8 @@ class Foreground:
             self.background_minutes[number] = self.background_minutes.get(number, 0) + minutes
 
 
-def apart(attendance: Attendance, foreground: Foreground, withheld: Collection[str]) -> dict[str, Any]:
-    """Return the certificate's member `apart`; of `withheld` sessions (ids) it says nothing."""
+def apart(attendance: Attendance, foreground: Foreground, withheld: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """Return the certificate's member `apart`; `withheld` are (rule, session id) of numbers that may not follow."""
     event, net, roll = attendance.event, attendance.net, attendance.roll
     below, rows = event.counting.suppress_below, []
     inside, front = BitMap(), BitMap()
@@ -85,11 +87,11 @@ def apart(attendance: Attendance, foreground: Foreground, withheld: Collection[s
         inside |= on_time
         front |= seen
         sums = {part: sums[part] + minutes[part] for part in PARTS}
-        few = session.id in withheld or 0 < len(here) < below
         online = net.within(ONLINE, number, None)
-        rows.append(_row({"session": session.id}, _people(here, on_time, online, seen), minutes, below, withheld=few))
+        hidden = tuple((rule, session.id) in withheld for rule in TOTALS)
+        rows.append(_row({"session": session.id}, _people(here, on_time, online, seen), minutes, below, hidden))
     everybody, online = (net.within(channel, None, None) for channel in (None, ONLINE))
-    whole = _row({}, _people(everybody, inside, online, front), sums, below, withheld=False)
+    whole = _row({}, _people(everybody, inside, online, front), sums, below)
     return {"statement": STATEMENT, "rows": [whole, *rows]}
 
 
@@ -109,12 +111,16 @@ def _person_minutes(attendance: Attendance, number: int, foreground: Foreground)
 
 
 def _row(
-    scope: dict[str, str], people: Mapping[str, int], minutes: Mapping[str, int], below: int, *, withheld: bool
+    scope: dict[str, str],
+    people: Mapping[str, int],
+    minutes: Mapping[str, int],
+    below: int,
+    hidden: Sequence[bool] = (False, False),
 ) -> dict[str, Any]:
-    """Return a row; of a pair of which one is of few people neither is shown, since the total is printed."""
+    """Return a row; of a pair of which one is of few people neither is shown, nor if its total is `hidden`."""
     row: dict[str, Any] = {"scope": scope}
-    for pair in (PARTS[:2], PARTS[2:]):
-        few = withheld or any(0 < people[part] < below for part in pair)
+    for pair, total_hidden in zip((PARTS[:2], PARTS[2:]), hidden, strict=True):
+        few = total_hidden or any(0 < people[part] < below for part in pair)
         for part in pair:
             row[part] = {"people": None if few else people[part], "person_minutes": None if few else minutes[part]}
             row[part] |= {"suppressed": True} if few else {}

@@ -275,12 +275,12 @@ def _since_3(
     }
 
 
-def _withheld_sessions(numbers: Sequence[dict[str, Any]]) -> set[str]:
-    """Return the sessions whose attendees are not printed: nothing else may tell how many they are."""
+def _withheld_sessions(numbers: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Return (rule, session id) of the sessions' numbers that are withheld: nothing else may tell them."""
     return {
-        row["scope"]["session"]
+        (row["rule"], row["scope"]["session"])
         for row in numbers
-        if "suppressed" in row and "session" in row["scope"] and row["rule"].startswith("unique-attendees")
+        if "suppressed" in row and row["scope"].keys() == {"session"}
     }
 
 

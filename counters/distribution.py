@@ -19,8 +19,8 @@ BANDS: Final = (1, 5, 15, 30, 60, 120, 240, 480)
 """The first minute of each band; the last one has no end."""
 
 
-def minutes_attended(attendance: Attendance, withheld: Collection[str]) -> list[dict[str, Any]]:
-    """Return the certificate's member `minutes`; of `withheld` sessions (ids) it says nothing."""
+def minutes_attended(attendance: Attendance, withheld: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the certificate's member `minutes`; `withheld` are (rule, session id) of numbers that may not follow."""
     below = attendance.event.counting.suppress_below
     rows = [_row({}, attendance.net.histogram(None, None), below)]
     for session in attendance.event.sessions:
@@ -28,7 +28,7 @@ def minutes_attended(attendance: Attendance, withheld: Collection[str]) -> list[
         scope = {"session": session.id}
         nothing = {"scope": scope, "unit": "people", "bands": None, "median": None, "mean": None, "suppressed": True}
         few = 0 < int(histogram.sum()) < below
-        rows.append(nothing if few or session.id in withheld else _row(scope, histogram, below))
+        rows.append(nothing if few or ("unique-attendees", session.id) in withheld else _row(scope, histogram, below))
     return rows
 
 

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counters import canonical_json
-from counters.distribution import bands, median
+from counters.apart import Foreground, apart
+from counters.distribution import bands, median, minutes_attended
 from tests.counters.synthetic import World, fixed_world, rounded, seal, with_invalid_traffic, world_of
+from tests.counters.test_attendance import attendance_of
 from tests.counters.test_certificate import certify, read
 
 REASONS = ("datacentre", "declared-bot", "impossible-rate", "crowded-address")
@@ -185,6 +187,36 @@ def test_the_curve_is_who_was_present_minute_by_minute(seed: int) -> None:
         if None in expected[:2]:
             expected[2] = None
         assert [said[name][at] for name in ("online", "onsite", "either")] == expected
+
+
+@pytest.mark.parametrize(
+    ("histogram", "expected"),
+    [
+        ([0, 1, 0, 0, 0, 9], [(1, 14, 10)]),
+        ([0, 9, 0, 0, 0, 1], [(1, None, 10)]),
+        ([0, 1], [(1, None, 1)]),
+        ([0, 20, 0, 0, 0, 0, 0, 30], [(1, 4, 20), (5, 14, 30)]),
+    ],
+)
+def test_a_band_of_one_person_is_joined_with_its_neighbour(
+    histogram: list[int], expected: list[tuple[int, int | None, int]]
+) -> None:
+    found = bands(np.array(histogram, np.int64), 5)
+    assert [(band["from"], band["to"], band["people"]) for band in found if band["people"]] == expected
+
+
+@pytest.mark.parametrize("rule", ["unique-attendees", "unique-attendees-online"])
+def test_what_is_withheld_in_another_s_place_does_not_follow_either(rule: str) -> None:
+    world = shown(fixed_world(people=40))
+    attendance = attendance_of(world)
+    session = world.event.sessions[0]
+    scope = {"session": session.id}
+    (minutes,) = [row for row in minutes_attended(attendance, {(rule, session.id)}) if row["scope"] == scope]
+    rows = apart(attendance, Foreground(), {(rule, session.id)})["rows"]
+    (row,) = [row for row in rows if row["scope"] == scope]
+    of_all, online = rule == "unique-attendees", rule == "unique-attendees-online"
+    assert (minutes["bands"] is None, "suppressed" in row["in_schedule"]) == (of_all, of_all)
+    assert "suppressed" in row["background"] if online else "suppressed" not in row["background"]
 
 
 def test_nothing_tells_how_many_people_a_withheld_session_had() -> None:

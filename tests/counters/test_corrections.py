@@ -127,10 +127,25 @@ def test_a_reason_is_one_printable_line(reason: object) -> None:
         read_reason(reason)
 
 
+def _other_certificate(entries: list[bytes]) -> bytes:
+    return canonical_json.encode(json.loads(entries[-2]) | {"certificate_sha256": "cd" * 32})
+
+
+def _once_more(entries: list[bytes]) -> None:
+    again = json.loads(entries[-1]) | {"certificate": "cd" * 32}
+    entries.extend((_other_certificate(entries), canonical_json.encode(again)))
+
+
+def _change(entries: list[bytes], **changes: Any) -> None:
+    entries[-1] = canonical_json.encode(json.loads(entries[-1]) | changes)
+
+
 SPOILED: dict[str, Callable[[list[bytes]], object]] = {
     "before its certificate": lambda entries: entries.append(entries.pop(-2)),
     "twice": lambda entries: entries.append(entries[-1]),
     "of a certificate that is not there": lambda entries: _change(entries, supersedes="ab" * 32),
+    "not right after its certificate": lambda entries: entries.insert(-1, _other_certificate(entries)),
+    "of what is superseded": _once_more,
     "of itself": lambda entries: _change(entries, supersedes=json.loads(entries[-1])["certificate"]),
     "of no digest": lambda entries: _change(entries, supersedes="AB" * 32),
     "for no reason": lambda entries: _change(entries, reason=""),
@@ -138,10 +153,6 @@ SPOILED: dict[str, Callable[[list[bytes]], object]] = {
         entries, simulated=not json.loads(entries[-1])["simulated"]
     ),
 }
-
-
-def _change(entries: list[bytes], **changes: Any) -> None:
-    entries[-1] = canonical_json.encode(json.loads(entries[-1]) | changes)
 
 
 @pytest.mark.parametrize("how", SPOILED)
