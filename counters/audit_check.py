@@ -1,9 +1,10 @@
 """The auditor's check of a draw: each drawn leaf is held against the ticket behind it, and counted bogus if it fails.
 
 A leaf is genuine if an issuer of the event signed its ticket, with a key of entry 0 and for this event, the ticket was
-valid when its attendee joined, its digest, key, issuer, country, category and outlet are the leaf's, the pseudonym that
-the confidential key makes of its subject is the leaf's, and the leaf is in its place (counters.roll_opening). So one
-genuine ticket makes one leaf genuine, however often it is opened. A leaf that cannot be opened is bogus.
+valid when its attendee joined, its digest, key, issuer, country and category are the leaf's, and its outlet if it names
+one, the pseudonym that the confidential key makes of its subject is the leaf's, and the leaf is in its place
+(counters.roll_opening). So one genuine ticket makes one leaf genuine, however often it is opened. A leaf that cannot be
+opened is bogus.
 
 The keys of issuers are those of entry 0: a key that an issuer takes into use later is not on record in this version of
 the log, and no ticket that it signed is let in.
@@ -181,15 +182,15 @@ def _faults(
         return
     if pseudonym(pseudonym_key, identity.namespace, identity.subject) != leaf.pseudonym:
         yield Cause.SOMEBODY_ELSE, "its ticket is of somebody whose pseudonym is another"
-    issuers = [issuer.id for issuer in event.issuers]
-    told = (
-        issuers.index(identity.issuer), short_digest(identity.key_thumbprint), country_bytes(identity.country),
-        short_digest(identity.category), short_digest(identity.outlet),
-    )  # fmt: skip
-    for name, says, has in zip(_TOLD, told, (getattr(leaf, name) for name in _TOLD), strict=True):
-        if says != has:
+    told: dict[str, object] = {
+        "issuer": [issuer.id for issuer in event.issuers].index(identity.issuer),
+        "key": short_digest(identity.key_thumbprint),
+        "country": country_bytes(identity.country),
+        "category": short_digest(identity.category),
+    }
+    if identity.outlet:
+        # Where the ticket names none, the player did: nobody vouches for that.
+        told["outlet"] = short_digest(identity.outlet)
+    for name, says in told.items():
+        if says != getattr(leaf, name):
             yield Cause.ATTRIBUTES, f"its ticket says another {name} than the leaf"
-
-
-_TOLD: Final = ("issuer", "key", "country", "category", "outlet")
-"""What a leaf says that its ticket says as well."""

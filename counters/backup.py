@@ -6,8 +6,8 @@ What is copied is read in this order, so that everything that is copied has what
     lines        reports and grants, whole lines only: at least those that this state rests on, perhaps some later ones
     evidence     every file that is there by now: at least what log and reports name
     tiles        those of the checkpoints read first
-    the rest     keys, secrets, certificates of entries that the copy has, what others have signed of its states
-                 (`log/cosigned/`, `log/timestamps/`), what else lies in `ledger/`
+    the rest     keys, secrets, certificates of entries that the copy has, proofs of its rolls, what others have signed
+                 of its states (`log/cosigned/`, `log/timestamps/`), what else lies in `ledger/`
     tokens       those of now, unless they are to be left out (counters.backup_tokens); `backup.json` says how many
 
 It is written in the order evidence, tiles, lines, the rest, committed, checkpoint, each step synced before the next.
@@ -43,6 +43,7 @@ from counters.ledger.reader import LogAt
 from counters.ledger.tiles import TILE_WIDTH, tiles_of
 from counters.log_key import load_signer
 from counters.manifest import Manifest
+from counters.roll_sealing import FOLDER as ROLLS
 from counters.segment import is_digest
 from counters.software import SOFTWARE
 from counters.timestamp_files import TIMESTAMPS
@@ -263,6 +264,9 @@ class Backup:
                 # Of a state that the copy does not have, nobody could say what it is of.
                 if signed.stem.isdigit() and int(signed.stem) <= size and not _passing(signed):
                     yield signed.relative_to(self._data)
+        # Of a roll its entry and its first proof: the rest is made again from the evidence (counters.roll_sealing).
+        rolls = [path for path in (self._data / ROLLS).glob("*/entry.*") if path.parent.name.isdigit()]
+        yield from (path.relative_to(self._data) for path in sorted(rolls) if int(path.parent.name) < size)
         certificates = self._data / "certificates"
         for path in sorted(certificates.iterdir()) if certificates.is_dir() else ():
             # The certificate of an entry that the copy does not have would stand in the way of another one's.

@@ -6,7 +6,7 @@
     48      8      key            short digest of the RFC 7638 thumbprint of the key that signed the ticket
     56      8      joined_at_ms   u64, when that was, unix ms
     64      8      category       short digest of the attendee's category
-    72      8      outlet         short digest of the outlet
+    72      8      outlet         short digest of the outlet: the ticket's, or if it names none the player's word
     80      4      seat           u32, canonical
     84      2      issuer         u16, position of the issuer in the event of entry 0, from 0; 65,535 = none of them
     86      2      country        two capital letters; two zero bytes = unknown

@@ -14,6 +14,7 @@ from counters.beacon import Round
 from counters.bogus_bound import bogus_at_most, in_words
 from counters.ledger.merkle import ProofError, leaf_hash, subtree_of, tree_root
 from counters.pruned_tree import prune, root_of
+from counters.roll_leaf import short_digest
 from counters.roll_opening import Opening, OpeningError, misplaced, open_leaves, signposts
 from tests.counters.audited_roll import (
     EVENT,
@@ -59,7 +60,7 @@ def test_a_roll_of_genuine_attendees_of_two_issuers_holds_and_every_leaf_was_jud
         (leaf("a", key=b"no such k"[:8]), ticket("a"), Cause.ATTRIBUTES),
         (leaf("a", country=b"KE"), ticket("a"), Cause.ATTRIBUTES),
         (leaf("a", category=bytes(7) + b"\1"), ticket("a"), Cause.ATTRIBUTES),
-        (leaf("a", outlet=bytes(7) + b"\1"), ticket("a"), Cause.ATTRIBUTES),
+        (leaf("a", opened=ticket("a", site="news")), ticket("a", site="news"), Cause.ATTRIBUTES),
     ],
 )
 def test_a_bogus_leaf_is_found_and_nobody_else_is_accused(bogus: bytes, opened: bytes | None, cause: str) -> None:
@@ -111,6 +112,12 @@ def test_leaves_in_their_places_are_different_people_however_the_roll_is_arrange
         assert placed == sorted(set(placed)), names
     in_order = {place: place.to_bytes(16, "big") for place in range(77)}
     assert not any(misplaced(place, 77, in_order) for place in in_order)
+
+
+def test_an_outlet_that_only_the_player_named_is_nothing_that_a_ticket_bears_out() -> None:
+    named = ticket("b", site="news")
+    leaves = [leaf("a", outlet=short_digest("somewhere")), leaf("b", opened=named, outlet=short_digest("news"))]
+    assert made(SUBJECTS, leaves, [ticket("a"), named]).audited(10_000).bogus == ()
 
 
 # An opening is of the roll whose root is in the log, or it is nothing.

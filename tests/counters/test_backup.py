@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from counters import roll_sealing
 from counters.backup import NOTE_FILE, Backup, BackupError, read_committed
 from counters.ledger.note import Signer
 from counters.log_entries import certificate_entry
@@ -91,6 +92,27 @@ def test_what_others_have_signed_of_its_states_is_copied_and_of_later_ones_not(l
     Backup(ledger.data, copy).run()
     assert {path.name for path in (copy / "log" / "cosigned").iterdir()} == {"1", f"{here}"}
     assert {path.name for path in (copy / "log" / "timestamps").iterdir()} == {"1.tsr", f"{here}.tsr"}
+
+
+def test_a_roll_is_copied_as_its_entry_and_its_first_proof_and_made_again_where_it_is_needed(
+    ledger: KeptLedger, copy: Path
+) -> None:
+    ledger.minute(0, {1, 2})
+    folder = ledger.data / roll_sealing.FOLDER
+    entries = list(ledger.sealer.log.entries())
+    tree = roll_sealing.make(entries, ledger.sealer.evidence.get, folder / roll_sealing.MAKING)
+    index = roll_sealing.enter(ledger.sealer, tree, folder, len(entries), ledger.now)
+    Backup(ledger.data, copy).run()
+    kept = copy / roll_sealing.FOLDER / str(index)
+    assert {path.name for path in kept.iterdir()} == {"entry.json", "entry.tlog-proof"}
+    other = ledger.of(copy)
+    roll_sealing.complete(other.sealer, kept.parent)
+    roll = other.sealer.audits.roll
+    assert roll is not None
+    roll_sealing.remake(roll, other.entries(), other.sealer.evidence.get, kept.parent)
+    assert roll_sealing.opened(roll, kept.parent).root == tree.root
+    assert roll_sealing.proof_of(roll, kept.parent) == roll_sealing.proof_of(roll, folder)
+    other.sealer.close()
 
 
 def tokens_in(folder: Path) -> RetainedTokens:

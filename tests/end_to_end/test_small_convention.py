@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from counters.clock import SimulatedClock
+from counters.event import load_event
 from deploy.embedded_redis import ServerProgram
 from gateway.cli import main
 
@@ -135,3 +137,32 @@ def test_one_changed_byte_is_found_and_named(
     failed = "\n".join(line for line in said.splitlines() if line.startswith("✗"))
     assert words in failed.lower() or path.name in failed, failed
     assert "DOES NOT HOLD" in said
+
+
+def test_the_roll_of_those_who_joined_over_http_is_audited_by_the_tickets_that_they_showed(
+    convention: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the demo: its event is over, its roll sealed, drawn from, opened and checked."""
+    data = tmp_path / "data"
+    shutil.copytree(convention, data, ignore=shutil.ignore_patterns("redis", "*.sock"))
+    monkeypatch.chdir(data)
+    event = load_event("event.toml")
+    SimulatedClock(data / "clock").jump(event.late_until.timestamp() + 60)
+
+    def turnout(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(main, [*arguments])
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    turnout("certify", "event.toml", "--data", ".", "-o", "over.json")
+    roll = json.loads(Path("over.json").read_text())["roll"]
+    assert roll["size"] > 100
+    turnout("audit", "draw", "event.toml", "--data", ".", "--beacon-value", "5e" * 32)
+    turnout("audit", "open", ".", "-o", "opening.json", "--pseudonym-key", "pseudonym.key")
+    said = turnout(
+        "audit", "check", "opening.json", "--log", "log", "--pseudonym-key", "pseudonym.key", "--json", code=3
+    )
+    judged = json.loads(said)["judged"]
+    assert (judged["drawn"], judged["bogus"]) == (min(300, roll["size"]), 0)
+    said = turnout("verify", "over.json", "--log", "log", "--evidence", "evidence", code=3)
+    assert f"the {roll['size']} attendees of entry {roll['entry']} are those of the evidence" in said
