@@ -110,6 +110,9 @@ def test_leaves_in_their_places_are_different_people_however_the_roll_is_arrange
         leaves = {place: name.to_bytes(16, "big") + bytes(72) for place, name in enumerate(names)}
         placed = [names[place] for place in leaves if not misplaced(place, len(names), leaves)]
         assert placed == sorted(set(placed)), names
+    twice = {place: name.to_bytes(16, "big") for place, name in enumerate([0, 1, 2, 2])}
+    assert "has leaf 2 as well" in misplaced(3, 4, twice)
+    assert "has leaf 3 as well" in misplaced(2, 4, twice)
     in_order = {place: place.to_bytes(16, "big") for place in range(77)}
     assert not any(misplaced(place, 77, in_order) for place in in_order)
 
