@@ -11,8 +11,8 @@ with the tlog-proof of that entry. Members:
     identity             who vouches for attendees, and what that is worth
     settings, rules      how was counted: intervals and how they were steered, silence, pause; each rule's definition
     numbers              counters.numbers
-    comparability        null, or all rules side by side, and a sentence for each pair that people confuse
-    press                null, or for each headline number the sentence to print
+    comparability        counters.comparability: all rules side by side, and a sentence for each pair people confuse
+    press                counters.press: for each number of the whole event the sentence to print
     waterfall            counters.waterfall: how gross becomes net
     minutes              counters.distribution: how many people attended for how many minutes
     apart                counters.apart: in schedule and outside, in the foreground and in the background
@@ -37,6 +37,7 @@ from counters.apart import Foreground, apart
 from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
 from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
+from counters.comparability import comparability
 from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
 from counters.cross_check import SketchUnions, cross_check, with_errors
 from counters.curve import curve
@@ -49,6 +50,7 @@ from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import encode_base64
 from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.numbers import all_numbers
+from counters.press import press
 from counters.public_numbers import PublicNumbers
 from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
 from counters.segment import WINDOW_S
@@ -251,7 +253,7 @@ def assemble(
         foreground = Foreground()
         for window in sorted(merged):
             foreground.take(event, merge_presence(merged[window]), attendance.roll)
-        document |= _since_3(log, attendance, foreground, numbers, document["cross_check"])
+        document |= _since_3(log, attendance, foreground, numbers, document["cross_check"], stated)
     return canonical_json.encode(document)
 
 
@@ -261,13 +263,14 @@ def _since_3(
     foreground: Foreground,
     numbers: Sequence[dict[str, Any]],
     check: dict[str, Any],
+    stated: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what a certificate of version 3 has besides, or more fully."""
     withheld = _withheld_sessions(numbers)
     return {
         "cross_check": with_errors(check),
-        "comparability": None,
-        "press": None,
+        "comparability": comparability(numbers, stated["rules"]),
+        "press": press(numbers, stated["rules"], stated["event"], simulated=log.event.simulated),
         "waterfall": waterfall(attendance, log),
         "minutes": minutes_attended(attendance, withheld),
         "apart": apart(attendance, foreground, withheld),

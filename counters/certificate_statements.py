@@ -63,6 +63,11 @@ IDENTITY_KEY: Final = (
     "An attendee is one value of the issuer's subject claim within a namespace. Its pseudonym is the digest of both "
     "under a key of this event, to which entry 0 of the log commits."
 )
+COMPLEMENTS: Final = (
+    " Other cells, the smallest, are withheld as well where a withheld one would follow from them: of each sum over "
+    "days, sessions, countries, categories or outlets, and of on site, online and both, none or at least two cells are "
+    "withheld. What the public leaves tell is not withheld; a limit may still follow."
+)
 PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
 
 
@@ -96,7 +101,7 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
         "identity": _identity(event),
         "settings": _settings(log),
         "rules": rules,
-        "suppression": _suppression(event),
+        "suppression": _suppression(event, version),
         "gaps": gaps_in_log(log),
         "witnesses": [
             {"name": witness.name, "operated_by": witness.operated_by, "vkey": witness.vkey}
@@ -245,11 +250,16 @@ def _settings(log: SealedLog) -> dict[str, Any]:
     }
 
 
-def _suppression(event: Event) -> dict[str, Any]:
+def _suppression(event: Event, version: int) -> dict[str, Any]:
     below = event.counting.suppress_below
-    return {
-        "below": below,
-        "statement": f"Cells of a session, a day or a country with fewer than {below} (and more than no) people, "
+    cells = (
+        "a session, a day or a country"
+        if version < 3
+        else ("a session, a day, a country, a category, an outlet or of guests")
+    )
+    statement = (
+        f"Cells of {cells} with fewer than {below} (and more than no) people, "
         f"person-days, person-sessions or views are withheld: their value is null. Averages and hours are withheld "
-        f"where fewer than {below} people were online. Event-wide numbers are always printed.",
-    }
+        f"where fewer than {below} people were online. Event-wide numbers are always printed."
+    )
+    return {"below": below, "statement": statement + (COMPLEMENTS if version > 2 else "")}
