@@ -35,7 +35,7 @@ from tests.counters.published import (
     results,
     signed_anew,
 )
-from tests.counters.synthetic import SIGNER, fixed_world, seal, world_of
+from tests.counters.synthetic import SIGNER, fixed_world, seal, with_invalid_traffic, world_of
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,17 @@ def test_any_event_that_was_sealed_passes_with_late_evidence_too(tmp_path: Path,
     world = world_of(random.Random(seed))
     report = publish(world, tmp_path, late=frozenset(list(world.segments())[::2])).report()
     assert report.verdict is Verdict.HOLDS, report.failed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_event_that_takes_out_invalid_traffic_passes(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    world = with_invalid_traffic(world_of(rng, people=20), rng)
+    assert world.event.counting.exclude_traffic
+    assert world.invalid()
+    report = publish(world, tmp_path).report()
+    assert report.holds, report.failed
+    assert results(report)["evidence"] is True
 
 
 def test_a_log_whose_evidence_changed_its_version_on_the_way_passes(tmp_path: Path) -> None:
