@@ -227,9 +227,7 @@ class Courier:
         spool = self._folders.spool
         self._flusher.take_final(load.window, self._spools)
         # A crash among these leaves some of the files; the bundle is handed over again and the rest goes then.
-        self.keep_tokens([spool / name for name in load.delete if name.endswith(".journal")])
-        for name in load.delete:
-            (spool / name).unlink(missing_ok=True)
+        self._delete([spool / name for name in load.delete])
         for name in load.aside:
             self._put_aside(spool / name)
         for folder in self._folders.read():
@@ -242,6 +240,21 @@ class Courier:
                         path.unlink()
                     folder.path.rmdir()
         self._withdraw()
+
+    def _delete(self, paths: Sequence[Path]) -> None:
+        journals = [path for path in paths if path.suffix == ".journal"]
+        try:
+            self.keep_tokens(journals)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            # Only deleting makes room. A crash here leaves journals that the bundle names, and that are kept then.
+            for path in paths:
+                if path not in journals:
+                    path.unlink(missing_ok=True)
+            self.keep_tokens(journals)
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def _withdraw(self) -> None:
         self._outgoing_file.forget()

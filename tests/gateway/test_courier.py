@@ -5,7 +5,7 @@ import errno
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -422,6 +422,33 @@ def test_a_full_disk_does_not_keep_the_spool_from_being_handed_over(
 
         with_courier(served, running, carry)
         assert seats_in_evidence(running) == {1: set(range(1, 21))}
+
+
+def test_journals_are_kept_for_their_tokens_before_they_are_deleted_and_on_a_full_disk_after_the_rest_has_made_room(
+    running: RunningLedger, simulated_event_file: Path, mint: Mint
+) -> None:
+    with worker_of(running, simulated_event_file) as served:
+        assert served.join(mint("alice", now=NOW)).status == 201
+        journal, chunk = (served.worker.folder / f"w{WINDOW}{end}" for end in (".journal", "-000"))
+        next_window(served)
+        failures = [errno.EIO, errno.ENOSPC]
+        seen: list[tuple[list[Path], bool, bool]] = []
+
+        def keep(journals: Sequence[Path]) -> None:
+            seen.append((list(journals), journal.exists(), chunk.exists()))
+            if failures:
+                raise OSError(failures.pop(0), "as told")
+
+        async def carry(courier: Courier) -> None:
+            courier.keep_tokens = keep
+            with pytest.raises(OSError, match="as told"):
+                await courier.carry()
+            assert chunk.exists()
+            assert await courier.carry() == 1
+
+        with_courier(served, running, carry)
+        assert seen == [([journal], True, True), ([journal], True, True), ([journal], True, False)]
+        assert not journal.exists()
 
 
 def test_a_hand_over_that_takes_long_says_so(
