@@ -7,7 +7,7 @@ certificate's `numbers`, `rules` and `event`.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from counters.wording import UNITS, Row, figure, said
+from counters.wording import NOT_TO_BE_TAKEN_FOR, Row, figure, said
 
 
 def press(
@@ -35,7 +35,8 @@ def press(
 
 def _sentence(row: Row, definition: str, event: Mapping[str, Any]) -> str:
     where = {None: "", "online": " online", "onsite": " on site"}[row["scope"].get("channel")]
-    text = f"{event['name']} counted {said(row)} {UNITS[row['unit']]}{where} ({row['rule']}: {definition.rstrip('.')})"
+    what = f"{said(row)} {row['unit']}{where}{NOT_TO_BE_TAKEN_FOR[row['unit']]}"
+    text = f"{event['name']} counted {what} ({row['rule']}: {definition.rstrip('.')})"
     if row["value"] is None:
         text += ". People of several ticket issuers cannot be told apart across them, so there is no one number"
     elif row["kind"] == "estimate":

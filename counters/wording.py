@@ -5,15 +5,15 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 
-UNITS: Final = {
-    "people": "people",
-    "person-days": "person-days, which are not people",
-    "person-sessions": "person-sessions, which are not people",
-    "views": "views, which are not viewers",
-    "hours": "hours, which are not people",
-    "devices": "devices, which are not people",
+NOT_TO_BE_TAKEN_FOR: Final = {
+    "people": "",
+    "person-days": ", which are not people",
+    "person-sessions": ", which are not people",
+    "views": ", which are not viewers",
+    "hours": ", which are not people",
+    "devices": ", which are not people",
 }
-"""A unit as it is printed beside a number, so that nobody takes it for another."""
+"""By unit: what is printed after it, so that nobody takes it for another."""
 
 
 def figure(value: float) -> str:

@@ -69,6 +69,12 @@ def test_a_press_sentence_carries_unit_and_definition(unit: str, said: str) -> N
     assert one["sentence"] == f"World Internet of Things Convention 2023 counted {said} ({rule.id}: {definition})."
 
 
+def test_the_channel_stands_with_the_unit() -> None:
+    onsite = row("daily-attendance-sum", 150, "person-days") | {"scope": {"channel": "onsite"}}
+    (one,) = press([onsite], DEFINED, EVENT, simulated=False)
+    assert " counted 150 person-days on site, which are not people (" in one["sentence"]
+
+
 def test_a_press_sentence_says_that_it_is_an_estimate_that_evidence_is_missing_and_that_all_is_simulated() -> None:
     views = row("peak-concurrent-views", 3000, "views", interval95=[2950, 3050]) | {"kind": "estimate"}
     gappy = row("unique-attendees", 30, bounds=[29, None])
