@@ -18,15 +18,16 @@ def press(
     Args:
         numbers: the certificate's.
         rules: the certificate's.
-        event: the certificate's.
+        event: the certificate's; while it goes on, sentences begin with INTERIM.
         simulated: whether the certificate is; its sentences then begin with that.
     """
+    mark = "SIMULATED: " * simulated + "INTERIM: " * bool(event["windows_to_come"])
     definitions = {rule["id"]: rule["definition"] for rule in rules}
     return [
         {
             "rule": row["rule"],
             "scope": dict(row["scope"]),
-            "sentence": ("SIMULATED: " if simulated else "") + _sentence(row, definitions[row["rule"]], event),
+            "sentence": mark + _sentence(row, definitions[row["rule"]], event),
         }
         for row in numbers
         if not row["scope"].keys() - {"channel"} and "suppressed" not in row

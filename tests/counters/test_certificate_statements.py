@@ -111,6 +111,7 @@ def test_of_an_event_that_goes_on_a_certificate_is_interim_and_says_how_much_is_
     assert interim in said["notice"]
     assert said["notice"].startswith("SIMULATED")
     assert (said["event"]["scheduled_windows"], said["event"]["windows_to_come"]) == (len(scheduled), left)
+    assert all(row["sentence"].startswith("SIMULATED: INTERIM: ") for row in said["press"])
     for row, session in zip(said["event"]["sessions"], world.event.sessions, strict=True):
         windows = world.event.session_windows(session)
         to_come = sum(window > scheduled[2] for window in windows)
@@ -119,6 +120,8 @@ def test_of_an_event_that_goes_on_a_certificate_is_interim_and_says_how_much_is_
 
 def test_a_certificate_of_what_is_over_is_not_interim(said: dict[str, Any]) -> None:
     assert "INTERIM" not in said["notice"]
+    assert said["press"]
+    assert not any("INTERIM" in row["sentence"] for row in said["press"])
     assert said["event"]["windows_to_come"] == 0
 
 

@@ -14,7 +14,7 @@ from tests.counters.published import plain_world, publish, signed_anew
 from tests.counters.synthetic import fixed_world, seal
 from tests.counters.test_certificate import certify, read
 
-EVENT = {"name": "World Internet of Things Convention 2023"}
+EVENT = {"name": "World Internet of Things Convention 2023", "windows_to_come": 0}
 DEFINED = [{"id": rule.id, "definition": rule.definition} for rule in RULES]
 
 
