@@ -1,187 +1,51 @@
-"""Attendance: who was present where and when, as sets of attendees, and the few questions that counting rules ask.
+"""Attendance: who was present where and when, as sets of attendees, and what counting rules count.
 
 Built once from evidence: heartbeats (channel online) and badge scans (channel onsite), aliases resolved first. Gross is
-everybody; net is without excluded categories and without guests (devices are no people). Everything is Roaring algebra
-over canonical seats; there is no loop over attendees.
+everybody; net is without excluded categories and without guests (devices are no people). The journals are read first:
+who is who has to be known when presence is read, window by window (counters.reckoner).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
+from counters.audience import Aliases, Audience
+from counters.counted import CountedPresence, GrossPresence
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment
-from counters.onsite import read_inside, read_visits
+from counters.onsite import Visits, read_inside, read_visits
+from counters.partition import Partition
+from counters.presence import (
+    CHANNELS,
+    ONLINE,
+    ONSITE,
+    Presence,
+    PresenceInMemory,
+    Presences,
+    scheduled_windows,
+    size,
+)
+from counters.reckoner import Asked, Run, Totals
 from counters.roll import UNKNOWN, Roll, read_roll
 from counters.segment import WINDOW_S
 from counters.views import Views, ViewsReader
 from counters.window_estimates import WindowEstimates
-from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
+from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END, merge_presence
 
-ONLINE: Final = "online"
-ONSITE: Final = "onsite"
-CHANNELS: Final = (ONLINE, ONSITE)
-
-Presences = Mapping[int, Mapping[int, BitMap]]
-"""Window (unix seconds) -> session number -> canonical seats."""
-
-
-def scheduled_windows(event: Event, session: int | None, day: str | None) -> list[int]:
-    """Return the windows in which a session (None: any) is scheduled, on one day or all (unix seconds, ascending)."""
-    item = None if session is None else event.session_numbered(session)
-    windows: Iterable[int] = event.session_windows(item) if item else event.scheduled_windows()
-    return [window for window in windows if day is None or event.day(window) == day]
-
-
-def size(attendees: BitMap, among: BitMap | None) -> int:
-    """Return how many attendees there are, or how many of them are `among` some others."""
-    return len(attendees) if among is None else attendees.intersection_cardinality(among)
-
-
-class Presence:
-    """Who was present, by channel, window and session. Sets it returns are shared: read them only."""
-
-    def __init__(self, event: Event, channels: Mapping[str, Presences]) -> None:
-        """Take the sets by channel; a channel that is not there was empty."""
-        self._event = event
-        self._channels = {name: channels.get(name, {}) for name in CHANNELS}
-        self.windows = sorted(
-            {window for sets in self._channels.values() for window, sessions in sets.items() if any(sessions.values())}
-        )
-        """Every window in which anybody was present, ascending (unix seconds)."""
-        self._days = {window: event.day(window) for window in self.windows}
-        self.days = sorted(set(self._days.values()))
-        """Every day on which anybody was present."""
-        self._at: dict[tuple[str | None, int, int | None], BitMap] = {}
-        self._within: dict[tuple[str | None, int | None, str | None], BitMap] = {}
-        self._arrived: dict[tuple[str | None, int, int | None], BitMap] = {}
-        self._attended: dict[tuple[int, int | None, str | None, bool], BitMap] = {}
-        self._runs: dict[tuple[int, str | None, int | None, str | None, bool], BitMap] = {}
-
-    def windows_of(self, day: str | None) -> list[int]:
-        """Return the windows of a day (of every day for None) in which anybody was present."""
-        return self.windows if day is None else [window for window in self.windows if self._days[window] == day]
-
-    def at(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who was present in a window: in one session or any (None), on one channel or either (None)."""
-        key = (channel, window, session)
-        if key not in self._at:
-            if channel is None:
-                parts = [self.at(name, window, session) for name in CHANNELS]
-            else:
-                sessions = self._channels[channel].get(window, {})
-                parts = list(sessions.values()) if session is None else [sessions.get(session, BitMap())]
-            self._at[key] = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
-        return self._at[key]
-
-    def arrived(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who was present in a window and not in the clock minute before it."""
-        key = (channel, window, session)
-        if key not in self._arrived:
-            before = self.at(channel, window - WINDOW_S, session)
-            self._arrived[key] = self.at(channel, window, session) - before
-        return self._arrived[key]
-
-    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
-        """Return who was present in any window of a day, or of the event (None)."""
-        key = (channel, session, day)
-        if key not in self._within:
-            if day is None:
-                parts = [self.within(channel, session, each) for each in self.days]
-            else:
-                parts = [self.at(channel, window, session) for window in self.windows_of(day)]
-            self._within[key] = BitMap.union(BitMap(), *parts)
-        return self._within[key]
-
-    def counts(
-        self, channel: str | None, session: int | None, among: BitMap | None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return (present, arrived), int64, one value for each of `windows`: how many, of some attendees (None: all).
-
-        Arrived are those present who were not in the clock minute before; where that had no leaf, nobody was.
-        """
-        pairs = [
-            (size(self.at(channel, window, session), among), size(self.arrived(channel, window, session), among))
-            for window in self.windows
-        ]
-        table = np.array(pairs, np.int64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
-
-    def runs(
-        self, length: int, channel: str | None, session: int | None, day: str | None, *, in_schedule: bool = False
-    ) -> BitMap:
-        """Return who was present in `length` (one or more) consecutive clock minutes.
-
-        With session None a run may go on from session to session, with channel None from channel to channel. It is of
-        the day on which it is complete, that of its last minute: one across midnight is of the later day, and whoever
-        is in the event's (day None) is in some day's. A minute without a leaf is one in which nobody was present: no
-        run goes across it. Minutes out of schedule count as others do, unless `in_schedule`: then only presence in a
-        session while that session is scheduled.
-        """
-        key = (length, channel, session, day, in_schedule)
-        if key not in self._runs:
-            if day is None:
-                found = [self.runs(length, channel, session, each, in_schedule=in_schedule) for each in self.days]
-            else:
-                found = [
-                    self._run_up_to(window, length, channel, session, in_schedule=in_schedule)
-                    for window in self._everywhere()
-                    if self._event.day(window) == day
-                ]
-            self._runs[key] = BitMap.union(BitMap(), *found)
-        return self._runs[key]
-
-    def _run_up_to(
-        self, window: int, length: int, channel: str | None, session: int | None, *, in_schedule: bool
-    ) -> BitMap:
-        found = self._there(channel, window, session, in_schedule=in_schedule)
-        for step in range(1, length):
-            if not found:
-                break
-            found = found & self._there(channel, window - step * WINDOW_S, session, in_schedule=in_schedule)
-        return found
-
-    def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
-        """Return who was present in at least `least` (one or more) windows, consecutive or not.
-
-        Only presence in a session while it is scheduled counts, unless `in_schedule` is False; with session None in
-        whatever sessions. A window counts once for who was in it in several sessions or on both channels. A scheduled
-        window without a leaf is one in which nobody was present.
-        """
-        key = (least, session, channel, in_schedule)
-        if key not in self._attended:
-            windows = scheduled_windows(self._event, session, None) if in_schedule else self._everywhere()
-            sets = [self._there(channel, window, session, in_schedule=in_schedule) for window in windows]
-            rungs = [BitMap.union(BitMap(), *sets)] + [BitMap()] * least  # who was in at least so many of those seen
-            for seats in sets if least <= len(sets) else ():
-                for times in range(least, 0, -1):
-                    rungs[times] = rungs[times] | (rungs[times - 1] & seats)
-            self._attended[key] = rungs[least]
-        return self._attended[key]
-
-    def histogram(self, session: int | None, channel: str | None) -> npt.NDArray[np.int64]:
-        """Return how many attendees were present in exactly m windows, in schedule or not, at index m; 0 at index 0.
-
-        A window counts once for who was in it in several sessions or on both channels. The last value is not 0: the
-        array is as long as the longest attendance, and one more.
-        """
-        present = [self.at(channel, window, session).to_array() for window in self._everywhere()]
-        _, minutes = np.unique(np.concatenate([np.empty(0, np.uint32), *present]), return_counts=True)
-        return np.bincount(minutes, minlength=1).astype(np.int64)
-
-    def _there(self, channel: str | None, window: int, session: int | None, *, in_schedule: bool) -> BitMap:
-        if not in_schedule:
-            return self.at(channel, window, session)
-        on = [one.number for one in self._event.scheduled(window) if session in (None, one.number)]
-        return BitMap.union(BitMap(), *(self.at(channel, window, number) for number in on))
-
-    def _everywhere(self) -> Iterable[int]:
-        """Every window in which anybody can have been present."""
-        return self.windows
+__all__ = [
+    "CHANNELS",
+    "ONLINE",
+    "ONSITE",
+    "Attendance",
+    "JournalReader",
+    "Journaled",
+    "Presence",
+    "Views",
+    "scheduled_windows",
+    "size",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +54,7 @@ class Attendance:
 
     event: Event
     roll: Roll
-    gross: Presence
+    gross: GrossPresence
     net: Presence
     gross_views: Views
     net_views: Views
@@ -215,6 +79,7 @@ class Attendance:
         event: Event,
         windows: Mapping[int, Sequence[PresenceSegment]],
         journals: Iterable[JournalSegment],
+        runs: Iterable[Run] = (),
     ) -> "Attendance":
         """Return the attendance in this evidence.
 
@@ -222,100 +87,146 @@ class Attendance:
             event: of leaf 0.
             windows: presence segments by window (unix seconds); one may be there twice without counting twice.
             journals: all journals, in any order.
+            runs: those that will be asked for.
         """
-        builder, views = AttendanceBuilder(event), WindowEstimates(event, windows)
-        for window, segments in windows.items():
-            for segment in segments:
-                views.add(window, {row.session: row.views for row in segment.sessions})
-                builder.add_sessions(window, {row.session: row.playing for row in segment.sessions})
-                builder.add_interval(window, segment.head.interval_s)
+        reader = JournalReader(event)
         for journal in journals:
-            builder.add_journal(journal)
-        return builder.build(views.estimates())
+            reader.add(journal)
+        last = max([-WINDOW_S, *windows, *reader.intervals_s])
+        journaled = reader.close(last + WINDOW_S, runs)
+        estimates, reckoner, unknown = WindowEstimates(event, windows), journaled.audience.reckoner(), set[int]()
+        for window, segments in sorted(windows.items()):
+            merged = merge_presence(segments)
+            estimates.add(window, {number: row.views for number, row in merged.items()})
+            unknown |= journaled.audience.unknown(merged)
+            reckoner.take(window, journaled.audience.gross(merged))
+            for segment in segments:
+                reader.add_interval(window, segment.head.interval_s)
+        return journaled.attendance(*journaled.presence(reckoner.totals()), unknown, estimates.estimates())
 
 
-@dataclass(slots=True)
-class AttendanceBuilder:
-    """Takes in evidence one window at a time, so that segments need not all be in memory. Owned by its caller."""
+class JournalReader:
+    """Takes journals in one by one. Owned by who reads the evidence."""
 
-    event: Event
-    _online: dict[int, dict[int, BitMap]] = field(default_factory=dict)
-    _intervals_s: dict[int, int] = field(default_factory=dict)
-    _journals: list[JournalSegment] = field(default_factory=list)
-    _views: ViewsReader = field(init=False)
-    _unknown: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self._views = ViewsReader(self.event)
-
-    @property
-    def journals(self) -> Sequence[JournalSegment]:
+    def __init__(self, event: Event) -> None:
+        """Start without any."""
+        self.event = event
+        self.journals: list[JournalSegment] = []
         """Those taken in."""
-        return self._journals
+        self.intervals_s: dict[int, int] = {}
+        """By window: the longest heartbeat interval that was in force."""
+        self._views = ViewsReader(event)
+        self._numbers: set[int] = set()
 
-    def add_sessions(self, window: int, playing: Mapping[int, BitMap]) -> None:
-        """Take in who was present in a window, by session number."""
-        known = {session.number for session in self.event.sessions}
-        self._unknown |= playing.keys() - known
-        here = self._online.setdefault(window, {})
-        for session in playing.keys() & known:
-            here[session] = here[session] | playing[session] if session in here else playing[session]
+    def add(self, journal: JournalSegment) -> None:
+        """Take in a journal."""
+        self.journals.append(journal)
+        self._views.add(journal)
+        self._numbers |= set(np.unique(journal.joins["session"]).tolist())
+        self.add_interval(journal.head.window, journal.head.interval_s)
 
     def add_interval(self, window: int, interval_s: int) -> None:
         """Take in a heartbeat interval that was in force in a window."""
-        self._intervals_s[window] = max(interval_s, self._intervals_s.get(window, 0))
+        self.intervals_s[window] = max(interval_s, self.intervals_s.get(window, 0))
 
-    def add_journal(self, journal: JournalSegment) -> None:
-        """Take in a journal."""
-        self._journals.append(journal)
-        self._views.add(journal)
-        self.add_interval(journal.head.window, journal.head.interval_s)
-
-    def build(self, views_by_window: Mapping[int, Mapping[int, int]], as_of: int | None = None) -> Attendance:
-        """Return the attendance in everything taken in.
+    def close(self, as_of: int, runs: Iterable[Run]) -> "Journaled":
+        """Return what all of them say together; nothing may be taken in after, but for intervals.
 
         Args:
-            views_by_window: as `Attendance.views_by_window`.
-            as_of: as `Attendance.as_of`; None: the end of the last window taken in.
+            as_of: end of the last window of which there is evidence (unix seconds).
+            runs: those that will be asked for.
         """
-        if as_of is None:
-            as_of = max([-WINDOW_S, *self._online, *self._intervals_s]) + WINDOW_S
-        event, roll = self.event, read_roll(self.event, self._journals)
-        online = {
-            window: {session: roll.canonical(seats) for session, seats in sorted(sessions.items())}
-            for window, sessions in self._online.items()
-        }
-        visits = read_visits(event, self._journals, roll)
-        gross = Presence(event, {ONLINE: online, ONSITE: visits.present})
-        net = Presence(event, {ONLINE: _net(roll, online), ONSITE: _net(roll, visits.present)})
-        views = self._views.build(roll)
-        everybody = gross.within(None, None, None)
-        counted = net.within(None, None, None)
-        known = {session.number for session in event.sessions}
-        numbers = {number for journal in self._journals for number in np.unique(journal.joins["session"]).tolist()}
+        event = self.event
+        roll = read_roll(event, self.journals)
+        visits = read_visits(event, self.journals, roll)
+        onsite = _net(roll, visits.present)
+        namespaces = [roll.people(seats) for seats in roll.namespaces.values()]
+        families = (roll.countries, roll.categories, roll.outlets)
+        asked = Asked(
+            frozenset(runs),
+            of_event=tuple(Partition([map(roll.people, sets.values()), namespaces]) for sets in families),
+            of_sessions=(Partition([namespaces]),),
+        )
+        aside = PresenceInMemory(event, {ONSITE: onsite}).within(ONSITE, None, None)
+        unknown = self._numbers - {session.number for session in event.sessions} - {0}
+        return Journaled(
+            as_of,
+            roll,
+            visits,
+            onsite,
+            {number: roll.people(seats) for number, seats in read_inside(event, self.journals, roll, as_of).items()},
+            self._views.build(roll),
+            self._views.sound,
+            dict(self._views.invalid),
+            self.intervals_s,
+            unknown,
+            Audience(event, Aliases.of(roll), asked, roll.excluded | roll.guests, aside),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """What the journals say: all that has to be known before presence is read."""
+
+    as_of: int
+    roll: Roll
+    visits: Visits
+    onsite: Presences  # who was on site and counts
+    inside: Mapping[int, BitMap]
+    views: Views
+    sound_views: Views  # those that were not opened by invalid traffic
+    invalid_views: Mapping[str, int]  # by reason
+    intervals_s: Mapping[int, int]
+    unknown: Collection[int]  # session numbers that the event does not have
+    audience: Audience
+
+    def presence(self, totals: Totals) -> tuple[GrossPresence, CountedPresence]:
+        """Return who was present, and who of them counts, by what a pass over all windows has found."""
+        audience = self.audience
+        online = {place: self.roll.people(seats) for place, seats in totals.within.items()}
+        net = CountedPresence(audience.event, totals, audience.asked, online, self.onsite)
+        for partition in (*audience.asked.of_event, *audience.asked.of_sessions):
+            partition.close(net.within(None, None, None))
+        return GrossPresence(audience.event, totals, self.visits.present), net
+
+    def attendance(
+        self,
+        gross: GrossPresence,
+        net: CountedPresence,
+        unknown: Iterable[int],
+        views_by_window: Mapping[int, Mapping[int, int]],
+    ) -> Attendance:
+        """Return the attendance.
+
+        Args:
+            gross: who was present.
+            net: who of them counts.
+            unknown: session numbers with presence that the event does not have.
+            views_by_window: as `Attendance.views_by_window`.
+        """
+        event, roll = self.audience.event, self.roll
+        everybody, counted = gross.within(None, None, None), net.within(None, None, None)
         return Attendance(
             event=event,
             roll=roll,
             gross=gross,
             net=net,
-            gross_views=views,
-            net_views=self._views.sound.without(roll.excluded),
-            sound_views=self._views.sound,
-            invalid_views=dict(self._views.invalid),
-            intervals_s=dict(self._intervals_s),
+            gross_views=self.views,
+            net_views=self.sound_views.without(roll.excluded),
+            sound_views=self.sound_views,
+            invalid_views=self.invalid_views,
+            intervals_s=self.intervals_s,
             countries=_partition(roll, roll.countries, counted, UNKNOWN),
             categories=_partition(roll, roll.categories, counted, UNKNOWN),
             outlets=_partition(roll, roll.outlets, counted, UNKNOWN),
             guests=_guests(roll, everybody),
-            as_of=as_of,
-            inside={
-                number: roll.people(seats) for number, seats in read_inside(event, self._journals, roll, as_of).items()
-            },
+            as_of=self.as_of,
+            inside=self.inside,
             views_by_window=views_by_window,
             namespaces=_partition(roll, roll.namespaces, counted, _only_namespace(event)),
             without_journal=everybody.difference_cardinality(roll.identified),
-            unknown_sessions=tuple(sorted(self._unknown | (numbers - known - {0}))),
-            scans_outside_event=visits.outside_event,
+            unknown_sessions=tuple(sorted({*unknown, *self.unknown})),
+            scans_outside_event=self.visits.outside_event,
         )
 
 

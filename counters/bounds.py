@@ -23,14 +23,17 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from counters.attendance import CHANNELS, ONLINE, Attendance, scheduled_windows, size
+from counters.attendance import CHANNELS, ONLINE, Presence, scheduled_windows, size
 from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
-from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, Gaps, OffClock
+from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, OffClock
 from counters.journal_segment import JournalSegment
 from counters.measures import HOUR_S, Cell, peak_concurrent_views
 from counters.onsite import read_entries
-from counters.possible_presence import Possible, PresenceAtLeast, PresenceAtMost
+from counters.partition import Partition
+from counters.possible_presence import Doubt, Possible, PresenceAtLeast, PresenceAtMost
+from counters.reckoner import Asked
+from counters.reckoning import Reckoning
 from counters.roll import Seats
 from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
@@ -54,26 +57,24 @@ STATEMENT: Final = (
 )
 
 
-def bounds_of(attendance: Attendance, gaps: Gaps, journals: Sequence[JournalSegment]) -> "Bounds | None":
+def bounds_of(reckoning: Reckoning) -> "Bounds | None":
     """Return what the gaps may hide; None, and no work done, if there is none."""
-    found = gaps.found()
-    return Bounds(attendance, gaps, found, journals) if found or attendance.without_journal else None
+    found = reckoning.gaps.found()
+    return Bounds(reckoning, found) if found or reckoning.attendance.without_journal else None
 
 
 class Bounds:
     """What the gaps of one event may hide. Reads what it was given; owned by whoever assembles a certificate."""
 
-    def __init__(
-        self, attendance: Attendance, gaps: Gaps, found: Iterable[Gap], journals: Sequence[JournalSegment]
-    ) -> None:
+    def __init__(self, reckoning: Reckoning, found: Iterable[Gap]) -> None:
         """Work out who may have been where.
 
         Args:
-            attendance: as counted.
-            gaps: having taken in the evidence of all leaves.
+            reckoning: what was counted, and the evidence of all leaves.
             found: the gaps in it.
-            journals: those that were counted.
         """
+        attendance, gaps, journals = reckoning.attendance, reckoning.gaps, reckoning.journals
+        self._net = reckoning.windows.net
         self._counted, self._event, self._gaps, self._journals = attendance, attendance.event, gaps, journals
         self._found = list(found)
         self._losses = [gap for gap in self._found if gap.kind in LOSSES]
@@ -90,10 +91,12 @@ class Bounds:
         # One scan that is lost, or somebody's whose seats are not known to be one person's, changes a whole stay.
         lost = self._losses or self._late_journals or self._doubtful or self._unbounded
         self._onsite_lost = bool(lost) and any(session.gates for session in self._event.sessions)
-        self._at_most = PresenceAtMost(self._event, attendance.net, self._possible())
-        self._at_least = PresenceAtLeast(
-            self._event, attendance.net, self._doubtful, self._people_of_off_clocks(), self._entered()
-        )
+        counted = reckoning.net
+        self._at_most = PresenceAtMost(self._event, counted, self._possible(), self._asked(reckoning.asked), self._net)
+        doubt = Doubt(self._doubtful, self._known, self._people_of_off_clocks(), self._entered())
+        asked = replace(reckoning.asked, minutes=False)
+        self._at_least = PresenceAtLeast(self._event, counted, doubt, asked, self._net)
+        self._with: dict[int, tuple[BitMap, BitMap]] = {}
         views = attendance.net_views
         self._views = views.among(self._known), views.without(self._known)
         self._most = replace(
@@ -177,8 +180,26 @@ class Bounds:
         if self._unbounded:
             return least, None
         if cell.among is not None:
-            cell = replace(cell, among=cell.among | self._strangers)
+            cell = replace(cell, among=self._and_strangers(cell.among))
         return least, rule.measure(self._most, cell).value + self._by_merging(rule, cell)
+
+    def _asked(self, asked: Asked) -> Asked:
+        """Return what will be asked of the presence at most: of strangers as well."""
+        counted = self._counted
+        families = [counted.countries.values(), counted.categories.values(), counted.outlets.values()]
+        others = [counted.namespaces.values(), [self._strangers]]
+        return replace(
+            asked,
+            minutes=False,
+            of_event=tuple(Partition([family, *others]) for family in families),
+            of_sessions=(Partition(others),),
+        )
+
+    def _and_strangers(self, among: BitMap) -> BitMap:
+        # The same set for the same question: it is asked again and again.
+        if id(among) not in self._with:
+            self._with[id(among)] = among, among | self._strangers
+        return self._with[id(among)][1]
 
     def _by_merging(self, rule: Rule, cell: Cell) -> Value:
         """Return by how much a number may grow if strangers are other seats of people who are counted.
@@ -197,15 +218,13 @@ class Bounds:
         if rule.id not in OF_TIME:
             return 0
         scheduled, doubled = scheduled_windows(self._event, cell.session, cell.day), 0
+        merging = self._online(most, cell.session, strangers)
+        arriving = self._online(most, cell.session, cell.among)
         for window in scheduled:
-            before, arrived = (
-                most.at(ONLINE, window - WINDOW_S, cell.session),
-                most.arrived(ONLINE, window, cell.session),
-            )
-            merged = before.intersection_cardinality(strangers) + arrived.intersection_cardinality(strangers)
+            merged = merging.get(window - WINDOW_S, (0, 0))[0] + merging.get(window, (0, 0))[1]
             if merged:
                 interval_s = self._most.intervals_s.get(window, self._event.interval_s)
-                doubled += (2 * WINDOW_S - interval_s) * min(merged, size(arrived, cell.among))
+                doubled += (2 * WINDOW_S - interval_s) * min(merged, arriving.get(window, (0, 0))[1])
         return Fraction(doubled, 2 * (HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(scheduled), 1)))
 
     def _long_enough_together(self, rule: Rule, cell: Cell) -> int:
@@ -265,19 +284,27 @@ class Bounds:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each gap with what it may hide, as the certificate prints it."""
-        event, net = self._event, self._counted.net
-        rows = []
+        rows, nobody_there = [], (0, 0)
+        least, counted, most = (
+            self._online(presence, None, None) for presence in (self._at_least, self._counted.net, self._at_most)
+        )
         for gap in self._found:
-            counted = net.at(ONLINE, gap.window, None)
-            more: int | None = self._at_most.at(ONLINE, gap.window, None).difference_cardinality(counted)
-            fewer = counted.difference_cardinality(self._at_least.at(ONLINE, gap.window, None))
+            here, _ = counted.get(gap.window, nobody_there)
+            more: int | None = most.get(gap.window, nobody_there)[0] - here
+            fewer = here - least.get(gap.window, nobody_there)[0]
             if gap.kind in BOUNDLESS or self._gaps.seats_unknown(gap):
                 more = None
-            rows.append(_row(gap, event) | self._people_at_most(more, fewer))
+            rows.append(_row(gap, self._event) | self._people_at_most(more, fewer))
         if self._doubtful:
             nobody = {"gap": "no-journal", "window": None, "seconds": None, "worker": None, "gateway": None}
             rows.append(nobody | self._people_at_most(0, len(self._doubtful)))
         return rows
+
+    @staticmethod
+    def _online(presence: Presence, session: int | None, among: BitMap | None) -> dict[int, tuple[int, int]]:
+        """Return by window how many were online, and how many of them had arrived."""
+        counts = (counted.tolist() for counted in presence.counts(ONLINE, session, among))
+        return dict(zip(presence.windows, zip(*counts, strict=True), strict=True))
 
     def _people_at_most(self, more: int | None, fewer: int) -> dict[str, int | None]:
         below = self._event.counting.suppress_below
@@ -385,8 +412,8 @@ class Bounds:
             joined = joined | self._people(_set_of(joins["seat"][done:until]))
             joined |= self._people(self._seats_granted())
             done = until
-            for window in group.tolist():
-                counted = self._counted.net.at(ONLINE, window, None)
+            for window, sessions in self._net(group.tolist()):
+                counted = BitMap.union(BitMap(), *sessions.values())
                 anyone[window] = joined if counted.issubset(joined) else joined | counted
         return anyone
 

@@ -29,22 +29,20 @@ with the tlog-proof of that entry. Members:
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from counters import canonical_json, log_entries
 from counters.apart import Foreground, apart
-from counters.attendance import ONLINE, ONSITE, Attendance, AttendanceBuilder
+from counters.attendance import ONLINE, ONSITE, Attendance
 from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
 from counters.comparability import comparability
 from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
-from counters.cross_check import SketchUnions, cross_check, with_errors
+from counters.cross_check import cross_check, with_errors
 from counters.curve import curve
 from counters.distribution import minutes_attended
 from counters.event import Event
-from counters.evidence import PresenceSegment
-from counters.gaps import Gaps
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import encode_base64
@@ -52,11 +50,9 @@ from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.numbers import all_numbers
 from counters.press import press
 from counters.public_numbers import PublicNumbers
-from counters.sealed_evidence import LeafEvidence, ReadEvidence, read_evidence_of
-from counters.segment import WINDOW_S
+from counters.reckoning import Progress, Reckoning, reckon
+from counters.sealed_evidence import ReadEvidence
 from counters.waterfall import waterfall
-from counters.window_estimates import WindowEstimates
-from counters.window_leaf import merge_presence
 
 VERSION: Final = 3
 VERSIONS: Final = (1, 2, 3)
@@ -71,9 +67,6 @@ _SINCE_3: Final = frozenset(
 )
 MEMBERS: Final = {1: _ALWAYS, 2: _ALWAYS, 3: _ALWAYS | _SINCE_3}
 """Of a certificate of each version: all of them, and no others."""
-
-Progress = Callable[[int, int], None]
-"""Called with how many leaves have been read, of how many."""
 
 
 class CertificateError(Exception):
@@ -175,32 +168,25 @@ def compute_certificate(
     if tree_root([leaf_hash(entry) for entry in entries]) != checkpoint.root:
         raise CertificateError("the entries have another root than the checkpoint")
     origin = {"origin": log_origin, "vkey": log_vkey, "size": checkpoint.size, "root": encode_base64(checkpoint.root)}
-    evidence = _told(read_evidence_of(log, read_evidence), len(log.leaves), progress)
     correction = None if corrects is None else correction_of(corrects, reason, log.certificates, log.corrections)
-    return assemble(log, evidence, origin, issued_at, software, correction=correction)
-
-
-def _told(evidence: Iterable[LeafEvidence], total: int, progress: Progress | None) -> Iterable[LeafEvidence]:
-    for done, item in enumerate(evidence, start=1):
-        yield item
-        if progress is not None:
-            progress(done, total)
+    reckoning = reckon(log, read_evidence, progress=progress)
+    return assemble(log, reckoning, origin, issued_at, software, correction=correction)
 
 
 def assemble(
     log: SealedLog,
-    evidence: Iterable[LeafEvidence],
+    reckoning: Reckoning,
     origin: dict[str, Any],
     issued_at: str,
     software: str,
     version: int = VERSION,
     correction: Correction | None = None,
 ) -> bytes:
-    """Return the certificate of a log and its evidence (`read_evidence_of`).
+    """Return the certificate of a log and of what is counted in it.
 
     Args:
         log: up to the size that is certified.
-        evidence: of its leaves.
+        reckoning: of its leaves.
         origin: the certificate's member `log`.
         issued_at: ISO 8601.
         software: name and version.
@@ -209,34 +195,15 @@ def assemble(
 
     Raises:
         CorrectionError: the log has no such certificate to correct.
-        EvidenceError: see `read_evidence_of`.
     """
-    event = log.event
-    builder, gaps = AttendanceBuilder(event), Gaps(log)
-    merged = dict[int, list[PresenceSegment]]()
-    late = {leaf.window for leaf in log.late if leaf.counted}
-    sketches, views = SketchUnions(event, late), WindowEstimates(event, late)
-    for item in evidence:
-        gaps.add(item)
-        if not item.counted:
-            continue
-        window = item.leaf.window
-        builder.add_sessions(window, {number: presence.playing for number, presence in item.merged.items()})
-        for segment in item.presence:
-            builder.add_interval(window, segment.head.interval_s)
-        for journal in item.journals:
-            builder.add_journal(journal)
-        sketches.add(window, item.merged)
-        merged.setdefault(window, []).extend(item.presence)
-        views.add(window, {number: presence.views for number, presence in item.merged.items()})
-    attendance = builder.build(views.estimates(), max((leaf.window + WINDOW_S for leaf in log.leaves), default=None))
-    bounds = bounds_of(attendance, gaps, builder.journals) if version > 1 else None
+    attendance, gaps = reckoning.attendance, reckoning.gaps
+    bounds = bounds_of(reckoning) if version > 1 else None
     stated = stated_by_log(log, version, correction)
     numbers = all_numbers(attendance, PublicNumbers(log).measure, as_of(log, issued_at), bounds, version)
     document = stated | {
         "event": stated["event"] | {"format": _format(attendance)},
         "numbers": numbers,
-        "cross_check": cross_check(attendance, sketches),
+        "cross_check": cross_check(attendance, reckoning.sketches),
         "gaps": stated["gaps"] | gaps.as_json(attendance) | ({"bounds": _bounds(bounds)} if version > 1 else {}),
         "aliases": {
             "count": len(attendance.roll.alias_seats),
@@ -250,10 +217,7 @@ def assemble(
         "issued_at": issued_at,
     }
     if version > 2:
-        foreground = Foreground()
-        for window in sorted(merged):
-            foreground.take(event, merge_presence(merged[window]), attendance.roll)
-        document |= _since_3(log, attendance, foreground, numbers, document["cross_check"], stated)
+        document |= _since_3(log, attendance, reckoning.foreground, numbers, document["cross_check"], stated)
     return canonical_json.encode(document)
 
 

@@ -6,7 +6,7 @@ out) and after aliases (one pseudonym is one element whatever its seats). A diff
 of max(0.8125 % of the exact count, 1): below 123 people one person more or less is no statistical statement.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
@@ -41,25 +41,26 @@ def deviation(estimate: int, exact: int) -> Fraction:
 class SketchUnions:
     """Merges the windows' sketches of attendees as evidence is read. Owned by whoever reads it."""
 
-    def __init__(self, event: Event, held: Iterable[int]) -> None:
-        """Start empty; `held` are the windows to which late evidence adds, whose estimates must wait."""
+    def __init__(self, event: Event) -> None:
+        """Start empty."""
         self._event = event
         self._known = {session.number for session in event.sessions}
         self._days: dict[tuple[int, str], Registers] = {}
-        self._held: dict[int, dict[int, Registers]] = {window: {} for window in held}
         self._estimates: dict[tuple[int, int], int] = {}
 
     def add(self, window: int, sessions: Mapping[int, SessionPresence]) -> None:
-        """Take in what all gateways together saw in a window."""
+        """Take in what all gateways together saw in a window, late evidence included."""
         day = self._event.day(window)
         for number, presence in sessions.items():
-            if number not in self._known or not presence.attendees.any():
-                continue
-            _raise(self._days.setdefault((number, day), hyperloglog.empty()), presence.attendees)
-            if window in self._held:
-                _raise(self._held[window].setdefault(number, hyperloglog.empty()), presence.attendees)
-            else:
+            if number in self._known and presence.attendees.any():
+                _raise(self._days.setdefault((number, day), hyperloglog.empty()), presence.attendees)
                 self._estimates[window, number] = hyperloglog.estimate(presence.attendees)
+
+    def add_all(self, other: "SketchUnions") -> None:
+        """Take in what others have taken in of other windows."""
+        for place, registers in other._days.items():  # noqa: SLF001 - the same class
+            _raise(self._days.setdefault(place, hyperloglog.empty()), registers)
+        self._estimates |= other._estimates  # noqa: SLF001
 
     def estimate(self, session: int | None, day: str | None) -> int:
         """Return the estimate of a union: of one session or all, on one day or all."""
@@ -72,12 +73,7 @@ class SketchUnions:
 
     def windows(self) -> dict[tuple[int, int], int]:
         """Return the estimate of every (window, session number) that has a sketch."""
-        late = {
-            (window, number): hyperloglog.estimate(registers)
-            for window, sessions in self._held.items()
-            for number, registers in sessions.items()
-        }
-        return self._estimates | late
+        return self._estimates
 
 
 def _raise(registers: Registers, other: Registers) -> None:
@@ -116,7 +112,7 @@ def _windows(attendance: Attendance, estimates: Mapping[tuple[int, int], int]) -
     differences: dict[tuple[int, int], tuple[int, int, Fraction]] = {}
     for window in sorted(gross.windows):
         for session in event.sessions:
-            exact = len(gross.at(ONLINE, window, session.number))
+            exact = gross.online(session.number, window)
             estimate = estimates.get((window, session.number), 0)
             if exact or estimate:
                 differences[window, session.number] = (estimate, exact, deviation(estimate, exact))

@@ -58,14 +58,21 @@ class EvidenceStore:
         Raises:
             EvidenceError: there is no such file, it cannot be read, or its bytes have another digest.
         """
-        path = self.path(digest)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise EvidenceError(f"evidence {digest} cannot be read: {error.strerror}") from error
+        data = self.read(digest)
         if hashlib.sha256(data).hexdigest() != digest:
             raise EvidenceError(f"evidence {digest} was changed: its bytes have another digest")
         return data
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes of that name, for who checks the digest.
+
+        Raises:
+            EvidenceError: there is no such file, or it cannot be read.
+        """
+        try:
+            return self.path(digest).read_bytes()
+        except OSError as error:
+            raise EvidenceError(f"evidence {digest} cannot be read: {error.strerror}") from error
 
     def _holds(self, path: Path, digest: str) -> bool:
         """Whether the file is there and intact, and its name durable even if the process that put it died before."""

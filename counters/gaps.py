@@ -15,7 +15,7 @@ from counters.event_keys import LONGEST_INTERVAL_S
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.ledger.note import encode_base64
 from counters.log_entries import SealedLog
-from counters.sealed_evidence import LeafEvidence
+from counters.sealed_evidence import LeafEvidence, LeafOutline
 from counters.segment import WINDOW_S, Coverage
 
 TICK_S: Final = 1.0
@@ -132,9 +132,9 @@ class Gaps:
     _since: dict[str, int] = field(default_factory=dict)
     _unlisted: set[str] = field(default_factory=set)  # workers with gaps of whose seats version 1 says nothing
 
-    def add(self, evidence: LeafEvidence) -> None:
-        """Take in the coverage of a leaf."""
-        manifest, window = evidence.manifest, evidence.leaf.window
+    def add(self, leaf: LeafOutline, journals: Iterable[JournalSegment]) -> None:
+        """Take in the coverage of a leaf, in the order of the log, and its journals of clocks that were off."""
+        manifest, window = leaf.manifest, leaf.leaf.window
         for row in manifest.coverage:
             self._coverage[window, row] = None
         for granted in manifest.granted:
@@ -142,26 +142,10 @@ class Gaps:
             self._since[granted.worker] = granted.since
         if manifest.version == 1:
             self._unlisted |= {*manifest.missing, *(row.worker for row in manifest.coverage if row.wanting)}
-        if not evidence.counted:
-            self.not_counted.append(evidence)
-            return
-        self._add_clocks(window, evidence.presence)
-        for journal in evidence.journals:
+        for journal in journals if leaf.counted else ():
             least, greatest = _offsets(journal.head.workers)
             if least or greatest:
                 self.off_journals.append((journal, least, greatest))
-
-    def _add_clocks(self, window: int, segments: Iterable[PresenceSegment]) -> None:
-        offsets = [(segment, *_offsets(segment.head.workers)) for segment in segments]
-        if window not in self.off_clocks and not any(least or greatest for _, least, greatest in offsets):
-            return
-        here = self.off_clocks.setdefault(window, OffClock())
-        for segment, least, greatest in offsets:
-            here.back = max(here.back, _windows(greatest))
-            here.ahead = max(here.ahead, _windows(-least))
-            parts = here.seen if least or greatest else here.certain
-            for session in segment.sessions:
-                parts[session.session] = parts.get(session.session, BitMap()) | session.playing
 
     def seats_unknown(self, gap: Gap) -> bool:
         """Whether nothing tells which seats the worker of a gap held: version 1 wrote it down, or it is in no leaf."""
@@ -290,6 +274,20 @@ class Gaps:
             if window in sealed
         }
         return {window: seconds for window, seconds in uncovered.items() if seconds > TICK_S}
+
+
+def add_clocks(off_clocks: dict[int, OffClock], window: int, segments: Iterable[PresenceSegment]) -> None:
+    """Add what a leaf's segments tell of clocks that were off; leaves of one window come in the order of the log."""
+    offsets = [(segment, *_offsets(segment.head.workers)) for segment in segments]
+    if window not in off_clocks and not any(least or greatest for _, least, greatest in offsets):
+        return
+    here = off_clocks.setdefault(window, OffClock())
+    for segment, least, greatest in offsets:
+        here.back = max(here.back, _windows(greatest))
+        here.ahead = max(here.ahead, _windows(-least))
+        parts = here.seen if least or greatest else here.certain
+        for session in segment.sessions:
+            parts[session.session] = parts.get(session.session, BitMap()) | session.playing
 
 
 def uncovered_s(window: int, rows: Iterable[Coverage]) -> float:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from counters.certificate import (
     CertificateError,
-    Progress,
     certificate_entries,
     certificate_entry,
     compute_certificate,
@@ -24,6 +23,7 @@ from counters.corrections import correction_of, own_correction
 from counters.durable_file import make_folder, write_durably
 from counters.ledger.log import Log
 from counters.ledger.note import Verifier
+from counters.reckoning import Progress
 from counters.sealing import Sealer
 from counters.software import SOFTWARE
 
@@ -70,7 +70,7 @@ def compute(
     return compute_certificate(
         sealer.event,
         list(sealer.log.published.entries(0, checkpoint.size)),
-        sealer.evidence.get,
+        sealer.evidence.read,
         log_origin=sealer.log.origin,
         log_vkey=verifier.encode(),
         checkpoint=checkpoint,

@@ -1,18 +1,25 @@
 """Presence at least and at most: what was counted without whoever is in doubt, and with whoever may have been there.
 
-Both answer as counters.attendance.Presence does, so that the very same counting rules are evaluated over them. They
-hold only what differs from the counted presence, and are asked only where there are gaps.
+Both answer as what was counted does, so that the very same counting rules are evaluated over them. They hold only what
+differs from it, having read the windows that gaps touch, and those around, once more; they are there only where there
+are gaps. How many windows somebody may have attended is bounded by how many are touched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from pyroaring import BitMap
 
-from counters.attendance import CHANNELS, ONLINE, ONSITE, Presence, Presences
+from counters.counted import CountedPresence, Numbers
 from counters.event import Event
 from counters.gaps import OffClock
+from counters.presence import CHANNELS, ONLINE, ONSITE, Presence, Presences, scheduled_windows, size
+from counters.reckoner import Asked, Reckoner
 from counters.segment import WINDOW_S
+
+ReadNet = Callable[[Iterable[int]], Iterator[tuple[int, dict[int, BitMap]]]]
+"""From windows, ascending, to each of them and by session who was online and counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +36,30 @@ class Possible:
     """By session number: the windows (unix seconds) of scans that can be for a session."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is in doubt of what was counted."""
+
+    doubtful: BitMap  # people who may be nobody, or somebody else who is counted as well
+    known: BitMap  # people who are certainly somebody: all others who were counted
+    off_clocks: Mapping[int, OffClock]  # by window, who was seen by workers whose clock was off, and who by others
+    onsite: Presences | None  # on site only this is certain; None: all that was counted
+
+
 class PresenceAtMost(Presence):
     """Whoever was counted and whoever may have been there. Sets it returns are shared: read them only."""
 
-    def __init__(self, event: Event, counted: Presence, possible: Possible) -> None:
-        """Add `possible` to what was counted."""
-        super().__init__(event, {})
-        self._counted, self._possible = counted, possible
+    def __init__(self, event: Event, counted: CountedPresence, possible: Possible, asked: Asked, net: ReadNet) -> None:
+        """Add `possible` to what was counted.
+
+        Args:
+            event: of leaf 0.
+            counted: the presence.
+            possible: who may have been there besides.
+            asked: what will be asked of whoever is added.
+            net: reads windows once more.
+        """
+        self._event, self._counted, self._possible = event, counted, possible
         self._touched = {
             ONLINE: possible.anyone.keys() | possible.online.keys(),
             ONSITE: _last_of_days(event, possible) if possible.everyone else set(),
@@ -44,6 +68,28 @@ class PresenceAtMost(Presence):
         self.windows = sorted(windows)
         self._days = {window: event.day(window) for window in windows}
         self.days = sorted(set(self._days.values()))
+        self._within: dict[tuple[str | None, int | None, str | None], BitMap] = {}
+        self._near = self._count_near(asked, net)
+
+    def _count_near(self, asked: Asked, net: ReadNet) -> CountedPresence:
+        """Return the presence at most in the windows that are touched and in those around, as far as a run reaches."""
+        reach = range(-max(asked.longest_run - 1, 1), max(asked.longest_run - 1, 1) + 1)
+        near = sorted({window + by * WINDOW_S for window in self._touched[ONLINE] for by in reach})
+        reckoner = Reckoner(self._event, asked, BitMap(), self._counted.within(ONSITE, None, None))
+        for window, counted in net(near):
+            reckoner.take(window, self._online_at_most(window, counted))
+        totals, onsite = reckoner.totals(), self._counted.onsite
+        here = {window: onsite[window] for window in near if window in onsite}
+        return CountedPresence(self._event, totals, asked, totals.within, here)
+
+    def _online_at_most(self, window: int, counted: Mapping[int, BitMap]) -> Mapping[int, BitMap]:
+        if window in self._possible.anyone:
+            return {session.number: self._possible.anyone[window] for session in self._event.sessions}
+        added = self._possible.online.get(window, {})
+        return {
+            number: BitMap.union(BitMap(), counted.get(number, BitMap()), added.get(number, BitMap()))
+            for number in counted.keys() | added.keys()
+        }
 
     def touched(self, channel: str | None, day: str | None) -> list[int]:
         """Return the windows in which somebody is added. Of those with everybody on site, the last of each day."""
@@ -52,55 +98,95 @@ class PresenceAtMost(Presence):
             {window for name in of for window in self._touched[name] if day is None or self._days[window] == day}
         )
 
-    def at(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who may have been present in a window."""
-        if channel is None:
-            parts = [self.at(name, window, session) for name in CHANNELS]
-            if parts[1] is self._possible.everyone:
-                return parts[1]
-            return parts[0] | parts[1] if parts[0] and parts[1] else parts[0] or parts[1]
-        if channel == ONLINE and window in self._possible.anyone:
-            return self._possible.anyone[window]
-        if channel == ONSITE and self._possible.everyone is not None and self._is_open(window, session):
-            return self._possible.everyone
-        counted, added = self._counted.at(channel, window, session), self._possible.online.get(window)
-        if channel == ONSITE or added is None:
-            return counted
-        key = (channel, window, session)
-        if key not in self._at:
-            more = added.values() if session is None else [added.get(session, BitMap())]
-            self._at[key] = BitMap.union(counted, *more)
-        return self._at[key]
+    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
+        """Return who was present at most in any window of a day, or of the event (None)."""
+        key = (channel, session, day)
+        if key not in self._within:
+            counted = self._counted.within(channel, session, day)
+            more = [self._added(name, window, session) for name in CHANNELS if channel in (None, name)
+                    for window in self.touched(name, day)]  # fmt: skip
+            self._within[key] = BitMap.union(counted, *{id(one): one for parts in more for one in parts}.values())
+        return self._within[key]
+
+    def _added(self, channel: str, window: int, session: int | None) -> list[BitMap]:
+        """Return who may have been there besides those counted; those may be among them."""
+        if channel == ONSITE:
+            everyone = self._possible.everyone
+            return [everyone] if everyone and self._is_open(window, session) else []
+        if window in self._possible.anyone:
+            return [self._possible.anyone[window]]
+        added = self._possible.online.get(window, {})
+        return [seats for number, seats in added.items() if session in (None, number)]
 
     def _is_open(self, window: int, session: int | None) -> bool:
         doors = self._possible.open_doors
         return any(window in windows for number, windows in doors.items() if session in (None, number))
 
-    def _everywhere(self) -> Iterable[int]:
-        doors = self._possible.open_doors.values() if self._possible.everyone else ()
-        return set(self.windows).union(*doors)
+    def counts(self, channel: str | None, session: int | None, among: BitMap | None) -> tuple[Numbers, Numbers]:
+        """Return (present, arrived) of each of `windows`."""
+        at = {window: place for place, window in enumerate(self.windows)}
+        present, arrived = np.zeros((2, len(self.windows)), np.int64)
+        counted = [at[window] for window in self._counted.windows]
+        present[counted], arrived[counted] = self._counted.counts(channel, session, among)
+        if channel != ONSITE:
+            near = dict(
+                zip(self._near.windows, zip(*self._near.counts(channel, session, among), strict=True), strict=True)
+            )
+            for touched in self._touched[ONLINE]:
+                for window in (touched, touched + WINDOW_S):  # whoever is added in one does not arrive in the next
+                    if window in at:
+                        present[at[window]], arrived[at[window]] = near.get(window, (0, 0))
+        everyone = self._possible.everyone
+        if channel != ONLINE and everyone is not None:
+            self._open_up(session, size(everyone, among), present, arrived)
+        return present, arrived
 
-    def arrived(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who is present at most in a window and not in the clock minute before it."""
-        now, before = self.at(channel, window, session), self.at(channel, window - WINDOW_S, session)
-        if now is before:
-            return BitMap()
-        anyone = self._possible.anyone
-        # Windows in which anybody may be anywhere are the same for each session.
-        whole = channel == ONLINE and window in anyone and window - WINDOW_S in anyone
-        key = (channel, window, None if whole else session)
-        if key not in self._arrived:
-            self._arrived[key] = now - before
-        return self._arrived[key]
+    def _open_up(self, session: int | None, everyone: int, present: Numbers, arrived: Numbers) -> None:
+        """Put everybody where doors are open: whoever is counted is one of them."""
+        counted = present.copy()
+        for place, window in enumerate(self.windows):
+            before = window - WINDOW_S
+            was_open = self._is_open(before, session)
+            if self._is_open(window, session):
+                there = counted[place - 1] if place and self.windows[place - 1] == before else 0
+                present[place], arrived[place] = everyone, 0 if was_open else everyone - there
+            elif was_open:
+                arrived[place] = 0
 
-    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
-        """Return who was present at most in any window of a day, or of the event (None)."""
-        key = (channel, session, day)
-        if key not in self._within:
-            sets = {id(more): more for window in self.touched(channel, day)
-                    if (more := self.at(channel, window, session))}  # fmt: skip
-            self._within[key] = BitMap.union(self._counted.within(channel, session, day), *sets.values())
-        return self._within[key]
+    def runs(
+        self, length: int, channel: str | None, session: int | None, day: str | None, *, in_schedule: bool = False
+    ) -> BitMap:
+        """Return who was present at most in `length` consecutive clock minutes; where doors are open, anybody."""
+        found = self._counted.runs(length, channel, session, day, in_schedule=in_schedule)
+        if channel != ONSITE:
+            found = found | self._near.runs(length, channel, session, day, in_schedule=in_schedule)
+        if channel != ONLINE and self._possible.everyone and self._open_windows(session, day, in_schedule=in_schedule):
+            found = found | self._possible.everyone
+        return found
+
+    def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
+        """Return who was present at most in at least `least` windows: anybody may have been in all that are touched."""
+        added = set[int]()
+        if channel != ONSITE:
+            added = {window for window in self._touched[ONLINE] if self._added(ONLINE, window, session)}
+            if in_schedule:
+                added &= {*scheduled_windows(self._event, session, None)}
+        if channel != ONLINE and self._possible.everyone:
+            added |= self._open_windows(session, None, in_schedule=in_schedule)
+        if len(added) >= least:
+            return self.within(channel, session, None)
+        return self._counted.attended(least - len(added), session, channel, in_schedule=in_schedule)
+
+    def histogram(self, session: int | None, channel: str | None) -> Numbers:
+        """Nobody asks for that."""
+        raise NotImplementedError
+
+    def _open_windows(self, session: int | None, day: str | None, *, in_schedule: bool) -> set[int]:
+        """Return the windows of scans that can be for a session, on a day."""
+        doors = self._possible.open_doors
+        found = {window for number, windows in doors.items() if session in (None, number) for window in windows
+                 if day is None or self._event.day(window) == day}  # fmt: skip
+        return found & {*scheduled_windows(self._event, session, day)} if in_schedule else found
 
 
 def _last_of_days(event: Event, possible: Possible) -> set[int]:
@@ -114,82 +200,86 @@ def _last_of_days(event: Event, possible: Possible) -> set[int]:
 class PresenceAtLeast(Presence):
     """Whoever was certainly there. Sets it returns are shared: read them only."""
 
-    def __init__(
-        self,
-        event: Event,
-        counted: Presence,
-        doubtful: BitMap,
-        off_clocks: Mapping[int, OffClock],
-        onsite: Presences | None,
-    ) -> None:
+    def __init__(self, event: Event, counted: CountedPresence, doubt: Doubt, asked: Asked, net: ReadNet) -> None:
         """Take from what was counted what is in doubt.
 
         Args:
             event: of leaf 0.
             counted: the presence.
-            doubtful: people who may be nobody, or somebody else who is counted as well.
-            off_clocks: by window, who was seen by workers whose clock was off, and who by others; people.
-            onsite: on site only this is certain; None: all that was counted.
+            doubt: what is in doubt in it.
+            asked: what will be asked.
+            net: reads windows once more.
         """
-        super().__init__(event, {})
-        self._event, self._counted, self._doubtful, self._off_clocks = event, counted, doubtful, off_clocks
-        self._onsite = None if onsite is None else Presence(event, {ONSITE: onsite})
-        self.windows, self.days, self._days = counted.windows, counted.days, counted._days  # noqa: SLF001 - the same class
+        self._event, self._doubt = event, doubt
+        self.windows, self.days, self._days = counted.windows, counted.days, counted._days  # noqa: SLF001 - of its kind
+        self._counted = counted if doubt.onsite is None else counted.with_onsite(doubt.onsite)
+        self._of_days: dict[tuple[int, str], BitMap] = {}
+        self._certain = (
+            self._recounted(counted.within(ONSITE, None, None), asked, net) if doubt.off_clocks else self._counted
+        )
 
-    def _of(self, channel: str) -> Presence:
-        return self._onsite if channel == ONSITE and self._onsite is not None else self._counted
+    def _recounted(self, aside: BitMap, asked: Asked, net: ReadNet) -> CountedPresence:
+        """Return the presence without what workers whose clocks were off have seen.
 
-    def _sure(self, attendees: BitMap) -> BitMap:
-        return attendees - self._doubtful if attendees.intersect(self._doubtful) else attendees
-
-    def at(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who was certainly present in a window."""
-        key = (channel, window, session)
-        if key in self._at:
-            return self._at[key]
-        if channel is None:
-            found = self._sure(BitMap.union(*(self.at(name, window, session) for name in CHANNELS)))
-        elif channel == ONLINE and window in self._off_clocks:
-            certain = self._off_clocks[window].certain
-            found = self._sure(_union(certain.values() if session is None else [certain.get(session, BitMap())]))
-        else:
-            found = self._sure(self._of(channel).at(channel, window, session))
-        self._at[key] = found
-        return found
-
-    def arrived(self, channel: str | None, window: int, session: int | None) -> BitMap:
-        """Return who is certainly present in a window, and not certainly in the clock minute before it."""
-        return self.at(channel, window, session) - self.at(channel, window - WINDOW_S, session)
-
-    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
-        """Return who was certainly present in any window of a day, or of the event (None).
-
-        A clock that is off moves somebody into a neighbouring window; only where another day begins does that matter.
+        A clock that is off moves somebody into a neighbouring window. For who was there at all on a day that matters
+        only where another day begins.
         """
-        key = (channel, session, day)
-        if key in self._within:
-            return self._within[key]
-        if channel is None:
-            found = BitMap.union(*(self.within(name, session, day) for name in CHANNELS))
-        elif channel == ONLINE and day is not None and any(map(self._may_be_of_another_day, self._off_clocks)):
-            found = _union(
-                self.at(channel, window, session)
-                if self._may_be_of_another_day(window)
-                else self._counted.at(channel, window, session)
-                for window in self._counted.windows_of(day)
-            )
-        else:
-            found = self._of(channel).within(channel, session, day)
-        self._within[key] = self._sure(found)
-        return self._within[key]
+        off_clocks = self._doubt.off_clocks
+        risky = {window: self._event.day(window) for window in off_clocks if self._may_be_of_another_day(window)}
+        reckoner = Reckoner(self._event, asked, BitMap(), aside)
+        for window, counted in net(self.windows):
+            sets = off_clocks[window].certain if window in off_clocks else counted
+            known = {session.number: sets[session.number] for session in self._event.sessions if session.number in sets}
+            reckoner.take(window, known)
+            if self._days[window] in risky.values():
+                for number, seats in (known if window in risky else counted).items():
+                    place = number, self._days[window]
+                    self._of_days[place] = self._of_days.get(place, BitMap()) | seats
+        totals = reckoner.totals()
+        return CountedPresence(self._event, totals, asked, totals.within, self._counted.onsite)
 
     def _may_be_of_another_day(self, window: int) -> bool:
-        if window not in self._off_clocks:
-            return False
-        off = self._off_clocks[window]
+        off = self._doubt.off_clocks[window]
         days = {self._event.day(window + WINDOW_S * by) for by in (-off.back, off.ahead)}
         return len(days) > 1
 
+    def _sure(self, attendees: BitMap) -> BitMap:
+        doubtful = self._doubt.doubtful
+        return attendees - doubtful if attendees.intersect(doubtful) else attendees
 
-def _union(sets: Iterable[BitMap]) -> BitMap:
-    return BitMap.union(BitMap(), *sets)
+    def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
+        """Return who was certainly present in any window of a day, or of the event (None)."""
+        if channel is None:
+            return BitMap.union(*(self.within(name, session, day) for name in CHANNELS))
+        if channel == ONLINE and any(date == day for _, date in self._of_days):
+            parts = [
+                seats for (number, date), seats in self._of_days.items() if session in (None, number) and date == day
+            ]
+            return self._sure(BitMap.union(BitMap(), *parts))
+        return self._sure(self._counted.within(channel, session, day))
+
+    def counts(self, channel: str | None, session: int | None, among: BitMap | None) -> tuple[Numbers, Numbers]:
+        """Return (present, arrived) of each of `windows`."""
+        if self._doubt.doubtful:
+            among = self._doubt.known if among is None else self._sure(among)
+        present, arrived = np.zeros((2, len(self.windows)), np.int64)
+        places = np.searchsorted(self.windows, self._certain.windows)
+        present[places], arrived[places] = self._certain.counts(channel, session, among)
+        return present, arrived
+
+    def runs(
+        self, length: int, channel: str | None, session: int | None, day: str | None, *, in_schedule: bool = False
+    ) -> BitMap:
+        """Return who was certainly present in `length` consecutive clock minutes."""
+        return self._sure(self._certain.runs(length, channel, session, day, in_schedule=in_schedule))
+
+    def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
+        """Return who was present in at least `least` windows even if it was in none in which a clock was off."""
+        off = set[int]() if channel == ONSITE else {*self._doubt.off_clocks}
+        if in_schedule:
+            off &= {*scheduled_windows(self._event, session, None)}
+        return self._sure(self._counted.attended(least + len(off), session, channel, in_schedule=in_schedule))
+
+    def histogram(self, session: int | None, channel: str | None) -> Numbers:
+        """Nobody asks for that."""
+        raise NotImplementedError

@@ -56,6 +56,14 @@ class StoredSegment:
     segment: PresenceSegment | JournalSegment
 
 
+@dataclass(frozen=True, slots=True)
+class JournalCounts:
+    """What a leaf says of the journals of its window."""
+
+    views: Mapping[int, int]  # opened, by session number
+    scans: Mapping[str, int]  # by what became of them
+
+
 def merge_presence(segments: Iterable[PresenceSegment]) -> dict[int, SessionPresence]:
     """Return by session number who was present, as all gateways together saw it.
 
@@ -72,11 +80,14 @@ def _merge_session(number: int, parts: Sequence[SessionPresence]) -> SessionPres
     if len(parts) == 1:
         return parts[0]
     playing = BitMap.union(*(part.playing for part in parts))
-    foreground = BitMap.union(*(part.playing - part.background for part in parts))
+    # Few are in the background: only of them it is asked whether another gateway heard them in the foreground.
+    background = BitMap.union(*(part.background for part in parts))
+    for part in parts:
+        background = background - ((background & part.playing) - part.background)
     return SessionPresence(
         number,
         playing,
-        playing - foreground,
+        background,
         hyperloglog.merge(part.attendees for part in parts),
         hyperloglog.merge(part.views for part in parts),
     )
@@ -296,6 +307,7 @@ def build_leaf(
     manifest: Manifest,
     *,
     merged: Mapping[int, SessionPresence] | None = None,
+    counted: JournalCounts | None = None,
 ) -> bytes:
     """Return the log entry of a window: canonical JSON, at most 65,535 bytes.
 
@@ -307,14 +319,16 @@ def build_leaf(
         excluded: `ExclusionsSoFar.excluded` after this window's journals were added.
         manifest: of these segments (`build_manifest`).
         merged: `merge_presence` of the presence segments, if the caller has it already.
+        counted: `count_journals` of the journals, if the caller has it already; then their records are not looked at.
 
     Raises:
         LeafError: a segment is of another event or window, or the leaf would be too long for the log.
     """
     _check_heads(event, window, segments)
-    journals = [segment for segment in segments if isinstance(segment, JournalSegment)]
+    if counted is None:
+        counted = count_journals([one for one in segments if isinstance(one, JournalSegment)], excluded)
     present = merge_presence(_presence(segments)) if merged is None else merged
-    totals = window_totals(event, present, before, excluded, views_opened(journals, excluded))
+    totals = window_totals(event, present, before, excluded, counted.views)
     digests = {(row.session, row.sketch): row.sha256 for row in manifest.registers}
     shown = {row["session"] for row in totals if "suppressed" not in row}
     entry = canonical_json.encode(
@@ -327,7 +341,7 @@ def build_leaf(
             "interval_s": manifest.interval_s,
             "scheduled": [session.id for session in event.scheduled(window)],
             "totals": totals,
-            "scans": _scan_counts(journals),
+            "scans": dict(counted.scans),
             "refusals": _refusal_counts(_presence(segments)),
             "sketches": [
                 {
@@ -347,6 +361,11 @@ def build_leaf(
     if len(entry) > ENTRY_LIMIT_BYTES:
         raise LeafError(f"the leaf of {event.iso(window)} has {len(entry)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
     return entry
+
+
+def count_journals(journals: Sequence[JournalSegment], excluded: BitMap) -> JournalCounts:
+    """Return what the leaf of these journals says of them; `excluded` is as for `build_leaf`."""
+    return JournalCounts(views_opened(journals, excluded), _scan_counts(journals))
 
 
 def _scan_counts(journals: Iterable[JournalSegment]) -> dict[str, int]:

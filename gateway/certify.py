@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters import issuing, roll_sealing
-from counters.certificate import Progress
 from counters.corrections import CorrectionError, read_reason
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
 from counters.expected_reports import GRACE_S
 from counters.ledger.log import LogError, LogLockedError, log_begun, require_rest
 from counters.log_key import load_signer
+from counters.reckoning import Progress
 from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
 from counters.setback import Setback

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from counters import issuing
-from counters.certificate import Progress
 from counters.clock import Clock
 from counters.corrections import places_taken
 from counters.ledger.note import Verifier
+from counters.reckoning import Progress
 from counters.sealing import Sealer
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout

@@ -1,19 +1,14 @@
 """The evidence: each file by its digest, each leaf built again from its segments, the certificate from all of it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from counters.certificate import assemble, read_certificate
 from counters.checks.leaves import named
 from counters.checks.verification import NEEDS_EVIDENCE, FailedError, OpenError, Verification
 from counters.corrections import own_correction
-from counters.evidence import SessionPresence
 from counters.evidence_store import EvidenceStore
-from counters.log_entries import SealedLog, WindowLeaf
-from counters.sealed_evidence import LeafEvidence, read_evidence_of
-from counters.segment import WINDOW_S
+from counters.reckoning import reckon
 from counters.steering import replay
-from counters.window_leaf import ExclusionsSoFar, build_leaf
 
 
 def evidence(state: Verification) -> str:
@@ -29,42 +24,18 @@ def evidence(state: Verification) -> str:
         return store.get(digest)
 
     replay(log.event, log.steering, get)
+    reckoning = reckon(log, store.read, rebuild=True, progress=given.progress)
     rebuilt = assemble(
-        log, _leaf_by_leaf(state, log, read_evidence_of(log, get)), document["log"], document["issued_at"],
-        document["software"], document["version"], own_correction(document),
+        log, reckoning, document["log"], document["issued_at"], document["software"], document["version"],
+        own_correction(document),
     )  # fmt: skip
-    state.evidence_read = read
+    state.evidence_read = read | reckoning.files
     if rebuilt != given.certificate:
         raise FailedError(_first_difference(document, read_certificate(rebuilt)))
     return (
         f"{len(log.leaves)} leaves rebuilt from their segments; all {len(document['numbers'])} numbers and the "
         "rest of the certificate come out the same"
     )
-
-
-def _leaf_by_leaf(state: Verification, log: SealedLog, evidence: Iterator[LeafEvidence]) -> Iterator[LeafEvidence]:
-    """Pass on the evidence of each leaf, having rebuilt the leaf from it."""
-    exclusions = ExclusionsSoFar(log.event)
-    before_window, before = -1, dict[int, SessionPresence]()
-    for done, item in enumerate(evidence, start=1):
-        exclusions.add(item.journals)
-        if isinstance(item.leaf, WindowLeaf):
-            window = item.leaf.window
-            rebuilt = build_leaf(
-                log.event,
-                window,
-                [*item.presence, *item.journals],
-                before if before_window == window - WINDOW_S else {},
-                exclusions.excluded,
-                item.manifest,
-                merged=item.merged,
-            )
-            if rebuilt != item.leaf.raw:
-                raise FailedError(f"entry {item.leaf.index}, {log.event.iso(window)}: its evidence gives another leaf")
-            before_window, before = window, dict(item.merged)
-        yield item
-        if state.given.progress is not None:
-            state.given.progress(done, len(log.leaves))
 
 
 def _first_difference(ours: dict[str, Any], rebuilt: dict[str, Any]) -> str:

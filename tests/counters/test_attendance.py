@@ -3,33 +3,47 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from counters.attendance import Attendance, Presence
+from counters.attendance import Attendance
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.journal import Assurance, Direction, JoinKind
-from tests.counters.synthetic import START, World, event_of, fixed_world, world_of
+from counters.presence import PresenceInMemory
+from counters.reckoner import Run
+from counters.reckoning import runs_of
+from tests.counters.synthetic import START, World, day_of, event_of, fixed_world, world_of
 
 
 def attendance_of(world: World) -> Attendance:
     segments = world.segments()
     windows = {window: [one for one in rows if isinstance(one, PresenceSegment)] for window, rows in segments.items()}
     journals = [one for rows in segments.values() for one in rows if isinstance(one, JournalSegment)]
-    return Attendance.from_evidence(world.event, windows, journals)
+    return Attendance.from_evidence(world.event, windows, journals, runs_in(world) | runs_of(world.event))
 
 
-def persons(world: World, attendance: Attendance, *, net: bool) -> set[tuple[str, int, int, str]]:
+def runs_in(world: World) -> set[Run]:
+    numbers = (None, *(session.number for session in world.event.sessions))
+    return set(product(numbers, range(1, 5), (False, True)))
+
+
+def persons(world: World, attendance: Attendance, *, net: bool) -> set[tuple[str, str, int, str]]:
+    """Return (person, day, session, channel)."""
     presence = attendance.net if net else attendance.gross
     return {
-        (world.person_of_seat[seat], window, session.number, channel)
+        (world.person_of_seat[seat], day, session.number, channel)
         for channel in ("online", "onsite")
-        for window in presence.windows
+        for day in presence.days
         for session in world.event.sessions
-        for seat in presence.at(channel, window, session.number)
+        for seat in presence.within(channel, session.number, day)
     }
+
+
+def by_day(facts: set[tuple[str, int, int, str]]) -> set[tuple[str, str, int, str]]:
+    return {(person, day_of(window), session, channel) for person, window, session, channel in facts}
 
 
 @settings(max_examples=150, deadline=None)
@@ -37,8 +51,12 @@ def persons(world: World, attendance: Attendance, *, net: bool) -> set[tuple[str
 def test_presence_gross_and_net_is_what_happened(seed: int) -> None:
     world = world_of(random.Random(seed))
     attendance = attendance_of(world)
-    assert persons(world, attendance, net=False) == world.facts()
-    assert persons(world, attendance, net=True) == world.net()
+    facts = world.facts()
+    assert persons(world, attendance, net=False) == by_day(facts)
+    assert persons(world, attendance, net=True) == by_day(world.net())
+    online = Counter((window, session) for _, window, session, channel in facts if channel == "online")
+    for window, session in product(attendance.gross.windows, world.event.sessions):
+        assert attendance.gross.online(session.number, window) == online[window, session.number]
     assert len(attendance.net_views) == len(world.views())
     assert attendance.without_journal == sum(
         1 for person in {fact[0] for fact in world.facts()} if person == "stranger"
@@ -95,7 +113,7 @@ def test_a_run_across_midnight_is_of_the_day_on_which_it_is_complete() -> None:
     midnight = START + 180
     assert event.day(midnight - 60) < event.day(midnight)
     sets = {midnight + 60 * minute: {1: BitMap([7])} for minute in (-2, -1, 0)}
-    presence = Presence(event, {"online": sets})
+    presence = PresenceInMemory(event, {"online": sets})
     assert [list(presence.runs(3, "online", None, day)) for day in presence.days] == [[], [7]]
     assert list(presence.runs(2, "online", None, presence.days[0])) == [7]
     assert list(presence.runs(3, "online", None, None)) == [7]
@@ -145,8 +163,11 @@ def test_a_scanner_whose_clock_is_years_off_gives_no_presence_but_a_gap() -> Non
     ]
     attendance = attendance_of(world)
     assert attendance.scans_outside_event == 2
-    onsite = [(w, s) for _, w, s, channel in persons(world, attendance, net=False) if channel == "onsite"]
-    assert onsite == [(START, scan.session)]
+    onsite = [
+        (day, session) for _, day, session, channel in persons(world, attendance, net=False) if channel == "onsite"
+    ]
+    assert onsite == [(day_of(START), scan.session)]
+    assert attendance.net.histogram(None, "onsite").tolist() in ([0], [0, 1])
 
 
 def test_session_numbers_that_the_event_does_not_have_are_named_and_not_counted() -> None:

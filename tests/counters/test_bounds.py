@@ -15,9 +15,9 @@ from counters.evidence import Coverage, PresenceSegment
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.log_entries import read_log
 from counters.numbers import SMALL_SCOPES, are_bounds
+from counters.reckoning import reckon
 from counters.retirement import retired_entries
 from counters.rule_ids import KNOWN_RULES
-from counters.sealed_evidence import read_evidence_of
 from tests.counters.gappy_world import HAPPENINGS, GappyWorld, gappy_world, worker
 from tests.counters.synthetic import START, rounded
 from tests.counters.test_certificate import certify, read
@@ -92,8 +92,8 @@ def test_without_gaps_no_number_has_bounds_and_the_numbers_are_those_of_version_
     document = certified(world)
     assert kinds(document) == []
     log = read_log(world.sealed().entries)
-    evidence = read_evidence_of(log, world.sealed().files.__getitem__)
-    before = read(assemble(log, evidence, document["log"], document["issued_at"], document["software"], version=1))
+    reckoning = reckon(log, world.sealed().files.__getitem__)
+    before = read(assemble(log, reckoning, document["log"], document["issued_at"], document["software"], version=1))
     since = {"category", "outlet"}
     assert before["numbers"] == [row for row in document["numbers"] if not row["scope"].keys() & since]
     assert "bounds" not in before["gaps"]

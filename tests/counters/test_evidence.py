@@ -96,6 +96,39 @@ def test_arbitrary_bytes_are_a_set_of_seats_or_an_error(data: bytes) -> None:
     assert roaring.encode(members) == data
 
 
+@given(seats | ranges, st.integers(0, 2**30), st.integers(0, 7), st.booleans())
+def test_changed_bytes_of_a_set_are_another_set_in_its_own_form_or_an_error(
+    members: BitMap, place: int, bit: int, whole: bool
+) -> None:
+    data = bytearray(members.serialize() if whole else roaring.encode(members))
+    data[place % len(data)] ^= 1 << bit
+    try:
+        read = roaring.decode(bytes(data))
+    except roaring.RoaringError:
+        return
+    assert roaring.encode(read) == data
+
+
+@pytest.mark.parametrize("many", [range(70_000), range(20_000), range(5, 9), [*range(0, 131_072, 2), 200_000, 9**9]])
+def test_containers_that_are_not_in_their_smallest_form_are_refused(many: list[int] | range) -> None:
+    members = BitMap(list(many))
+    assert roaring.decode(roaring.encode(members)) == members
+    if members.serialize() != roaring.encode(members):
+        with pytest.raises(roaring.RoaringError, match="not canonical"):
+            roaring.decode(members.serialize())
+
+
+def test_two_runs_that_are_one_and_offsets_that_lead_elsewhere_are_refused() -> None:
+    one_run = roaring.encode(BitMap(range(1, 9)))
+    two_runs = one_run[:9] + bytes.fromhex("0200 0100 0300 0500 0300")
+    with pytest.raises(roaring.RoaringError, match="two runs are one"):
+        roaring.decode(two_runs)
+    arrays = bytearray(roaring.encode(BitMap([1, 70_000])))
+    arrays[16:18] = (26).to_bytes(2, "little")
+    with pytest.raises(roaring.RoaringError, match="offset"):
+        roaring.decode(bytes(arrays))
+
+
 def test_a_run_container_is_written_as_the_format_page_says() -> None:
     assert roaring.encode(BitMap([1, 2, 3, 4])).hex() == "3b3000000100000300010001000300"
     assert roaring.encode(BitMap([1, 2, 3])).hex() == "3a300000010000000000020010000000010002000300"
