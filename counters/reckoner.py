@@ -209,13 +209,15 @@ class Reckoner:
             if not now and not track.here:
                 continue
             before = track.here
+            come, gone = (NOBODY, NOBODY) if now is before else (now - before, before - now)
             if counting:
-                self._take_gross(window, session, now, before)
-            arrived, left = self._follow(window, (session, None), now, None, counting=counting)
+                self._take_gross(window, session, now, come)
+            change = track.people(come), track.people(gone)
+            arrived, left = self._follow(window, (session, None), now, change, counting=counting)
             for inside in (True, False):
                 there = now if inside == (session in on) else NOBODY
                 same = there is now and self._track(session, inside).here is before
-                self._follow(window, (session, inside), there, (arrived, left) if same else None, counting=counting)
+                self._follow(window, (session, inside), there, change if same else None, counting=counting)
             came.append(arrived)
             went.append(left)
         self._take_all(window, sets, (BitMap.union(*came), BitMap.union(*went)), on, counting=counting)
@@ -243,11 +245,11 @@ class Reckoner:
             )
         return self._tracks[key]
 
-    def _take_gross(self, window: int, session: int, now: BitMap, before: BitMap) -> None:
+    def _take_gross(self, window: int, session: int, now: BitMap, come: BitMap) -> None:
         totals, key = self._totals, (session, self._event.day(window))
         totals.gross[session, window] = len(now)
         if key in totals.within:
-            totals.within[key] |= now - before
+            totals.within[key] |= come
         else:
             totals.within[key] = now.copy()
         if aside := self._counted.people(now & self._aside):

@@ -112,7 +112,7 @@ def assert_same(ours: Presence, plain: PresenceInMemory, event: Event) -> None:
             assert np.array_equal(counts[0], counts[1]), (channel, number, among)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 30), max_size=3), st.booleans())
 def test_a_pass_answers_as_plain_sets_do_wherever_it_is_divided(seed: int, cuts: list[int], hybrid: bool) -> None:
     rng = random.Random(seed)

@@ -31,16 +31,13 @@ def stored(sealed: Sealed, folder: Path) -> EvidenceStore:
     return store
 
 
-@pytest.mark.parametrize("happenings", [(), ("late", "clock", "missing")])
-def test_windows_that_are_divided_among_processes_give_the_same_certificate(
-    tmp_path: Path, happenings: tuple[str, ...]
-) -> None:
-    world = gappy_world(random.Random(11), *happenings, people=12)
+def test_windows_that_are_divided_among_processes_give_the_same_certificate(tmp_path: Path) -> None:
+    world = gappy_world(random.Random(11), "late", "clock", "missing", people=12)
     sealed = world.sealed()
     log, read = read_log(sealed.entries), stored(sealed, tmp_path).read
     told: list[tuple[int, int]] = []
     certificates = []
-    for processes in (1, 3):
+    for processes in (1, 2):
         found = reckon(log, read, rebuild=True, processes=processes, progress=lambda *far: told.append(far))
         certificates.append(assemble(log, found, {}, ISSUED_AT, "test"))
         assert told[-1] == (len(log.leaves), len(log.leaves))
@@ -61,7 +58,7 @@ def test_what_another_process_finds_wrong_is_said_here(tmp_path: Path) -> None:
         reckon(log, store.read, processes=2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_table_says_for_how_long_and_from_when_to_when_everybody_attended(seed: int) -> None:
     world = world_of(random.Random(seed))
