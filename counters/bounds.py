@@ -13,7 +13,6 @@ Who may have been in a window of which a worker's evidence is lost:
 In a window in which nobody was there to accept anything, no join was accepted either: whoever had joined the session.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -23,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from counters.attendance import CHANNELS, ONLINE, Presence, scheduled_windows, size
+from counters.attendance import CHANNELS, ONLINE, scheduled_windows, size
 from counters.attendee import SEATS_PER_BLOCK, block_seats
-from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, OffClock
 from counters.journal_segment import JournalSegment
 from counters.measures import HOUR_S, Cell, peak_concurrent_views
 from counters.onsite import read_entries
-from counters.partition import Partition
-from counters.possible_presence import Doubt, Possible, PresenceAtLeast, PresenceAtMost
+from counters.partition import Partition, set_of
+from counters.possible_presence import Doubt, Possible, PresenceAtLeast, PresenceAtMost, open_doors
+from counters.presence import online_by_window
 from counters.reckoner import Asked
 from counters.reckoning import Reckoning
 from counters.roll import Seats
@@ -218,8 +217,8 @@ class Bounds:
         if rule.id not in OF_TIME:
             return 0
         scheduled, doubled = scheduled_windows(self._event, cell.session, cell.day), 0
-        merging = self._online(most, cell.session, strangers)
-        arriving = self._online(most, cell.session, cell.among)
+        merging = online_by_window(most, cell.session, strangers)
+        arriving = online_by_window(most, cell.session, cell.among)
         for window in scheduled:
             merged = merging.get(window - WINDOW_S, (0, 0))[0] + merging.get(window, (0, 0))[1]
             if merged:
@@ -286,7 +285,7 @@ class Bounds:
         """Return each gap with what it may hide, as the certificate prints it."""
         rows, nobody_there = [], (0, 0)
         least, counted, most = (
-            self._online(presence, None, None) for presence in (self._at_least, self._counted.net, self._at_most)
+            online_by_window(presence, None, None) for presence in (self._at_least, self._counted.net, self._at_most)
         )
         for gap in self._found:
             here, _ = counted.get(gap.window, nobody_there)
@@ -294,17 +293,11 @@ class Bounds:
             fewer = here - least.get(gap.window, nobody_there)[0]
             if gap.kind in BOUNDLESS or self._gaps.seats_unknown(gap):
                 more = None
-            rows.append(_row(gap, self._event) | self._people_at_most(more, fewer))
+            rows.append(gap.as_json(self._event) | self._people_at_most(more, fewer))
         if self._doubtful:
             nobody = {"gap": "no-journal", "window": None, "seconds": None, "worker": None, "gateway": None}
             rows.append(nobody | self._people_at_most(0, len(self._doubtful)))
         return rows
-
-    @staticmethod
-    def _online(presence: Presence, session: int | None, among: BitMap | None) -> dict[int, tuple[int, int]]:
-        """Return by window how many were online, and how many of them had arrived."""
-        counts = (counted.tolist() for counted in presence.counts(ONLINE, session, among))
-        return dict(zip(presence.windows, zip(*counts, strict=True), strict=True))
 
     def _people_at_most(self, more: int | None, fewer: int) -> dict[str, int | None]:
         below = self._event.counting.suppress_below
@@ -331,7 +324,7 @@ class Bounds:
     def _in_late_evidence(self) -> BitMap:
         online = [row.playing for late in self._gaps.not_counted for row in late.merged.values()]
         rows = [rows["seat"] for journal in self._late_journals for rows in (journal.joins, journal.scans)]
-        journaled = _set_of(np.concatenate([np.empty(0, np.uint32), *rows]))
+        journaled = set_of(np.sort(np.concatenate([np.empty(0, np.uint32), *rows])))
         journaled.discard(0)  # of refused scans
         return self._people(BitMap.union(journaled, *online))
 
@@ -362,7 +355,7 @@ class Bounds:
         everyone, doors = None, {}
         if self._onsite_lost:
             everyone = self._known | self._strangers | self._counted.net.within(None, None, None)
-            doors = _open_doors(event)
+            doors = open_doors(event)
         return Possible(anyone, online, everyone, doors)
 
     def _possibly_inside(self) -> Mapping[int, BitMap]:
@@ -409,7 +402,7 @@ class Bounds:
             if not len(group):
                 continue
             until = int(np.searchsorted(joins["joined_at_ms"], self._by(int(group[-1])), "right"))
-            joined = joined | self._people(_set_of(joins["seat"][done:until]))
+            joined = joined | self._people(set_of(np.sort(joins["seat"][done:until])))
             joined |= self._people(self._seats_granted())
             done = until
             for window, sessions in self._net(group.tolist()):
@@ -427,7 +420,7 @@ class Bounds:
             here = joins[joins["session"] == session.number]
             for window in windows:
                 until = int(np.searchsorted(here["joined_at_ms"], self._by(window), "right"))
-                yield window, session.number, self._people(_set_of(here["seat"][:until]))
+                yield window, session.number, self._people(set_of(np.sort(here["seat"][:until])))
 
     def _people_of_off_clocks(self) -> dict[int, OffClock]:
         return {
@@ -449,28 +442,3 @@ class Bounds:
             window = late.leaf.window
             intervals_s[window] = max(intervals_s.get(window, 0), late.manifest.interval_s)
         return intervals_s
-
-
-def _set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
-    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
-    return BitMap(array("I", np.sort(seats).tobytes()))
-
-
-def _open_doors(event: Event) -> dict[int, range]:
-    """By session number: the windows in which a scan can be for it."""
-    doors = {}
-    for session in event.sessions:
-        if session.gates:
-            scheduled = event.session_windows(session)
-            doors[session.number] = range(scheduled[0] - EARLY_SCAN_S, scheduled[-1] + LATE_SCAN_S + WINDOW_S, WINDOW_S)
-    return doors
-
-
-def _row(gap: Gap, event: Event) -> dict[str, Any]:
-    return {
-        "gap": gap.kind.value,
-        "window": event.iso(gap.window),
-        "seconds": gap.seconds,
-        "worker": gap.worker or None,
-        "gateway": gap.gateway or None,
-    }

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pyroaring import BitMap
 
 from counters.attendance import Attendance
+from counters.event import Event
 from counters.event_keys import LONGEST_INTERVAL_S
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.ledger.note import encode_base64
@@ -52,6 +53,16 @@ class Gap:
     seconds: float  # how much of the window, or of what follows, it concerns; of a clock, by how much it is off
     worker: str = ""
     gateway: str = ""
+
+    def as_json(self, event: Event) -> dict[str, Any]:
+        """Return it as the certificate prints it, beside what it may hide."""
+        return {
+            "gap": self.kind.value,
+            "window": event.iso(self.window),
+            "seconds": self.seconds,
+            "worker": self.worker or None,
+            "gateway": self.gateway or None,
+        }
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from counters.counted import CountedPresence, Numbers
-from counters.event import Event
+from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import OffClock
 from counters.presence import CHANNELS, ONLINE, ONSITE, Presence, Presences, scheduled_windows, size
 from counters.reckoner import Asked, Reckoner
@@ -187,6 +187,16 @@ class PresenceAtMost(Presence):
         found = {window for number, windows in doors.items() if session in (None, number) for window in windows
                  if day is None or self._event.day(window) == day}  # fmt: skip
         return found & {*scheduled_windows(self._event, session, day)} if in_schedule else found
+
+
+def open_doors(event: Event) -> dict[int, range]:
+    """Return by session number the windows in which a scan can be for it."""
+    doors = {}
+    for session in event.sessions:
+        if session.gates:
+            scheduled = event.session_windows(session)
+            doors[session.number] = range(scheduled[0] - EARLY_SCAN_S, scheduled[-1] + LATE_SCAN_S + WINDOW_S, WINDOW_S)
+    return doors
 
 
 def _last_of_days(event: Event, possible: Possible) -> set[int]:

@@ -94,6 +94,12 @@ class Presence(ABC):
         """
 
 
+def online_by_window(presence: Presence, session: int | None, among: BitMap | None) -> dict[int, tuple[int, int]]:
+    """Return by window how many were online, and how many of them had arrived."""
+    counts = (counted.tolist() for counted in presence.counts(ONLINE, session, among))
+    return dict(zip(presence.windows, zip(*counts, strict=True), strict=True))
+
+
 class PresenceInMemory(Presence):
     """Who was present, by channel, window and session, every set of it: for few people, or few windows."""
 

@@ -15,6 +15,7 @@ from counters.event import Counting, Event, OwnRule, Session
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.numbers import all_numbers
+from counters.reckoning import runs_of
 from counters.rule_ids import KNOWN_RULES
 from tests.counters.synthetic import World, event_of
 
@@ -87,7 +88,7 @@ def numbers(world: World, until: int) -> dict[str, int | float]:
     found = {window: rows for window, rows in world.segments().items() if window < until}
     presence = {window: [one for one in rows if isinstance(one, PresenceSegment)] for window, rows in found.items()}
     journals = [one for rows in found.values() for one in rows if isinstance(one, JournalSegment)]
-    attendance = Attendance.from_evidence(world.event, presence, journals)
+    attendance = Attendance.from_evidence(world.event, presence, journals, runs_of(world.event))
     rows = all_numbers(attendance, lambda _rule, _cell: None, "now")
     return {
         row["rule"]: row["value"]
