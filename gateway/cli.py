@@ -30,6 +30,7 @@ from gateway.mendable import CannotServeError
 from gateway.recover_commands import recover
 from gateway.report_commands import report
 from gateway.retention_commands import retention
+from gateway.verifier_commands import verifier
 
 
 def _log_to_terminal() -> None:
@@ -430,7 +431,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (audit, backup, recover, report, restored, retention):
+for command in (audit, backup, recover, report, restored, retention, verifier):
     main.add_command(command)
 
 if __name__ == "__main__":

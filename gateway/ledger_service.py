@@ -49,6 +49,7 @@ from gateway.roll_keeper import RollKeeper
 from gateway.steering_api import announced, in_force, read_change
 from gateway.timestamping import Timestamping
 from gateway.token_keeper import TokenKeeper
+from gateway.verifier.served import page_route
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 from metrics import exposition
@@ -210,6 +211,7 @@ class LedgerService:
             [
                 *self._gateways.routes(),
                 web.get("/log/{path:.+}", LogFiles(self._data / "log", self._sealer.log).serve),
+                page_route(),
                 web.get(event + "/live", self._live),
                 web.post("/v1/simulation/clock", self._jump),
                 web.get(event + "/steering", self._steering),

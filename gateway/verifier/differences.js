@@ -1,0 +1,67 @@
+// Why a certificate may print another number than the public leaves give, as far as the log shows it. docs/formats.md.
+
+import { require } from "./bytes.js";
+import { WINDOW_S } from "./event.js";
+import { PublicNumbers } from "./public_numbers.js";
+import { printed } from "./rationals.js";
+import { OF_TIME, SMALL_SCOPES, named } from "./rules.js";
+
+export class Differences {
+  #log;
+  #late;
+  #aliases;
+  #ceiling;
+
+  constructor(log, document) {
+    this.#log = log;
+    this.#aliases = document.aliases.count;
+    this.#late = new Set(log.late.filter((leaf) => leaf.counted).map((leaf) => leaf.window));
+    // A second seat's arrival is none: at most it is as if nobody had arrived at all.
+    this.#ceiling = new PublicNumbers(log, { arrivals: false });
+  }
+
+  get #excludes() {
+    return this.#log.event.excludeCategories.length + this.#log.event.excludeTraffic.length > 0;
+  }
+
+  /** Return the reason for a number that is not what the leaves give, or null if there can be none. */
+  why({ rule, scope, value }, measure) {
+    if (this.#cameLate(rule, scope)) return "late evidence";
+    if (this.#excludes) {
+      return this.#log.event.excludeTraffic.length > 0 ? "invalid traffic that the event excludes"
+        : "an excluded category became known later, or of another seat";
+    }
+    const leaves = printed(measure.value);
+    if (rule === "views") return value < leaves ? "a view that two journals hold" : null;
+    if (OF_TIME.includes(rule)) {
+      const ceiling = this.#ceiling.measure(rule, scope);
+      if (this.#aliases > 0 && ceiling !== null && value <= printed(ceiling.value)) return "several seats of one attendee";
+      return this.#log.steering.length > 0 && value < leaves ? "a journal of a longer heartbeat interval" : null;
+    }
+    // The peak: each seat that is another's is one person fewer at most, and never one more.
+    return this.#aliases > 0 && leaves - this.#aliases <= value && value <= leaves ? "several seats of one attendee" : null;
+  }
+
+  /** Throw unless a number that is not printed may be withheld; `measure` is what the leaves give, or null. */
+  checkWithheld(row, rule, measure) {
+    require(row.checkable_by !== "log", `${named(row)}: no public leaf speaks of it`);
+    if (!Object.hasOwn(row, "suppressed")) {
+      const several = new Set(this.#log.event.issuers.map(({ namespace }) => namespace)).size > 1;
+      require(several && rule.ofPeople, `${named(row)}: nobody is counted in two namespaces, and yet it is an interval`);
+      return;
+    }
+    const known = !(this.#excludes || OF_TIME.includes(row.rule) || this.#cameLate(row.rule, row.scope));
+    const least = measure !== null && known ? measure.value - (row.rule === "views" ? 0 : this.#aliases) : 0;
+    const small = SMALL_SCOPES.some((name) => name in row.scope) && least < this.#log.event.suppressBelow;
+    require(small, `${named(row)}: it is withheld, and is none of the small cells that may be`);
+  }
+
+  /** Whether evidence that came late may be of this scope: of a session, nobody but the evidence says. */
+  #cameLate(rule, { session, day }) {
+    const { event } = this.#log;
+    if (!OF_TIME.includes(rule)) return [...this.#late].some((window) => day === undefined || event.day(window) === day);
+    const number = session === undefined ? null : event.session(session).number;
+    // Somebody who was there a minute before has not arrived.
+    return event.scheduledOf(number, day ?? null).some((window) => this.#late.has(window) || this.#late.has(window - WINDOW_S));
+  }
+}
