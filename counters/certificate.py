@@ -67,17 +67,10 @@ _SINCE_3: Final = frozenset(
 )
 MEMBERS: Final = {1: _ALWAYS, 2: _ALWAYS, 3: _ALWAYS | _SINCE_3}
 """Of a certificate of each version: all of them, and no others."""
-
-<<<<<<< HEAD
-=======
 ALIASES_STATEMENT: Final = (
     "Seats of attendees who got more than one; each attendee counts once, at the seat of the earliest join."
 )
 
-Progress = Callable[[int, int], None]
-"""Called with how many leaves have been read, of how many."""
-
->>>>>>> 6eee8e3 (A verifier in the browser: the checks a second time, in JavaScript of our own, on one self-contained page)
 
 class CertificateError(Exception):
     """The log and the evidence do not make a certificate."""
