@@ -1,6 +1,6 @@
 // The certificate: its form, its entry in the log, and what it must say because the public log says so.
 
-import { fromBase64, require, sameBytes } from "./bytes.js";
+import { base64Of, fromBase64, require, sameBytes } from "./bytes.js";
 import { statedAudits } from "./audit_entries.js";
 import { ownCorrection } from "./corrections.js";
 import { decodeJson, encodeJson, hasExactly, isObject, sameJson } from "./canonical_json.js";
@@ -8,7 +8,7 @@ import { Differences } from "./differences.js";
 import { WINDOW_S } from "./event.js";
 import { printed } from "./rationals.js";
 import { RULES_BY_ID, named, scopeKey, scopesOf } from "./rules.js";
-import { sha256Hex } from "./sha256.js";
+import { sha256, sha256Hex } from "./sha256.js";
 
 const MEMBERS = ["type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules",
   "numbers", "suppression", "cross_check", "gaps", "aliases", "exclusions", "witnesses", "witnesses_statement", "log",
@@ -42,22 +42,19 @@ export const certificateEntry = (bytes, document) => encodeJson({
 export const isRootOf = (document, root) => sameBytes(fromBase64(document.log.root), root);
 
 /** Return until when the numbers know: the end of the last window in the log. */
-export function knownUntil(log, issuedAt) {
-  const windows = log.leaves.map((leaf) => leaf.window);
-  return windows.length ? log.event.iso(windows.reduce((a, b) => Math.max(a, b)) + WINDOW_S) : issuedAt;
-}
+export const knownUntil = (log, issuedAt) => (log.ended ? log.event.iso(log.ended) : issuedAt);
 
-const filled = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const filled = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name].toLocaleString("en"));
 
 /** Return what a certificate of a version must say whatever the evidence is; `own`: what it corrects itself, or null. */
 export function statedByLog(log, words, version, own) {
   const { event } = log;
-  const notices = [...(event.simulated ? [words.simulated] : []), ...(log.restored.length ? [words.restored] : [])];
+  const notices = [event.simulated ? words.simulated : "", version > 2 ? interim(log, words) : "", log.restored.length ? words.restored : ""];
   const { witnesses } = event;
   const witnessed = { required: event.requiredWitnesses, named: witnesses.length };
-  return {
+  const stated = {
     type: "certificate",
-    notice: notices.join(" ") || null,
+    notice: notices.filter(Boolean).join(" ") || null,
     simulated: event.simulated,
     event: {
       id: event.id, name: event.name, organiser: event.organiser, time_zone: event.timeZone,
@@ -86,8 +83,48 @@ export function statedByLog(log, words, version, own) {
     witnesses_statement: filled(
       witnesses.length === 0 ? words.no_witness : witnessed.required === 0 ? words.named_witnesses : words.required_witnesses, witnessed),
     version,
-    ...(version > 2 ? { corrections: log.issued.stated(own), ...statedAudits(log) } : {}),
   };
+  return version > 2 ? withVersion3(log, words, stated, own) : stated;
+}
+
+const toCome = (log, windows) => windows.filter((window) => window + WINDOW_S > log.ended).length;
+const schedule = (log, windows) => ({ scheduled_windows: windows.length, windows_to_come: toCome(log, windows) });
+
+function interim(log, words) {
+  const { event, ended } = log;
+  const left = toCome(log, event.scheduled);
+  const as_of = ended ? event.iso(ended) : "before the first minute";
+  return left ? filled(words.interim, { as_of, to_come: left, scheduled: event.scheduled.length }) : "";
+}
+
+/** What a certificate of version 3 says besides, or says more fully. */
+function withVersion3(log, words, stated, own) {
+  const { event } = log;
+  const { identity, settings } = stated;
+  return {
+    ...stated,
+    event: { ...stated.event, ...schedule(log, event.scheduled),
+      sessions: stated.event.sessions.map((row, at) => ({ ...row, ...schedule(log, event.sessions[at].windows) })) },
+    identity: { ...identity,
+      issuers: identity.issuers.map((row, at) => {
+        const { issuer, subject_claim, keys } = event.issuers[at].row;
+        return { ...row, issuer, subject_claim, keys: keys.map(thumbprint) };
+      }),
+      identity_key: { statement: words.identity_key, pseudonym_key_sha256: log.pseudonymKeySha256 } },
+    settings: { ...settings, silence_timeout: words.silence_timeout, silence_timeout_s: WINDOW_S, time_shift: words.time_shift,
+      exclude_traffic: event.excludeTraffic,
+      rule_set: { sha256: sha256Hex(encodeJson(stated.rules)), locked_in: event.digest, locked_at: log.lockedAt } },
+    corrections: log.issued.stated(own),
+    ...statedAudits(log),
+  };
+}
+
+/** Members of a public JWK that its thumbprint (RFC 7638) is of. */
+const KEY_MEMBERS = { EC: ["crv", "kty", "x", "y"], OKP: ["crv", "kty", "x"], RSA: ["e", "kty", "n"] };
+
+function thumbprint(jwk) {
+  const members = Object.fromEntries((KEY_MEMBERS[jwk.kty] ?? []).map((name) => [name, jwk[name]]));
+  return base64Of(sha256(encodeJson(members))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 function gapsInLog(log) {

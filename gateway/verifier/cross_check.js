@@ -57,10 +57,16 @@ function deviation(guess, exact) {
   return new Fraction(BigInt(guess - exact) * 1_000_000n, error);
 }
 
+/** 1.96 standard errors to each side, rounded half to even. */
+function interval95(guess) {
+  const reach = new Fraction(BigInt(guess) * 196n * 8125n, 100_000_000n).rounded(0);
+  return [Math.max(0, guess - reach), guess + reach];
+}
+
 const magnitude = (fraction) => new Fraction(fraction.numerator < 0n ? -fraction.numerator : fraction.numerator, fraction.denominator);
 
 /** Return the comparison as a certificate prints it. */
-export function crossCheck(attendance, sketches, statement) {
+export function crossCheck(attendance, sketches, statement, version) {
   const { event } = attendance;
   const compared = (guess, exact, withhold) => {
     const difference = deviation(guess, exact).rounded(3);
@@ -73,7 +79,10 @@ export function crossCheck(attendance, sketches, statement) {
   const unions = cells.map(([scope, session, day]) => ({
     scope: { ...scope, channel: "online" },
     ...compared(sketches.union(session, day), attendance.gross("online", session, day).size, Object.keys(scope).length > 0) }));
-  return { statement, rule: "unique-attendees-online", unit: "identities", unions, windows: ofWindows(attendance, sketches, compared) };
+  const check = { statement, rule: "unique-attendees-online", unit: "identities", unions, windows: ofWindows(attendance, sketches, compared) };
+  if (version < 3) return check;
+  const withInterval = (row) => (row.estimate === null ? row : { ...row, interval95: interval95(row.estimate) });
+  return { ...check, standard_error: 0.008125, unions: unions.map(withInterval) };
 }
 
 function ofWindows(attendance, sketches, compared) {

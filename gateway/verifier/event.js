@@ -99,7 +99,7 @@ export class Event {
   #readIssuers(rows) {
     const sound = Array.isArray(rows) && rows.every((row) => isObject(row) && [row.id, row.namespace, row.operated_by].every(isText));
     require(sound && rows.length > 0, "the event's issuers are malformed");
-    this.issuers = rows.map((row) => ({ id: row.id, namespace: row.namespace, operatedBy: row.operated_by, development: row.development }));
+    this.issuers = rows.map((row) => ({ id: row.id, namespace: row.namespace, operatedBy: row.operated_by, development: row.development, row }));
   }
 
   #readWitnesses(document) {

@@ -16,7 +16,7 @@ export function readEntries(entries) {
   const event = new Event(first.event);
   require(first.event_sha256 === event.digest, "entry 0: event_sha256 is not the digest of the event");
   require(first.simulated === event.simulated, "entry 0 does not say truly whether the event is simulated");
-  const log = { event, lockedAt: first.locked_at, leaves: [], windows: new Map(), late: [], steering: [], restored: [],
+  const log = { event, lockedAt: first.locked_at, pseudonymKeySha256: String(first.pseudonym_key_sha256 ?? ""), leaves: [], windows: new Map(), late: [], steering: [], restored: [],
     retired: [], rolls: [], draws: [], issued: new Issued(), lastWindow: -1 };
   entries.slice(1).forEach((raw, at) => {
     const index = at + 1;
@@ -29,6 +29,7 @@ export function readEntries(entries) {
       throw error;
     }
   });
+  log.ended = log.leaves.length ? log.leaves.reduce((last, { window }) => Math.max(last, window), 0) + WINDOW_S : 0;
   log.scheduledWithoutLeaf = event.scheduled.filter((window) => window < log.lastWindow && !log.windows.has(window));
   return log;
 }

@@ -1,8 +1,8 @@
 """The words of certificates: the statements and definitions that a certificate of each version repeats verbatim.
 
 Who checks a certificate without this software must know them, so they are data (`words.json`, docs/formats.md): made
-here from the sentences that certificates are written with. `{below}`, `{required}` and `{named}` stand for numbers of
-the event.
+here from the sentences that certificates are written with. What stands in braces is filled in: numbers of the event,
+those of thousands with commas, and in `interim` the end of the last window in the log.
 """
 
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from counters.certificate import ALIASES_STATEMENT, VERSIONS
 from counters.certificate_statements import (
+    INTERIM,
     NAMED_WITNESSES,
     NO_WITNESS,
     REQUIRED_WITNESSES,
@@ -39,7 +40,13 @@ def words() -> dict[str, dict[str, Any]]:
 
 def _words_of(version: int) -> dict[str, Any]:
     stated = stated_by_log(SealedLog(_EVENT, "", ()), version)
-    return {
+    since_3 = {
+        "interim": INTERIM.replace(":,}", "}"),
+        "silence_timeout": stated["settings"]["silence_timeout"],
+        "time_shift": stated["settings"]["time_shift"],
+        "identity_key": stated["identity"]["identity_key"]["statement"],
+    } if version > 2 else {}  # fmt: skip
+    return since_3 | {
         "simulated": SIMULATED,
         "restored": RESTORED,
         "identity": stated["identity"]["statement"],
