@@ -20,26 +20,33 @@ export class Differences {
     this.#ceiling = new PublicNumbers(log, { arrivals: false });
   }
 
-  get #excludes() {
-    return this.#log.event.excludeCategories.length + this.#log.event.excludeTraffic.length > 0;
-  }
-
   /** Return the reason for a number that is not what the leaves give, or null if there can be none. */
   why({ rule, scope, value }, measure) {
+    const { event } = this.#log;
     if (this.#cameLate(rule, scope)) return "late evidence";
-    if (this.#excludes) {
-      return this.#log.event.excludeTraffic.length > 0 ? "invalid traffic that the event excludes"
-        : "an excluded category became known later, or of another seat";
-    }
+    if (event.excludeCategories.length) return "an excluded category became known later, or of another seat";
     const leaves = printed(measure.value);
+    if (event.excludeTraffic.length && value < leaves) return "invalid traffic that the event excludes";
+    if (OF_TIME.includes(rule)) return this.#whyOfTime(rule, scope, leaves, value);
     if (rule === "views") return value < leaves ? "a view that two journals hold" : null;
-    if (OF_TIME.includes(rule)) {
-      const ceiling = this.#ceiling.measure(rule, scope);
-      if (this.#aliases > 0 && ceiling !== null && value <= printed(ceiling.value)) return "several seats of one attendee";
-      return this.#log.steering.length > 0 && value < leaves ? "a journal of a longer heartbeat interval" : null;
-    }
     // The peak: each seat that is another's is one person fewer at most, and never one more.
     return this.#aliases > 0 && leaves - this.#aliases <= value && value <= leaves ? "several seats of one attendee" : null;
+  }
+
+  #whyOfTime(rule, scope, leaves, value) {
+    const ceiling = this.#ceiling.measure(rule, scope);
+    if (this.#aliases > 0 && ceiling !== null && value <= printed(ceiling.value)) return "several seats of one attendee";
+    return this.#log.steering.length > 0 && value < leaves ? "a journal of a longer heartbeat interval" : null;
+  }
+
+  /** Return whether so many (null: withheld) can be printed for a window whose leaf has `present` online. */
+  mayBePresent(window, present, said) {
+    const { event } = this.#log;
+    const below = event.suppressBelow;
+    if (this.#late.has(window) || event.excludeCategories.length) return true;
+    const [fewest, most] = present === null ? [0, below - 1] : [present, present];
+    const least = event.excludeTraffic.length ? 0 : Math.max(fewest - this.#aliases, 0);
+    return said === null ? least < below && most > 0 : least <= said && said <= most;
   }
 
   /** Throw unless a number that is not printed may be withheld; `measure` is what the leaves give, or null. */
@@ -50,7 +57,8 @@ export class Differences {
       require(several && rule.ofPeople, `${named(row)}: nobody is counted in two namespaces, and yet it is an interval`);
       return;
     }
-    const known = !(this.#excludes || OF_TIME.includes(row.rule) || this.#cameLate(row.rule, row.scope));
+    const { excludeCategories, excludeTraffic } = this.#log.event;
+    const known = !(excludeCategories.length || excludeTraffic.length || OF_TIME.includes(row.rule) || this.#cameLate(row.rule, row.scope));
     const least = measure !== null && known ? measure.value - (row.rule === "views" ? 0 : this.#aliases) : 0;
     const small = SMALL_SCOPES.some((name) => name in row.scope) && least < this.#log.event.suppressBelow;
     require(small, `${named(row)}: it is withheld, and is none of the small cells that may be`);

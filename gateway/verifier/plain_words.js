@@ -23,6 +23,8 @@ export const CHECKS_IN_WORDS = {
     "Event, sessions, issuers, rules with their definitions, settings, and the gaps that everybody can see."],
   "public numbers": ["Do the public numbers follow from the log?",
     "Views, the online peak, average audience and hours are recomputed from the public minutes; no number is missing or there twice."],
+  members: ["Do its tables and its curve tell the same story?",
+    "Waterfall, minutes attended and the audience curve must agree with the numbers, and with the public minutes."],
   evidence: ["Is the evidence what the log says it is?",
     "Every file has the digest that the log committed to, minute by minute, and every minute's entry is rebuilt from its files."],
   "all numbers": ["Do all numbers follow from the evidence?",

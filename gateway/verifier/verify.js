@@ -11,6 +11,7 @@ import { checkEvidence, countAttendance } from "./evidence.js";
 import { gapsInEvidence } from "./evidence_gaps.js";
 import { readEntries } from "./log_entries.js";
 import { readLogFiles } from "./log_files.js";
+import { checkMembers } from "./members.js";
 import { rootsAt, treeRoot } from "./merkle.js";
 import { LOG_KEY, cosignedAt, parseNote, readKey, sameKey, signedBy } from "./note.js";
 import { PublicNumbers } from "./public_numbers.js";
@@ -170,6 +171,10 @@ class Verification {
     return `${byLog} of ${count} numbers recomputed from the public leaves${differ}`;
   }
 
+  members() {
+    return checkMembers(this.#log(), this.#document());
+  }
+
   async evidence() {
     if (!this.given.evidence) throw new Open(NEEDS_EVIDENCE);
     const log = this.#log();
@@ -224,7 +229,7 @@ class Verification {
     }
     if (bounds?.rows?.length) this.notRecomputed.push("what each gap may hide (`gaps.bounds`)");
     const beside = ["comparability", "press", "waterfall", "minutes", "apart", "curve"].filter((name) => document[name]);
-    if (beside.length) this.notRecomputed.push(`what stands beside the numbers: ${beside.join(", ")}`);
+    if (beside.length) this.notRecomputed.push(`what stands beside the numbers (${beside.join(", ")}), but holds it against numbers and log`);
     const { unions } = document.cross_check;
     return `${roll.aliasCount} second seats, ${excluded} excluded; estimates of ${unions.length} sketches from their registers`;
   }
@@ -284,6 +289,7 @@ const CHECKS = [
   ["no contradiction", "noContradiction", (given) => given.checkpoint !== null],
   ["public statements", "statements", withLog],
   ["public numbers", "publicNumbers", withLog],
+  ["members", "members", withLog],
   ["evidence", "evidence", withEvidence],
   ["all numbers", "allNumbers", withEvidence],
   ["roll and cross-check", "rest", withEvidence],
