@@ -82,7 +82,7 @@ def _curve(log: SealedLog, document: Mapping[str, Any]) -> Iterator[str]:
         if here not in online:
             # A window that is not scheduled is there if somebody was: on site, which no leaf says, or online.
             owed = window in scheduled and window <= sealed_until
-            if owed or (present or 0) >= below:
+            if owed or not reasons.may_be_present(window, present, 0):
                 yield f"the curve lacks the window {here}"
         elif not reasons.may_be_present(window, present, online[here]):
             yield f"the curve has {online[here]} online in the window {here}, its leaf {present}"

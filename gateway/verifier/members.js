@@ -75,7 +75,7 @@ function checkCurve(log, document) {
     const present = leaf ? (leaf.totals.get("") ?? { present: 0 }).present : 0;
     if (!online.has(here)) {
       // A window that is not scheduled is there if somebody was: on site, which no leaf says, or online.
-      const owed = (scheduled.has(window) && window < log.ended) || (present ?? 0) >= event.suppressBelow;
+      const owed = (scheduled.has(window) && window < log.ended) || !differences.mayBePresent(window, present, 0);
       require(!owed, `the curve lacks the window ${here}`);
     } else {
       require(differences.mayBePresent(window, present, online.get(here)), `the curve has ${online.get(here)} online in the window ${here}, its leaf ${present}`);

@@ -138,6 +138,8 @@ def test_page_and_command_line_say_the_same_of_every_certificate(
             differing[case.name] = differ
     assert differing == {}
     assert {str(said["verdict"]) for said in theirs.values()} == VERDICTS[part]
+    if part == "events":
+        assert [name for name, said in theirs.items() if said["verdict"] == "fails"] == ["corrected"]
 
 
 def test_what_gaps_may_hide_is_not_recomputed_and_the_page_says_so(page: Page, tmp_path: Path) -> None:
