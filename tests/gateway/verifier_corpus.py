@@ -197,10 +197,14 @@ class Corpus:
         for what in ("corrected", "a correction"):
             yield Case(what, lambda to, old=what == "corrected": self._correct(to, old=old))  # type: ignore[misc]
         yield Case("invalid traffic", of(bots_world))
-        yield Case("audited", of(plain_world, more=audited))
+        yield Case("audited", self._audit)
         yield Case("steered", of(plain_world, change=Change(45, frozenset({7, 1 << 40}))))
         for archive in sorted(VECTORS.glob("v*/data.tar.gz")):
             yield Case(f"archive {archive.parent.name}", lambda to, archive=archive: self._unpack(archive, to))  # type: ignore[misc]
+
+    def _audit(self, to: Path) -> None:
+        """Put a roll, a draw and a result into a log; the roll is made up, so no evidence comes along."""
+        publish(plain_world(), self._folder / to.name, more=audited).put(to, "log", policy=POLICY)
 
     def _correct(self, to: Path, *, old: bool) -> None:
         """Supersede a certificate by another; hand out the old or the new one."""
