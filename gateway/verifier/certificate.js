@@ -7,7 +7,7 @@ import { decodeJson, encodeJson, hasExactly, isObject, sameJson } from "./canoni
 import { Differences } from "./differences.js";
 import { WINDOW_S } from "./event.js";
 import { printed } from "./rationals.js";
-import { RULES_BY_ID, named, scopeKey, scopesOf } from "./rules.js";
+import { RULES_BY_ID, isKnown, named, scopeKey, scopesOf } from "./rules.js";
 import { sha256, sha256Hex } from "./sha256.js";
 
 const MEMBERS = ["type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules",
@@ -46,8 +46,8 @@ export const knownUntil = (log, issuedAt) => (log.ended ? log.event.iso(log.ende
 
 const filled = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => values[name].toLocaleString("en"));
 
-/** Return what a certificate of a version must say whatever the evidence is; `own`: what it corrects itself, or null. */
-export function statedByLog(log, words, version, own) {
+/** Return what a certificate of a version must say whatever the evidence is; `own`: what it corrects itself, or null; `rules`: its own. */
+export function statedByLog(log, words, version, own, rules) {
   const { event } = log;
   const notices = [event.simulated ? words.simulated : "", version > 2 ? interim(log, words) : "", log.restored.length ? words.restored : ""];
   const { witnesses } = event;
@@ -76,7 +76,7 @@ export function statedByLog(log, words, version, own) {
         revoked_seats: change.revoked.seats, revoked_views: change.revoked.views })),
       window_s: WINDOW_S, silence: words.silence, pause: words.pause, onsite: words.onsite,
     },
-    rules: words.rules.filter(({ id }) => event.rules.includes(id)),
+    rules: rulesOf(event, words, rules),
     suppression: { below: event.suppressBelow, statement: filled(words.suppression, { below: event.suppressBelow }) },
     gaps: gapsInLog(log),
     witnesses: witnesses.map(({ name, operatedBy, key }) => ({ name, operated_by: operatedBy, vkey: key.vkey })),
@@ -85,6 +85,13 @@ export function statedByLog(log, words, version, own) {
     version,
   };
   return version > 2 ? withVersion3(log, words, stated, own) : stated;
+}
+
+/** Own rules are defined by the event; their words are taken as they are, and the page says so. */
+function rulesOf(event, words, rules) {
+  const known = words.rules.filter(({ id }) => event.rules.includes(id));
+  const ids = new Set((event.document.own_rules ?? []).map(({ id }) => id));
+  return [...known, ...(Array.isArray(rules) ? rules.filter((row) => isObject(row) && ids.has(row.id)) : [])];
 }
 
 const toCome = (log, windows) => windows.filter((window) => window + WINDOW_S > log.ended).length;
@@ -151,7 +158,7 @@ function gapsInLog(log) {
 
 /** Throw unless the certificate repeats what the log says; return how many members do. */
 export function checkStatements(log, document, words) {
-  const stated = statedByLog(log, words, document.version, ownCorrection(document));
+  const stated = statedByLog(log, words, document.version, ownCorrection(document), document.rules);
   for (const [name, value] of Object.entries(stated)) {
     let said = document[name];
     // Of these the log tells a part; the rest only evidence does.
@@ -172,14 +179,16 @@ export function checkPublicNumbers(log, document, publicNumbers) {
   require(Array.isArray(document.numbers), "the numbers are no list");
   for (const row of document.numbers) {
     require(isObject(row) && isObject(row.scope), "a number has no scope");
-    const rule = RULES_BY_ID.get(row.rule);
-    require(rule, () => `${JSON.stringify(row.rule)} is no counting rule that this page knows`);
-    const sound = row.rule_version === rule.version && row.unit === rule.unit && row.kind === "exact" && row.as_of === asOf
+    const rule = document.rules.find(({ id }) => id === row.rule); // held against the log as one of its statements
+    require(rule, () => `${JSON.stringify(row.rule)} is no counting rule of this certificate`);
+    const unit = row.scope.assurance === "guest" && row.unit === "devices" ? "devices" : rule.unit;
+    const kind = isKnown(row) ? "exact" : row.kind;
+    const sound = row.rule_version === rule.version && row.unit === unit && row.kind === kind && row.as_of === asOf
       && ["log", "evidence"].includes(row.checkable_by);
     require(sound, `${named(row)}: version, unit, kind, as_of or checkable_by are not the rule's`);
     require(areBounds(row, boundless, document.version), `${named(row)}: its bounds are none, or not those of an event with such gaps`);
     const key = scopeKey(row.rule, row.scope);
-    require(!seen.has(key) && log.event.rules.includes(row.rule), `${named(row)}: it is there twice, or the event does not count by this rule`);
+    require(!seen.has(key), `${named(row)}: it is there twice`);
     seen.add(key);
   }
   const days = [...new Set(log.event.scheduled.map((window) => log.event.day(window)))].sort();
@@ -197,6 +206,7 @@ function holdAgainstLeaves(log, document, publicNumbers) {
   let byLog = 0;
   const otherwise = [];
   for (const row of document.numbers) {
+    if (!RULES_BY_ID.has(row.rule)) continue; // this page does not recompute it, and says so
     if (Object.keys(row.scope).some((name) => !PUBLIC_SCOPE.includes(name))) {
       require(row.checkable_by !== "log", `${named(row)}: no public leaf speaks of it`);
       continue;

@@ -1,5 +1,6 @@
 // The report as people read it: the verdict, the headline numbers with their definitions, the checks, all numbers.
 
+import { isKnown } from "./rules.js";
 import { CHECKS_IN_WORDS, HEADLINES, RULES_IN_WORDS } from "./plain_words.js";
 
 const STATES = { true: ["holds", "holds"], false: ["fails", "failed"], null: ["open", "not checked"] };
@@ -36,7 +37,7 @@ function boundsOf(row) {
 function confirmed(report, row) {
   const passed = Object.fromEntries(report.checks.map((check) => [check.name, check.passed]));
   if (report.verdict === "fails") return { state: "fails", text: "not confirmed: a check failed" };
-  if (passed["all numbers"]) return { state: "holds", text: "recomputed here from the evidence" };
+  if (passed["all numbers"] && isKnown(row)) return { state: "holds", text: "recomputed here from the evidence" };
   if (row.checkable_by === "log" && passed["public numbers"]) return { state: "holds", text: "recomputed here from the public log" };
   if (passed["proof of inclusion"]) return { state: "open", text: "signed into the log; not recomputed here" };
   return { state: "open", text: "as the file says; nothing confirms it yet" };

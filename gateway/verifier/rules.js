@@ -24,7 +24,13 @@ export const RULES_BY_ID = new Map(RULES.map((one) => [one.id, one]));
 export const OF_TIME = ["average-minute-audience", "hours-viewed"];
 
 /** A cell of one of these can be so small that it is withheld. */
-export const SMALL_SCOPES = ["session", "day", "country"];
+export const SMALL_SCOPES = ["session", "day", "country", "category", "outlet", "assurance"];
+
+/** Scopes of numbers that this page recomputes. */
+const KNOWN_SCOPES = ["session", "day", "country", "channel"];
+
+/** Return whether this page recomputes a number: by a rule, and over a scope, that it knows. */
+export const isKnown = ({ rule, scope }) => RULES_BY_ID.has(rule) && Object.keys(scope).every((name) => KNOWN_SCOPES.includes(name));
 
 /** Return the scopes over which a rule is printed: the event, then by session, day and country. */
 export function scopesOf(event, one, days, countries) {
