@@ -1,6 +1,7 @@
 """The verifier's page in a real Chromium: from disk, from a ledger, and check by check what the command line says."""
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -285,3 +286,16 @@ def test_it_can_be_used_by_keyboard_and_says_what_everything_is(page: Page, corp
     assert page.get_by_label("Choose a folder…").count() == 1
     assert page.get_by_role("progressbar", include_hidden=True).get_attribute("aria-label")
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_the_picture_in_the_docs_is_of_this_page(browser: Browser, corpus: Corpus, tmp_path: Path) -> None:
+    # TURNOUT_PICTURES=docs writes the one in the docs (docs/verifying.md).
+    picture = Path(os.environ.get("TURNOUT_PICTURES", tmp_path)) / "verifier.png"
+    corpus.plain.put(tmp_path / "given", "log", "evidence", policy=POLICY)
+    shown = browser.new_page(viewport={"width": 1080, "height": 1240})
+    shown.goto(PAGE.as_uri())
+    drop(shown, tmp_path / "given")
+    shown.screenshot(path=picture)
+    shown.close()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 400_000
