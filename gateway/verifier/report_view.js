@@ -44,12 +44,15 @@ function confirmed(report, row) {
 }
 
 /** What a verdict is called, and what it rests on. */
-function verdictInWords({ verdict, checks }) {
+function verdictInWords({ verdict, checks, notRecomputed }) {
   const names = (passed, asked) => checks.filter((check) => check.passed === passed && check.asked === asked).map(({ name }) => name).join(", ");
   const left = names(null, false);
   if (verdict === "fails") return ["Does not hold", `Failed: ${[names(false, true), names(false, false)].filter(Boolean).join(", ")}. Do not rely on these numbers.`];
   if (verdict === "open") return ["What could be checked holds", `Open: ${names(null, true)}.${left ? ` Not asked for: ${left}.` : ""}`];
   const whole = checks.find(({ name }) => name === "roll and cross-check").passed;
+  if (whole && notRecomputed.length) {
+    return ["Everything checked holds", "Signature, log, witnesses, and every number that this page recomputes. What it does not recompute stands at the end."];
+  }
   if (whole) return ["Everything holds", "Signature, log, witnesses and every number were checked on this device."];
   return ["Holds", `Everything that was given holds, under a key that the policy trusts. Not asked for: ${left}.`];
 }
