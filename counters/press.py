@@ -40,7 +40,7 @@ def _sentence(row: Row, definition: str, event: Mapping[str, Any]) -> str:
     text = f"{event['name']} counted {what} ({row['rule']}: {definition.rstrip('.')})"
     if row["value"] is None:
         text += ". People of several ticket issuers cannot be told apart across them, so there is no one number"
-    elif row["kind"] == "estimate":
+    elif "interval95" in row:
         low, high = row["interval95"]
         text += f". An estimate: between {figure(low)} and {figure(high)} with 95 % confidence"
     least, most = (

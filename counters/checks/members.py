@@ -15,8 +15,10 @@ from typing import Any, Final
 from counters.attendance import CHANNELS, ONLINE
 from counters.checks.leaves import Reasons
 from counters.checks.verification import FailedError, Verification
+from counters.comparability import comparability
 from counters.curve import EITHER
 from counters.log_entries import SealedLog
+from counters.press import press
 from counters.waterfall import refused_of, revoked_of
 
 SINCE_VERSION: Final = 3
@@ -28,10 +30,21 @@ def members_agree(state: Verification) -> str:
     log, document = state.the_log(), state.the_document()
     if document["version"] < SINCE_VERSION:
         return f"a certificate of version {document['version']} prints no more than its numbers"
-    for found in (_waterfall(log, document), _minutes(document), _curve(log, document)):
+    for found in (_waterfall(log, document), _minutes(document), _curve(log, document), _sentences(document)):
         for wrong in found:
             raise FailedError(wrong)
     return f"waterfall, minutes attended and a curve of {len(document['curve']['windows'])} windows tell one story"
+
+
+def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
+    numbers, rules = document["numbers"], document["rules"]
+    expected = {
+        "comparability": comparability(numbers, rules),
+        "press": press(numbers, rules, document["event"], simulated=document["simulated"]),
+    }
+    for name, value in expected.items():
+        if document[name] != value:
+            yield f"the certificate's {name!r} does not follow from its numbers"
 
 
 def _value(document: Mapping[str, Any], rule: str, scope: Mapping[str, str]) -> Any:

@@ -1,13 +1,11 @@
 """What a certificate repeats from the log, word for word: event, rules, settings, identity, gaps that leaves show."""
 
-from typing import Any, Final
+from typing import Final
 
 from counters.certificate import MEMBERS
 from counters.certificate_statements import stated_by_log
 from counters.checks.verification import FailedError, Verification
-from counters.comparability import comparability
 from counters.corrections import own_correction
-from counters.press import press
 from counters.software import SOFTWARE
 
 PARTLY_FROM_LOG: Final = ("event", "gaps")
@@ -27,22 +25,7 @@ def public_statements(state: Verification) -> str:
                 "" if document["software"] == SOFTWARE else f" (made by {document['software']}, read by {SOFTWARE})"
             )
             raise FailedError(f"the certificate's {name!r} is not what the log gives{made_by}")
-    _check_what_follows(document)
     members = MEMBERS[document["version"]]
     if set(document) != members:
         raise FailedError(f"a certificate has no members {sorted(set(document) - members)}, or one is missing")
     return f"{len(stated)} members say what the log says: event, rules, settings, identity, gaps that leaves show"
-
-
-def _check_what_follows(document: dict[str, Any]) -> None:
-    """Sheet and sentences are those that the certificate's own numbers make."""
-    if document["version"] < 3:
-        return
-    numbers, rules = document["numbers"], document["rules"]
-    expected = {
-        "comparability": comparability(numbers, rules),
-        "press": press(numbers, rules, document["event"], simulated=document["simulated"]),
-    }
-    for name, value in expected.items():
-        if document.get(name) != value:
-            raise FailedError(f"the certificate's {name!r} does not follow from its numbers")

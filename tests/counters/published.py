@@ -1,10 +1,14 @@
 """Certificates really published: sealed into a log on disk, certified, with their proof; and forgeries of them."""
 
+import contextlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from counters import canonical_json
 from counters.certificate import certificate_entry, compute_certificate
+from counters.comparability import comparability
 from counters.event import Counting
 from counters.evidence_store import EvidenceStore
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
@@ -12,6 +16,7 @@ from counters.ledger.log import Log
 from counters.ledger.note import Signer, open_note
 from counters.ledger.proof import TlogProof
 from counters.ledger.reader import LogReader
+from counters.press import press
 from counters.rule_ids import KNOWN_RULES
 from counters.steering import Change, Steering, apply, revocations_file, steering_entry
 from counters.trust_policy import TrustPolicy
@@ -93,13 +98,27 @@ def forge(files: Files, directory: Path, old: bytes, new: bytes) -> Files:
     return signed_anew(files, directory, files.certificate.replace(old, new, 1))
 
 
-def signed_anew(files: Files, directory: Path, certificate: bytes) -> Files:
+def signed_anew(files: Files, directory: Path, certificate: bytes, *, told_anew: bool = True) -> Files:
     """Return another certificate in the same log, as an operator who holds its key can put it there."""
+    if told_anew:
+        certificate = _told_anew(certificate)
     assert certificate != files.certificate
     with Log.open(directory / "log", SIGNER) as log:
         log.append(list(LogReader(files.log_dir, SIGNER.verifier).entries()))
         log.append([certificate_entry(certificate)])
         return Files(certificate, log.tlog_proof(log.size - 1).encode(), directory / "log", files.evidence_dir)
+
+
+def _told_anew(certificate: bytes) -> bytes:
+    """Return a forged certificate as a careful operator makes it: sheet and press sentences say its own numbers."""
+    said = json.loads(certificate)
+    if said["version"] > 2:
+        rules = said["rules"]
+        with contextlib.suppress(LookupError, TypeError):  # numbers that make no sentence
+            sheet = comparability(said["numbers"], rules)
+            said["press"] = press(said["numbers"], rules, said["event"], simulated=said["simulated"])
+            said["comparability"] = sheet
+    return canonical_json.encode(said)
 
 
 def cosigned(files: Files, *witnesses: Signer) -> Files:

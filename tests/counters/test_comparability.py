@@ -108,6 +108,6 @@ def test_sentences_that_do_not_follow_from_the_numbers_are_found_out(tmp_path: P
             del said["comparability"]["confusions"][0]
         folder = tmp_path / name
         folder.mkdir()
-        failed = signed_anew(files, folder, canonical_json.encode(said)).report().failed
-        assert failed[0].name == "public statements"
+        failed = signed_anew(files, folder, canonical_json.encode(said), told_anew=False).report().failed
+        assert failed[0].name == "members"
         assert f"'{name}' does not follow from its numbers" in failed[0].detail
