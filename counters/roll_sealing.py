@@ -25,7 +25,7 @@ from counters.ledger.proof import TlogProof
 from counters.log_entries import LateLeaf, SealedLog, read_log, read_time
 from counters.manifest import Manifest
 from counters.roll_sorting import RollSorter
-from counters.roll_tree import RollTree, write_roll
+from counters.roll_tree import RollTree, SealedRoll, write_roll
 from counters.sealed_evidence import ReadEvidence
 from counters.sealing import Sealer
 from counters.software import SOFTWARE
@@ -158,6 +158,15 @@ def proof_of(entry: RollEntry, directory: Path) -> bytes | None:
     """Return the tlog-proof of a roll's entry as it was first shown; None if it is not there."""
     path = directory / str(entry.index) / _PROOF
     return path.read_bytes() if path.exists() else None
+
+
+def newest_sealed(directory: Path) -> SealedRoll | None:
+    """Return the newest roll that the log shows; None while there is none."""
+    numbers = [int(folder.name) for folder in directory.glob("[0-9]*") if (folder / _PROOF).exists()]
+    if not numbers:
+        return None
+    folder = directory / str(max(numbers))
+    return SealedRoll(folder, RollTree(folder), (folder / _ENTRY).read_bytes(), (folder / _PROOF).read_bytes())
 
 
 def remake(entry: RollEntry, entries: Sequence[bytes], read: ReadEvidence, directory: Path) -> RollTree:

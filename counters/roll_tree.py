@@ -14,6 +14,7 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from io import BufferedWriter
@@ -128,6 +129,16 @@ class RollTree:
         while len(rows[-1]) > 1:
             rows.append([merkle.node_hash(*pair) for pair in zip(rows[-1][::2], rows[-1][1::2], strict=False)])
         return rows
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRoll:
+    """A roll that the log shows."""
+
+    folder: Path
+    tree: RollTree
+    entry: bytes  # of the log
+    proof: bytes  # its tlog-proof, as it was first shown
 
 
 def write_roll(folder: Path, parts: Iterable[tuple[Rows, SeatIndex]]) -> RollTree:

@@ -67,6 +67,8 @@ class Reason(Enum):
     QUORUM_LOST = (503, "Too few witnesses have cosigned the log: what it says now is not published. Try again later.")
     LEDGER_UNAVAILABLE = (503, "The ledger does not answer. Try again shortly.")
     LEDGER_SET_BACK = (503, "The ledger's data are older than what it had shown: it stands still until that is mended.")
+    ROLL_NOT_SEALED = (409, "Receipts are given when the event is over and its roll is sealed. Ask again later.")
+    NOT_ON_ROLL = (404, "Nobody on the roll of this event has this ticket or token.")
     REPORT_UNAVAILABLE = (501, "This ledger lacks what sets reports: pip install 'turnout[report]' where it runs.")
     INTERNAL = (500, "Something broke here; it was logged.")
     # Between gateway and ledger.

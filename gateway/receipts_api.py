@@ -1,0 +1,97 @@
+"""Receipts over HTTP: an attendee shows ticket or viewing token, and gets the proof of having been counted, once."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from counters.attendee import pseudonym
+from counters.event import Event
+from counters.ledger.note import Signer
+from counters.minutes_files import MINUTES, minutes_of
+from counters.receipt import issue
+from counters.roll_leaf import RollLeaf
+from counters.roll_sealing import newest_sealed
+from counters.roll_tree import SealedRoll
+from counters.secrets import Secrets
+from gateway.identity import IdentityVerifier, TicketRefused
+from gateway.problems import CORS, Refused, bearer
+from gateway.reasons import Reason
+from gateway.viewing_token import TokenKeys, TokenRefused
+
+FILE_NAME: Final = "receipt.txt"
+
+
+class Receipts:
+    """Issues receipts of one event. Owned by the ledger's event loop."""
+
+    def __init__(self, event: Event, secrets: Secrets, signer: Signer, rolls: Path, now: Callable[[], float]) -> None:
+        """Prepare.
+
+        Args:
+            event: whose.
+            secrets: of the event: they tell who shows a ticket or token.
+            signer: the log's key.
+            rolls: `DIR/roll`.
+            now: the event's clock.
+        """
+        self._event = event
+        self._pseudonym_key = secrets.pseudonym_key
+        self._keys = TokenKeys.derive(secrets, event.id)
+        self._identities = IdentityVerifier(event, now)
+        self._signer = signer
+        self._rolls = rolls
+        self._now = now
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """The addresses that are answered here."""
+        return (web.get("/v1/events/{event}/receipt", self.receipt),)
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        """Return the receipt of whoever shows a ticket or a viewing token."""
+        if request.match_info["event"] != self._event.id:
+            raise Refused(Reason.EVENT_UNKNOWN)
+        who = self._who(bearer(request))
+        note = await asyncio.to_thread(self._issue, who)
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store",
+                   "Content-Disposition": f'attachment; filename="{self._event.id}-{FILE_NAME}"'}  # fmt: skip
+        return web.Response(body=note, headers=CORS | headers)
+
+    def _who(self, credential: str) -> int | bytes:
+        """Return the seat that a viewing token names, or the pseudonym of a ticket's attendee.
+
+        A viewing token does not expire here: it opens nothing any more, and says to its owner what the log says anyway.
+        """
+        if not credential:
+            raise Refused(Reason.TICKET_MISSING)
+        try:
+            if "." not in credential:
+                return self._keys.open(credential.encode()).seat
+            identity = self._identities.verify(credential)
+        except TokenRefused as refused:
+            raise Refused(refused.reason) from None
+        except TicketRefused as refused:
+            raise Refused(refused.reason, refused.detail) from None
+        return pseudonym(self._pseudonym_key, identity.namespace, identity.subject)
+
+    def _issue(self, who: int | bytes) -> bytes:
+        roll = newest_sealed(self._rolls)
+        if roll is None:
+            raise Refused(Reason.ROLL_NOT_SEALED)
+        return issue_receipt(self._event, self._signer, roll, who, self._now())
+
+
+def issue_receipt(event: Event, signer: Signer, roll: SealedRoll, who: int | bytes, now: float) -> bytes:
+    """Return the receipt of an attendee of a roll.
+
+    Raises:
+        Refused: they are not on it.
+    """
+    try:
+        _, leaf, _ = roll.tree.proof_of(who)
+    except KeyError:
+        raise Refused(Reason.NOT_ON_ROLL) from None
+    sessions = minutes_of(event, roll.folder / MINUTES, RollLeaf.decode(leaf).seat)
+    return issue(event, signer, roll, who, sessions, now)
