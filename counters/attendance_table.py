@@ -19,9 +19,11 @@ from counters.segment import WINDOW_S
 from counters.stays import Stays, added_up
 
 ROW: Final = np.dtype(
-    [("seat", "<u4"), ("session", "<u2"), ("channel", "u1"), ("minutes", "<u2"), ("first", "<u4"), ("last", "<u4")]
-)
-"""Canonical seat; session number; channel; in how many windows; starts of the first and last of them (unix seconds)."""
+    [("seat", "<u4"), ("session", "<u2"), ("channel", "u1"), ("minutes", "<u2"), ("in_schedule", "<u2"),
+     ("first", "<u4"), ("last", "<u4")]
+)  # fmt: skip
+"""Canonical seat; session number; channel; in how many windows, and in how many of the session's scheduled ones; starts
+of the first and last of them (unix seconds)."""
 ONLINE_ROW: Final = 1
 ONSITE_ROW: Final = 2
 Rows = npt.NDArray[np.void]

@@ -27,6 +27,7 @@ from gateway.command_line import (
     timestamp_url,
 )
 from gateway.mendable import CannotServeError
+from gateway.receipt_commands import receipt
 from gateway.recover_commands import recover
 from gateway.report_commands import report
 from gateway.retention_commands import retention
@@ -322,11 +323,13 @@ def retire(event_file: Path, data: Path, **asked: Any) -> None:
               help="Certificates of an RFC 3161 timestamp authority that you trust, for timestamps.")  # fmt: skip
 @click.option("--timestamps", "timestamps_dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="The timestamps. Default: timestamps/ of the log.")  # fmt: skip
+@click.option("--ticket", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Of a receipt: the ticket (JWT) of whoever shows it, to see that it is theirs.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Refuse also what nobody has signed, and what was asked for and is open.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @explained
 def verify(**asked: Any) -> None:
-    """Check a certificate offline. Prints every check; exits 0 only if all that was asked for holds.
+    """Check a certificate, or a receipt, offline. Prints every check; exits 0 only if all that was asked for holds.
 
     Alone, the certificate shows that it is signed into the log. With the log, everything that is `checkable_by` log is
     recomputed from public leaves. With the evidence, every number is. Whose key it is only you can say: with --policy.
@@ -431,7 +434,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (audit, backup, recover, report, restored, retention, verifier):
+for command in (audit, backup, receipt, recover, report, restored, retention, verifier):
     main.add_command(command)
 
 if __name__ == "__main__":

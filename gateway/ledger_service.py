@@ -17,7 +17,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from counters import issuing
+from counters import issuing, roll_sealing
 from counters.clock import Clock, SimulatedClock, WallClock
 from counters.cosigned import keep_cosigned
 from counters.disk import DISK, Disk
@@ -45,6 +45,7 @@ from gateway.organiser import Organiser
 from gateway.problems import Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
+from gateway.receipts_api import Receipts
 from gateway.roll_keeper import RollKeeper
 from gateway.steering_api import announced, in_force, read_change
 from gateway.timestamping import Timestamping
@@ -131,6 +132,7 @@ class LedgerService:
             self._data, self._sealer, self._verifier, clock, self._organiser, self._thread, self._rolls,
             self._lookout.before_writing,
         )  # fmt: skip
+        self._receipts = Receipts(event, secrets, signer, self._data / roll_sealing.FOLDER, clock.now)
         self.stopping = asyncio.Event()
 
     @property
@@ -219,6 +221,7 @@ class LedgerService:
                 web.post(event + "/gateways/{gateway}/retire", self._retire),
                 *self._organiser.routes(),
                 *self._audits.routes(),
+                *self._receipts.routes(),
                 *probes(self._why_not_ready),
             ]
         )

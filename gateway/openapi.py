@@ -255,6 +255,14 @@ DOCUMENT: Final[dict[str, Any]] = {
                 },
             }
         },
+        "/v1/events/{event}/receipt": {
+            "get": {
+                "summary": "The receipt of whoever shows ticket or viewing token, once the event is over.",
+                "parameters": _path("event"),
+                "security": [{"ticket": []}],
+                "responses": {"200": _answer("A signed note."), "default": _PROBLEM},
+            }
+        },
         "/log/checkpoint": {"get": {"summary": "The log's signed checkpoint.", "responses": {"200": _answer("Note.")}}},
         "/log/{tile}": {
             "get": {

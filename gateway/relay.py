@@ -12,7 +12,8 @@ from gateway.reasons import Reason
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
 _ASKED: Final = ("Authorization", "Content-Type", "Accept")
-_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow", "Turnout-Superseded-By")
+_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow", "Content-Disposition",
+             "Turnout-Superseded-By")  # fmt: skip
 
 
 class LedgerRelay:

@@ -13,9 +13,11 @@ import click
 from counters.checks.verification import Other
 from counters.ledger.merkle import ProofError
 from counters.ledger.proof import MAGIC, TlogProof
+from counters.receipt import is_receipt
 from counters.segment import is_digest
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Check, Report, Verdict, verify
+from counters.verify_receipt import verify_receipt
 
 HOLDS, FAILS, UNUSABLE, OPEN = 0, 1, 2, 3
 """Exit codes: everything that was asked for holds; a check failed; the files could not be used; nothing failed, but
@@ -38,6 +40,7 @@ class Asked:
     keep: Path  # where to put what proves a contradiction
     timestamps_dir: Path | None
     authority: Path | None
+    ticket: Path | None  # of whoever shows a receipt
     strict: bool
     as_json: bool
 
@@ -63,6 +66,10 @@ def verify_files(asked: Asked) -> int:
 
 
 def _verified(asked: Asked) -> Report:
+    data = asked.certificate.read_bytes()
+    if is_receipt(data):
+        ticket = asked.ticket.read_bytes() if asked.ticket else None
+        return verify_receipt(data, policy=_policy(asked.policy), ticket=ticket)
     proof = asked.proof or asked.certificate.with_suffix(PROOF_SUFFIX)
     if not proof.exists():
         raise UnusableError(f"{proof} is missing: a certificate comes with its proof; name it with --proof")
@@ -74,7 +81,7 @@ def _verified(asked: Asked) -> Report:
         raise UnusableError("timestamps are checked against an authority's certificates: name them with --authority")
     with terminal_progress(shown=bool(asked.evidence_dir) and sys.stderr.isatty()) as progress:
         return verify(
-            asked.certificate.read_bytes(),
+            data,
             proof.read_bytes(),
             log_dir=log_dir,
             evidence_dir=asked.evidence_dir,

@@ -73,6 +73,7 @@ class ViewerApi:
                 web.get("/readyz", self.readyz),
                 web.get("/log/{path:.+}", self.relay.pass_on),
                 web.get(event + "/attendance", self.relay.pass_on),
+                web.get(event + "/receipt", self.relay.pass_on),
                 web.route("*", event + "/certificates", self.relay.pass_on),
                 web.route("*", event + "/steering", self.relay.pass_on),
                 web.get(event + "/certificates/{path:.+}", self.relay.pass_on),

@@ -1,0 +1,64 @@
+"""`turnout receipt`: the organiser gives an attendee the receipt that the ledger would give them."""
+
+from pathlib import Path
+
+import click
+
+from counters.event import Event, load_event
+from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
+
+
+@click.command()
+@click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
+@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True, help=DATA_HELP)
+@click.option("--subject", default="", help="Whose: the subject claim of their tickets.")
+@click.option("--issuer", "issuer_id", default="", help="Id of the issuer of the tickets. Default: the event's first.")
+@click.option("--seat", type=click.IntRange(1, 2**31 - 1), help="Whose: any of their seats, in place of --subject.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("receipt.txt"),
+              show_default=True, help="The file to write.")  # fmt: skip
+@explained
+def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id: str, seat: int | None) -> None:
+    """Write an attendee's receipt: proof of being on the roll, once, and the minutes in each session.
+
+    The event must be over and its roll sealed. Attendees get theirs by themselves, with ticket or viewing token, at
+    GET /v1/events/EVENT/receipt. Anybody verifies it with `turnout verify receipt.txt --policy FILE`.
+
+    \b
+    Example:
+      turnout receipt my-event.toml --subject alice -o alice.txt
+    """
+    from counters.durable_file import write_durably
+    from counters.log_key import load_signer
+    from counters.roll_sealing import FOLDER as ROLLS
+    from counters.roll_sealing import newest_sealed
+    from gateway.ledger_service import open_event_clock
+    from gateway.problems import Refused
+    from gateway.receipts_api import issue_receipt
+
+    event = load_event(event_file)
+    if bool(subject) == (seat is not None):
+        raise Failure("say whose receipt: either --subject or --seat")
+    roll = newest_sealed(data / ROLLS)
+    if roll is None:
+        raise Failure(
+            f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
+            "by turnout certify"
+        )
+    who = seat if seat is not None else _pseudonym(event, data, issuer_id, subject)
+    try:
+        note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
+    except Refused as refused:
+        raise Failure(refused.detail) from None
+    write_durably(output, note)
+    click.echo(output)
+
+
+def _pseudonym(event: Event, data: Path, issuer_id: str, subject: str) -> bytes:
+    from counters.attendee import pseudonym
+    from counters.secrets import load_secrets
+
+    issuers = {issuer.id: issuer for issuer in event.issuers}
+    issuer = issuers.get(issuer_id) if issuer_id else event.issuers[0]
+    if issuer is None:
+        raise Failure(f"no issuer {issuer_id!r}; there are: {', '.join(issuers)}")
+    return pseudonym(load_secrets(data / "secrets.json").pseudonym_key, issuer.namespace, subject)

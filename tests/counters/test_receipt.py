@@ -1,0 +1,118 @@
+"""A receipt says to an attendee that they were counted, once; whatever is changed in it does not verify."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from counters import canonical_json, roll_sealing
+from counters.ledger.note import Signer, sign_note
+from counters.minutes_files import MINUTES, ROW, Attended, minutes_of, write_minutes
+from counters.receipt import FIRST_LINE, ReceiptError, is_receipt, issue, read_receipt
+from counters.roll_leaf import RollLeaf
+from counters.roll_sealing import newest_sealed
+from counters.trust_policy import TrustPolicy
+from counters.verify_receipt import verify_receipt
+from tests.counters.synthetic import SIGNER
+from tests.counters.test_roll_sealing import OVER, held, rolls, seal
+from tests.counters.test_sealing import EVENT
+from tests.counters.worker_at_hand import NINE, a_join
+
+POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nquorum none\n")
+FIRST_MINUTE = NINE // 60
+
+
+@pytest.fixture(scope="module")
+def note(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The receipt of whoever has seat 2."""
+    ledger = held(tmp_path_factory.mktemp("receipt") / "data")
+    seal(ledger)
+    roll = newest_sealed(rolls(ledger))
+    assert roll is not None
+    attended = np.array([(1, 5, 5, 3, 9), (2, 50, 48, FIRST_MINUTE, FIRST_MINUTE + 51)], ROW)
+    write_minutes(roll.folder / MINUTES, [Attended(1, "online", attended), Attended(1, "onsite", attended[:1])])
+    sessions = minutes_of(EVENT, roll.folder / MINUTES, 2)
+    receipt = issue(
+        EVENT, ledger.sealer.signer if hasattr(ledger.sealer, "signer") else SIGNER, roll, 2, sessions, OVER
+    )
+    ledger.sealer.close()
+    return receipt
+
+
+def signed_anew(note: bytes, signer: Signer = SIGNER, **changes: object) -> bytes:
+    """The receipt with other members, under a signature of its own."""
+    document = read_receipt(note).document | changes
+    return sign_note(f"{FIRST_LINE}\n{canonical_json.encode(document).decode()}\n", [signer])
+
+
+def failed(note: bytes, **given: object) -> set[str]:
+    return {check.name for check in verify_receipt(note, policy=POLICY, **given).failed}  # type: ignore[arg-type]
+
+
+def test_a_receipt_holds_and_says_the_minutes_of_its_attendee(note: bytes) -> None:
+    assert is_receipt(note)
+    report = verify_receipt(note, policy=POLICY)
+    assert report.holds
+    assert [check.name for check in report.unchecked] == ["whose it is"]
+    (row,) = read_receipt(note).document["sessions"]
+    assert (row["session"], row["channel"], row["minutes"], row["minutes_in_schedule"]) == ("opening", "online", 50, 48)
+    assert (row["first"], row["last"]) == (EVENT.iso(NINE), EVENT.iso(NINE + 51 * 60))
+    assert "48 of" in report.checks[-1].detail
+
+
+def test_without_a_policy_the_key_is_open_and_under_another_it_fails(note: bytes) -> None:
+    assert {check.name for check in verify_receipt(note).unchecked} == {"trusted key", "quorum", "whose it is"}
+    other = Signer.generate(SIGNER.verifier.name)
+    policy = TrustPolicy.decode(f"log {other.verifier.encode()}\nquorum none\n")
+    assert "trusted key" in {check.name for check in verify_receipt(note, policy=policy).failed}
+
+
+def test_the_ticket_says_whose_it_is(note: bytes) -> None:
+    leaf = RollLeaf.decode(read_receipt(note).leaf)
+    assert leaf.token_digest == a_join(2).token_digest
+    assert "whose it is" in failed(note, ticket=b"another.ticket.entirely")
+
+
+def test_every_byte_is_under_the_signature(note: bytes) -> None:
+    for at in range(0, len(note), 3):
+        changed = bytearray(note)
+        changed[at] ^= 1
+        assert failed(bytes(changed)), (at, note[max(at - 20, 0) : at + 20])
+
+
+def test_what_the_organiser_signs_still_has_to_be_in_the_log(note: bytes) -> None:
+    document = read_receipt(note).document
+    roll, entry = document["roll"], document["roll_entry"]
+    assert "on the roll" in failed(signed_anew(note, roll=roll | {"index": roll["index"] ^ 1}))
+    assert "on the roll" in failed(signed_anew(note, roll=roll | {"proof": roll["proof"][:-1]}))
+    assert "roll in the log" in failed(signed_anew(note, roll_entry=entry | {"size": entry["size"] + 1}))
+    assert "roll in the log" in failed(signed_anew(note, roll_entry=entry | {"type": "window"}))
+    assert "roll in the log" in failed(signed_anew(note, event_sha256="00" * 32))
+    assert "roll in the log" in failed(signed_anew(note, simulated=not document["simulated"]))
+    assert "minutes" in failed(signed_anew(note, sessions=[document["sessions"][0] | {"minutes_in_schedule": "many"}]))
+    assert "minutes" in failed(signed_anew(note, sessions=[document["sessions"][0] | {"minutes_in_schedule": -1}]))
+    assert "signature" in failed(signed_anew(note, Signer.generate(SIGNER.verifier.name)))
+
+
+def test_what_is_no_receipt_is_one_named_failure(note: bytes) -> None:
+    checkpoint = sign_note("example.com/log\n0\nAA==\n", [SIGNER])
+    for data in (b"", checkpoint, note[:-5], signed_anew(note, more=1), signed_anew(note, version=2)):
+        assert failed(data) == {"form"}, data
+    with pytest.raises(ReceiptError):
+        read_receipt(checkpoint)
+
+
+def test_nobody_elses_minutes_are_found(tmp_path: Path) -> None:
+    rows = np.array([(2, 1, 1, 1, 1), (5, 2, 2, 2, 2)], ROW)
+    write_minutes(tmp_path, [Attended(1, "online", rows)])
+    assert [list(minutes_of(EVENT, tmp_path, seat)) != [] for seat in (1, 2, 3, 5, 6)] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_roll_without_its_proof_gives_no_receipt(tmp_path: Path) -> None:
+    assert newest_sealed(tmp_path / roll_sealing.FOLDER) is None
