@@ -26,6 +26,7 @@ from gateway.command_line import (
     explained,
     timestamp_url,
 )
+from gateway.forget_commands import forget
 from gateway.mendable import CannotServeError
 from gateway.receipt_commands import receipt
 from gateway.recover_commands import recover
@@ -434,7 +435,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (audit, backup, receipt, recover, report, restored, retention, verifier):
+for command in (audit, backup, forget, receipt, recover, report, restored, retention, verifier):
     main.add_command(command)
 
 if __name__ == "__main__":

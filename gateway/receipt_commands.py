@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from counters.event import Event, load_event
+from counters.event import load_event
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 
@@ -31,9 +31,11 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
     from counters.log_key import load_signer
     from counters.roll_sealing import FOLDER as ROLLS
     from counters.roll_sealing import newest_sealed
+    from counters.secrets import load_secrets
     from gateway.ledger_service import open_event_clock
     from gateway.problems import Refused
     from gateway.receipts_api import issue_receipt
+    from gateway.subjects import pseudonym_of
 
     event = load_event(event_file)
     if bool(subject) == (seat is not None):
@@ -44,21 +46,11 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
             f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
             "by turnout certify"
         )
-    who = seat if seat is not None else _pseudonym(event, data, issuer_id, subject)
     try:
+        secrets = load_secrets(data / "secrets.json")
+        who = seat if seat is not None else pseudonym_of(event, secrets, issuer_id, subject)
         note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
-    except Refused as refused:
-        raise Failure(refused.detail) from None
+    except (Refused, ValueError) as refused:
+        raise Failure(str(refused)) from None
     write_durably(output, note)
     click.echo(output)
-
-
-def _pseudonym(event: Event, data: Path, issuer_id: str, subject: str) -> bytes:
-    from counters.attendee import pseudonym
-    from counters.secrets import load_secrets
-
-    issuers = {issuer.id: issuer for issuer in event.issuers}
-    issuer = issuers.get(issuer_id) if issuer_id else event.issuers[0]
-    if issuer is None:
-        raise Failure(f"no issuer {issuer_id!r}; there are: {', '.join(issuers)}")
-    return pseudonym(load_secrets(data / "secrets.json").pseudonym_key, issuer.namespace, subject)

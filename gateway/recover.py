@@ -57,7 +57,7 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
     Raises:
         RecoverError: there is no log or no evidence, it is another event's, or a Redis does not do its part.
     """
-    log = _read_log(event, data)
+    log = read_sealed_log(event, data)
     say(f"log: {len(log.leaves):,} leaves with evidence")
     try:
         journals = list(read_journals(log, EvidenceStore(data / "evidence").get))
@@ -78,7 +78,12 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
         say("Nothing was written: this was a dry run.")
 
 
-def _read_log(event: Event, data: Path) -> SealedLog:
+def read_sealed_log(event: Event, data: Path) -> SealedLog:
+    """Return the log in a data directory, checked whole.
+
+    Raises:
+        RecoverError: there is none, it is not sound, or it is another event's.
+    """
     if not (data / "log" / "checkpoint").exists():
         raise RecoverError(f"{data} holds no log: name the ledger's data directory with --data")
     try:

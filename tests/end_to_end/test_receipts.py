@@ -1,0 +1,100 @@
+"""From the last minute of an event to a receipt in an attendee's hand, and to being forgotten: no proof breaks."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counters.receipt import read_receipt
+from deploy.embedded_redis import ServerProgram
+from tests.faults.rig import WINDOW, Rig
+from tests.gateway.commands import CERTAIN_S, turnout
+from tests.gateway.conftest import EVENT_FILE
+from tests.gateway.serving import Answer, ask, until
+
+LATE_UNTIL = datetime.fromisoformat("2023-11-23T00:00:00+08:00").timestamp()
+
+
+def receipt(rig: Rig, credential: str) -> Answer:
+    bearer = {"Authorization": f"Bearer {credential}"}
+    return ask(rig.gateways[0].port, "GET", "/v1/events/expo/receipt", b"", bearer)
+
+
+def verified(*arguments: str | Path, cwd: Path) -> tuple[int, dict[str, Any]]:
+    done = turnout("verify", "--json", *arguments, cwd=cwd)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def over(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An event that is over: alice for three minutes, bob for one, its roll sealed, everything still running."""
+    folder = tmp_path_factory.mktemp("receipts")
+    with Rig(folder, redis_program, event=EVENT_FILE) as rig:
+        rig.jump(WINDOW)
+        alice, bob = rig.crowd.join(["alice", "bob"])
+        assert receipt(rig, alice.token.decode()).reason == "roll_not_sealed"
+        for players in ([alice, bob], [alice], [alice]):
+            assert rig.crowd.beat(players) == len(players)
+            rig.next_window()
+        rig.settle()
+        rig.jump(LATE_UNTIL + 5)
+        until(lambda: any(leaf["type"] == "roll" for leaf in rig.leaves()), "the roll is sealed", CERTAIN_S)
+        yield rig
+
+
+def test_an_attendee_gets_a_receipt_with_token_or_ticket_that_anybody_can_check(over: Rig, tmp_path: Path) -> None:
+    alice = over.crowd.players[0]
+    ticket = over.crowd._mint("alice")
+    notes = [receipt(over, credential) for credential in (alice.token.decode(), ticket)]
+    assert [answer.status for answer in notes] == [200, 200]
+    assert "receipt.txt" in notes[0].headers["content-disposition"]
+    documents = [read_receipt(answer.body).document for answer in notes]
+    assert documents[0]["roll"] == documents[1]["roll"]
+    (session,) = documents[0]["sessions"]
+    assert (session["minutes"], session["minutes_in_schedule"], session["channel"]) == (3, 3, "online")
+    (tmp_path / "receipt.txt").write_bytes(notes[0].body)
+    code, report = verified("receipt.txt", "--policy", over.data / "trust-policy", cwd=tmp_path)
+    assert (code, report["verdict"]) == (0, "holds"), report
+    (tmp_path / "ticket.jwt").write_text("another.ticket.entirely")
+    code, report = verified(
+        "receipt.txt", "--policy", over.data / "trust-policy", "--ticket", "ticket.jwt", cwd=tmp_path
+    )
+    assert [check["name"] for check in report["checks"] if check["passed"] is False] == ["whose it is"]
+    assert code == 1
+
+
+def test_who_shows_nothing_good_gets_nothing(over: Rig) -> None:
+    assert receipt(over, "").reason == "ticket_missing"
+    assert receipt(over, "x" * 64).reason.startswith("token_")
+    assert receipt(over, over.crowd._mint("nobody")).reason == "not_on_roll"
+
+
+def test_the_organiser_gives_a_receipt_by_subject(over: Rig, tmp_path: Path) -> None:
+    done = over.turnout("receipt", over.event_file, "--data", over.data, "--subject", "bob", "-o", tmp_path / "bob.txt")
+    assert done.returncode == 0, done.stderr
+    (session,) = read_receipt((tmp_path / "bob.txt").read_bytes()).document["sessions"]
+    assert session["minutes"] == 1
+    unknown = over.turnout("receipt", over.event_file, "--data", over.data, "--subject", "carol")
+    assert (unknown.returncode, "Nobody on the roll" in unknown.stderr) == (2, True), unknown.stderr
+
+
+def test_somebody_is_forgotten_and_every_proof_still_holds(over: Rig, tmp_path: Path) -> None:
+    certified = over.turnout("certify", over.event_file, "--data", over.data, "-o", tmp_path / "certificate.json")
+    assert certified.returncode == 0, certified.stderr
+    registry = over.redis.url
+    forgotten = over.turnout(
+        "forget", over.event_file, "--data", over.data, "--subject", "bob", "--redis", registry, "--yes"
+    )
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert "registry entries deleted: 1" in forgotten.stdout
+    for _ in range(2):
+        code, report = verified(
+            tmp_path / "certificate.json", "--log", over.data / "log", "--evidence", over.data / "evidence",
+            "--policy", over.data / "trust-policy", cwd=tmp_path,
+        )  # fmt: skip
+        assert (code, report["verdict"]) == (0, "holds"), report
+    unknown = over.turnout("forget", over.event_file, "--data", over.data, "--subject", "carol", "--yes")
+    assert (unknown.returncode, "nobody with the subject" in unknown.stderr) == (2, True), unknown.stderr
