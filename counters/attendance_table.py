@@ -42,17 +42,19 @@ def attendance_table(reckoning: Reckoning) -> Iterator[Rows]:
 
 
 def _online(reckoning: Reckoning) -> Iterator[Rows]:
-    net, numbers = reckoning.net, [session.number for session in reckoning.attendance.event.sessions]
+    event, net = reckoning.attendance.event, reckoning.net
+    numbers = [session.number for session in event.sessions]
     last: dict[int, int] = {}
     for number in numbers:
         present, _ = net.counts(ONLINE, number, None)
         if present.any():
             last[number] = net.windows[int(np.flatnonzero(present)[-1])]
+    scheduled = {session.number: event.session_windows(session) for session in event.sessions}
     going_on: dict[int, _Attended] = {}
     for window, sets in reckoning.windows.net(net.windows):
         for number in numbers:
             if number in sets and number not in going_on:
-                going_on[number] = _Attended(window)
+                going_on[number] = _Attended(window, scheduled[number])
             if number in going_on:
                 going_on[number].take(window, sets.get(number, BitMap()))
             if last.get(number) == window:
@@ -64,10 +66,13 @@ class _Attended:
     """Who has attended one session so far, windows counted from its first one. Owned by who reads the windows."""
 
     begin: int  # unix seconds
+    scheduled: range  # windows
     here: BitMap = field(default_factory=BitMap)
     until: int = 0  # the window after the last that was taken
     seen: BitMap = field(default_factory=BitMap)
     stays: Stays = field(default_factory=Stays)
+    on_time: BitMap = field(default_factory=BitMap)  # who is here, if the session is on by its schedule
+    stays_on_time: Stays = field(default_factory=Stays)
     first: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))  # by seat
     last: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
 
@@ -77,17 +82,28 @@ class _Attended:
         if number != self.until:
             self._go(self.here, self.until)
             self.here = BitMap()
+            self._on_time(BitMap(), self.until)
         arrived = now - self.here
         self._go(self.here - now, number)
         self._come(arrived, number)
         self.here, self.until = now, number + 1
+        self._on_time(now if window in self.scheduled else BitMap(), number)
+
+    def _on_time(self, now: BitMap, number: int) -> None:
+        self.stays_on_time.leave(self.on_time - now, number)
+        self.stays_on_time.arrive(now - self.on_time, number)
+        self.on_time = now
 
     def rows(self, session: int) -> Rows:
         """Return the rows; nothing may be taken in after."""
         self._go(self.here, self.until)
+        self._on_time(BitMap(), self.until)
         seats, minutes = added_up(self.stays.packed())
+        on_time, minutes_on_time = added_up(self.stays_on_time.packed())
         rows = np.empty(len(seats), ROW)
         rows["seat"], rows["session"], rows["channel"], rows["minutes"] = seats, session, ONLINE_ROW, minutes
+        rows["in_schedule"] = 0
+        rows["in_schedule"][np.searchsorted(seats, on_time)] = minutes_on_time
         rows["first"] = self.begin + WINDOW_S * self.first[seats]
         rows["last"] = self.begin + WINDOW_S * self.last[seats]
         return rows
@@ -114,8 +130,9 @@ def _grown(values: npt.NDArray[np.uint32], end: int) -> npt.NDArray[np.uint32]:
 
 
 def _onsite(reckoning: Reckoning) -> Iterator[Rows]:
+    event = reckoning.attendance.event
     present: Mapping[int, Mapping[int, BitMap]] = reckoning.net.onsite
-    for session in reckoning.attendance.event.sessions:
+    for session in event.sessions:
         windows = [window for window in sorted(present) if present[window].get(session.number)]
         if not windows:
             continue
@@ -126,5 +143,7 @@ def _onsite(reckoning: Reckoning) -> Iterator[Rows]:
         _, from_end = np.unique(everybody[::-1], return_index=True)
         rows = np.empty(len(seats), ROW)
         rows["seat"], rows["session"], rows["channel"], rows["minutes"] = seats, session.number, ONSITE_ROW, minutes
+        on_time = np.isin(at, np.array(event.session_windows(session), np.uint32))
+        rows["in_schedule"] = np.bincount(np.searchsorted(seats, everybody[on_time]), minlength=len(seats))
         rows["first"], rows["last"] = at[first], at[::-1][from_end]
         yield rows

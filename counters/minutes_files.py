@@ -1,56 +1,44 @@
-"""Minutes by attendee on disk, for receipts: one file for each session and channel, ascending by seat.
+"""The attendance table by attendee on disk, for receipts: one file for each session and channel, ascending by seat.
 
-    minutes/<session number>-<channel>.bin   rows of `ROW`, 16 bytes, little-endian: seat u32, minutes u16,
-                                             minutes in schedule u16, first and last minute present u32 (unix minutes)
+    minutes/<session number>-<channel>.bin   rows of counters.attendance_table.ROW, as they are
 
 Seats are canonical. A lookup is a binary search in each file: at 40 million attendees a few reads. They follow from the
 evidence and can be made again at any time; nobody but the ledger reads them.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from counters.attendance import ONLINE, ONSITE
+from counters.attendance_table import ONLINE_ROW, ONSITE_ROW, ROW, Rows
 from counters.event import Event
+from counters.presence import ONLINE, ONSITE
 from counters.receipt import SessionMinutes
-from counters.segment import WINDOW_S
 
 MINUTES: Final = "minutes"
 """Of the folder of a roll."""
-ROW: Final = np.dtype([("seat", "<u4"), ("minutes", "<u2"), ("in_schedule", "<u2"), ("first", "<u4"), ("last", "<u4")])
-Rows = npt.NDArray[np.void]
+_CHANNELS: Final = {ONLINE_ROW: ONLINE, ONSITE_ROW: ONSITE}
 
 
-@dataclass(frozen=True, slots=True)
-class Attended:
-    """Who attended one session on one channel, and how long."""
-
-    session: int  # number
-    channel: str
-    rows: Rows  # of `ROW`, ascending by seat
-
-
-def write_minutes(folder: Path, parts: Iterable[Attended]) -> None:
-    """Write the files of an event into a folder, which must not hold others.
+def write_minutes(folder: Path, parts: Iterable[Rows]) -> None:
+    """Write the attendance table (counters.attendance_table) into a folder, which must not hold another.
 
     Raises:
         OSError: the disk refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        if len(part.rows):
-            part.rows.tofile(folder / f"{part.session}-{part.channel}.bin")
+    for rows in parts:
+        if len(rows):
+            session, channel = int(rows["session"][0]), _CHANNELS[int(rows["channel"][0])]
+            rows.tofile(folder / f"{session}-{channel}.bin")
 
 
 def minutes_of(event: Event, folder: Path, seat: int) -> Iterator[SessionMinutes]:
     """Yield where an attendee (canonical seat) was, by session number and channel."""
     for session in event.sessions:
-        for channel in (ONLINE, ONSITE):
+        for channel in _CHANNELS.values():
             path = folder / f"{session.number}-{channel}.bin"
             if not path.exists():
                 continue
@@ -58,8 +46,8 @@ def minutes_of(event: Event, folder: Path, seat: int) -> Iterator[SessionMinutes
             at = int(np.searchsorted(rows["seat"], np.uint32(seat)))
             if at == len(rows) or int(rows["seat"][at]) != seat:
                 continue
-            _, minutes, in_schedule, first, last = rows[at].tolist()
+            _, _, _, minutes, in_schedule, first, last = rows[at].tolist()
+            scheduled = len(event.session_windows(session))
             yield SessionMinutes(
-                session.id, session.title, channel, minutes, in_schedule, len(event.session_windows(session)),
-                event.iso(first * WINDOW_S), event.iso(last * WINDOW_S),
-            )  # fmt: skip
+                session.id, session.title, channel, minutes, in_schedule, scheduled, event.iso(first), event.iso(last)
+            )

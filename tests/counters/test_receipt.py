@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from counters import canonical_json, roll_sealing
+from counters.attendance_table import ROW
 from counters.ledger.note import Signer, sign_note
-from counters.minutes_files import MINUTES, ROW, Attended, minutes_of, write_minutes
+from counters.minutes_files import MINUTES, minutes_of, write_minutes
 from counters.receipt import FIRST_LINE, ReceiptError, is_receipt, issue, read_receipt
 from counters.roll_leaf import RollLeaf
 from counters.roll_sealing import newest_sealed
@@ -19,7 +20,6 @@ from tests.counters.test_sealing import EVENT
 from tests.counters.worker_at_hand import NINE, a_join
 
 POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nquorum none\n")
-FIRST_MINUTE = NINE // 60
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,9 @@ def note(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     seal(ledger)
     roll = newest_sealed(rolls(ledger))
     assert roll is not None
-    attended = np.array([(1, 5, 5, 3, 9), (2, 50, 48, FIRST_MINUTE, FIRST_MINUTE + 51)], ROW)
-    write_minutes(roll.folder / MINUTES, [Attended(1, "online", attended), Attended(1, "onsite", attended[:1])])
+    online = [(1, 1, 1, 5, 5, NINE, NINE), (2, 1, 1, 50, 48, NINE, NINE + 51 * 60)]
+    onsite = [(1, 1, 2, 5, 5, NINE, NINE)]
+    write_minutes(roll.folder / MINUTES, [np.array(rows, ROW) for rows in (online, onsite)])
     sessions = minutes_of(EVENT, roll.folder / MINUTES, 2)
     receipt = issue(
         EVENT, ledger.sealer.signer if hasattr(ledger.sealer, "signer") else SIGNER, roll, 2, sessions, OVER
@@ -103,8 +104,7 @@ def test_what_is_no_receipt_is_one_named_failure(note: bytes) -> None:
 
 
 def test_nobody_elses_minutes_are_found(tmp_path: Path) -> None:
-    rows = np.array([(2, 1, 1, 1, 1), (5, 2, 2, 2, 2)], ROW)
-    write_minutes(tmp_path, [Attended(1, "online", rows)])
+    write_minutes(tmp_path, [np.array([(seat, 1, 1, 1, 1, NINE, NINE) for seat in (2, 5)], ROW)])
     assert [list(minutes_of(EVENT, tmp_path, seat)) != [] for seat in (1, 2, 3, 5, 6)] == [
         False,
         True,

@@ -69,5 +69,11 @@ def test_the_table_says_for_how_long_and_from_when_to_when_everybody_attended(se
     rows = [row for part in attendance_table(found) for row in part.tolist()]
     said = {(world.person_of_seat[seat], session, channel): rest for seat, session, channel, *rest in rows}
     assert len(said) == len(rows)
-    assert said == {who: [len(windows), min(windows), max(windows)] for who, windows in truth.items()}
+    scheduled = {session.number: world.event.session_windows(session) for session in world.event.sessions}
+    assert said == {
+        (person, session, channel): [
+            len(windows), sum(window in scheduled[session] for window in windows), min(windows), max(windows)
+        ]
+        for (person, session, channel), windows in truth.items()
+    }  # fmt: skip
     assert all(part.dtype == ROW and (part["seat"][1:] > part["seat"][:-1]).all() for part in attendance_table(found))
