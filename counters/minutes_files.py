@@ -6,16 +6,22 @@ Seats are canonical. A lookup is a binary search in each file: at 40 million att
 evidence and can be made again at any time; nobody but the ledger reads them.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from counters.attendance_table import ONLINE_ROW, ONSITE_ROW, ROW, Rows
+from counters.attendance_table import ONLINE_ROW, ONSITE_ROW, ROW, Rows, attendance_table
 from counters.event import Event
+from counters.log_entries import read_log
 from counters.presence import ONLINE, ONSITE
 from counters.receipt import SessionMinutes
+from counters.reckoning import Progress, reckon
+from counters.roll_tree import SealedRoll
+from counters.sealed_evidence import ReadEvidence
 
 MINUTES: Final = "minutes"
 """Of the folder of a roll."""
@@ -33,6 +39,34 @@ def write_minutes(folder: Path, parts: Iterable[Rows]) -> None:
         if len(rows):
             session, channel = int(rows["session"][0]), _CHANNELS[int(rows["channel"][0])]
             rows.tofile(folder / f"{session}-{channel}.bin")
+
+
+def make_minutes(
+    entries: Sequence[bytes], read: ReadEvidence, roll: SealedRoll, progress: Progress | None = None
+) -> None:
+    """Make the files of a sealed roll from the evidence that it was made of.
+
+    Args:
+        entries: of the log, at least as many as the roll was made from.
+        read: from a digest to the file of evidence.
+        roll: whose folder they go into.
+        progress: is told how far the reading is; what it raises ends it.
+
+    Raises:
+        EvidenceError: evidence is absent or unsound.
+        OSError: the disk refuses.
+    """
+    through = json.loads(roll.entry)["through"]
+    making = roll.folder / f"{MINUTES}.making"
+    # A crash in here leaves a folder that nobody reads: it is begun anew.
+    shutil.rmtree(making, ignore_errors=True)
+    write_minutes(making, attendance_table(reckon(read_log(entries[:through]), read, progress=progress)))
+    making.rename(roll.folder / MINUTES)
+
+
+def has_minutes(roll: SealedRoll) -> bool:
+    """Whether the files of a roll are there."""
+    return (roll.folder / MINUTES).is_dir()
 
 
 def minutes_of(event: Event, folder: Path, seat: int) -> Iterator[SessionMinutes]:

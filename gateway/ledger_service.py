@@ -185,11 +185,15 @@ class LedgerService:
         """Seal, and have cosigned what is sealed, for as long as the ledger runs."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lookout.listen())
+            tasks.create_task(self._receipts.keep_ready(self._entries, self._sealer.evidence.get))
             tasks.create_task(self._quorum.run())
             tasks.create_task(self._rolls.run())
             tasks.create_task(self._timestamping.run())
             tasks.create_task(self._tokens.keep())
             tasks.create_task(self._thread.keep_sealing(self._may_seal))
+
+    async def _entries(self) -> list[bytes]:
+        return await self._thread.do(lambda: list(self._sealer.log.entries()))
 
     def _may_seal(self) -> bool:
         return self._lookout.may_go_on() and self._quorum.held() is None

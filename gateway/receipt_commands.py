@@ -28,13 +28,16 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
       turnout receipt my-event.toml --subject alice -o alice.txt
     """
     from counters.durable_file import write_durably
+    from counters.evidence_store import EvidenceError, EvidenceStore
     from counters.log_key import load_signer
+    from counters.minutes_files import has_minutes, make_minutes
     from counters.roll_sealing import FOLDER as ROLLS
     from counters.roll_sealing import newest_sealed
     from counters.secrets import load_secrets
     from gateway.ledger_service import open_event_clock
     from gateway.problems import Refused
     from gateway.receipts_api import issue_receipt
+    from gateway.recover import RecoverError, read_sealed_entries
     from gateway.subjects import pseudonym_of
 
     event = load_event(event_file)
@@ -47,10 +50,13 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
             "by turnout certify"
         )
     try:
+        if not has_minutes(roll):
+            click.echo("reading the evidence once, for everybody's minutes", err=True)
+            make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
         secrets = load_secrets(data / "secrets.json")
         who = seat if seat is not None else pseudonym_of(event, secrets, issuer_id, subject)
         note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
-    except (Refused, ValueError) as refused:
+    except (EvidenceError, RecoverError, Refused, ValueError) as refused:
         raise Failure(str(refused)) from None
     write_durably(output, note)
     click.echo(output)

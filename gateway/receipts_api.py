@@ -1,7 +1,9 @@
 """Receipts over HTTP: an attendee shows ticket or viewing token, and gets the proof of having been counted, once."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,12 +11,14 @@ from aiohttp import web
 
 from counters.attendee import pseudonym
 from counters.event import Event
+from counters.evidence_store import EvidenceError
 from counters.ledger.note import Signer
-from counters.minutes_files import MINUTES, minutes_of
+from counters.minutes_files import MINUTES, has_minutes, make_minutes, minutes_of
 from counters.receipt import issue
 from counters.roll_leaf import RollLeaf
 from counters.roll_sealing import newest_sealed
 from counters.roll_tree import SealedRoll
+from counters.sealed_evidence import ReadEvidence
 from counters.secrets import Secrets
 from gateway.identity import IdentityVerifier, TicketRefused
 from gateway.problems import CORS, Refused, bearer
@@ -22,6 +26,9 @@ from gateway.reasons import Reason
 from gateway.viewing_token import TokenKeys, TokenRefused
 
 FILE_NAME: Final = "receipt.txt"
+LOOK_EVERY_S: Final = 2.0
+TRY_AGAIN_S: Final = 60.0
+_log = logging.getLogger("turnout.receipts")
 
 
 class Receipts:
@@ -44,6 +51,34 @@ class Receipts:
         self._signer = signer
         self._rolls = rolls
         self._now = now
+
+    async def keep_ready(self, entries: Callable[[], Awaitable[Sequence[bytes]]], read: ReadEvidence) -> None:
+        """Make what receipts are read from as soon as a roll is sealed, for as long as the ledger runs.
+
+        Args:
+            entries: returns the entries of the log.
+            read: from a digest to the file of evidence.
+        """
+        ending = threading.Event()
+
+        def go_on(done: int, total: int) -> None:  # noqa: ARG001 - a progress callback
+            if ending.is_set():
+                raise EvidenceError("the ledger stops")
+
+        try:
+            while True:
+                roll = await asyncio.to_thread(newest_sealed, self._rolls)
+                if roll is not None and not has_minutes(roll):
+                    try:
+                        await asyncio.to_thread(make_minutes, await entries(), read, roll, go_on)
+                        _log.info("receipts can be given: %d attendees", roll.tree.size)
+                    except (EvidenceError, OSError) as error:
+                        _log.error("no receipts yet, tried again in a minute: %s", error)
+                        await asyncio.sleep(TRY_AGAIN_S)
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            # The thread cannot be cancelled; a ledger that stops must not wait for minutes of reading.
+            ending.set()
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""
@@ -78,7 +113,7 @@ class Receipts:
 
     def _issue(self, who: int | bytes) -> bytes:
         roll = newest_sealed(self._rolls)
-        if roll is None:
+        if roll is None or not has_minutes(roll):
             raise Refused(Reason.ROLL_NOT_SEALED)
         return issue_receipt(self._event, self._signer, roll, who, self._now())
 

@@ -79,7 +79,12 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
 
 
 def read_sealed_log(event: Event, data: Path) -> SealedLog:
-    """Return the log in a data directory, checked whole.
+    """Return the log in a data directory, checked whole. Raises as `read_sealed_entries`."""
+    return read_log(read_sealed_entries(event, data))
+
+
+def read_sealed_entries(event: Event, data: Path) -> list[bytes]:
+    """Return the entries of the log in a data directory, checked whole.
 
     Raises:
         RecoverError: there is none, it is not sound, or it is another event's.
@@ -90,12 +95,13 @@ def read_sealed_log(event: Event, data: Path) -> SealedLog:
         key = Signer.decode((data / "ledger" / "log.key").read_text().strip()).verifier
         reader = LogReader(data / "log", key)
         reader.full_check()
-        log = read_log(list(reader.entries()))
+        entries = list(reader.entries())
+        log = read_log(entries)
     except (LogError, LogEntryError, NoteError) as error:
         raise RecoverError(f"the log in {data} is not sound: {error}") from None
     if log.event.digest != event.digest:
-        raise RecoverError(f"the log in {data} is of another event file: recover with the one that it was started with")
-    return log
+        raise RecoverError(f"the log in {data} is of another event file: name the one that it was started with")
+    return entries
 
 
 async def _fill(event: Event, recovered: Recovered, redis_url: str, live_url: str, *, dry_run: bool, say: Say) -> None:

@@ -42,6 +42,7 @@ def over(redis_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory)
         rig.settle()
         rig.jump(LATE_UNTIL + 5)
         until(lambda: any(leaf["type"] == "roll" for leaf in rig.leaves()), "the roll is sealed", CERTAIN_S)
+        until(lambda: receipt(rig, alice.token.decode()).status == 200, "receipts can be given", CERTAIN_S)
         yield rig
 
 
