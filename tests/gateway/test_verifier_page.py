@@ -20,7 +20,7 @@ from tests.gateway.verifier_corpus import POLICY, Case, Corpus, publish, signed_
 
 EVIDENCE: Final = ("evidence", "all numbers", "roll and cross-check")
 """The page's checks of the evidence, of which the command line makes one."""
-FOLLOW_FROM_NUMBERS: Final = ("public statements", "evidence")
+FOLLOW_FROM_NUMBERS: Final = ("public statements", "members", "evidence")
 """In these the command line also finds that comparability and press, which follow from the numbers, are of other ones;
 the page finds the number, and nothing else may be left for it to pass."""
 UNASKED: Final = {"no contradiction": None}
