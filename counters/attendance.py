@@ -6,7 +6,8 @@ who is who has to be known when presence is read, window by window (counters.rec
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from pyroaring import BitMap
@@ -15,6 +16,7 @@ from counters.audience import Aliases, Audience
 from counters.counted import CountedPresence, GrossPresence
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment
+from counters.journal_segment import JOIN_DTYPE
 from counters.onsite import Visits, read_inside, read_visits
 from counters.partition import Partition
 from counters.presence import (
@@ -28,7 +30,7 @@ from counters.presence import (
     size,
 )
 from counters.reckoner import Asked, Run, Totals
-from counters.roll import UNKNOWN, Roll, read_roll
+from counters.roll import UNKNOWN, Roll, RollReader
 from counters.segment import WINDOW_S
 from counters.views import Views, ViewsReader
 from counters.window_estimates import WindowEstimates
@@ -46,6 +48,10 @@ __all__ = [
     "scheduled_windows",
     "size",
 ]
+
+
+SESSION_NUMBERS: Final = 1 << 16
+"""A join's session is a u16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +117,20 @@ class JournalReader:
     def __init__(self, event: Event) -> None:
         """Start without any."""
         self.event = event
-        self.journals: list[JournalSegment] = []
-        """Those taken in."""
         self.intervals_s: dict[int, int] = {}
         """By window: the longest heartbeat interval that was in force."""
+        self._roll = RollReader(event)
         self._views = ViewsReader(event)
-        self._numbers: set[int] = set()
+        self._scanned: list[JournalSegment] = []  # journals without their joins, where there are scans
+        self._seen = np.zeros(SESSION_NUMBERS, bool)
 
     def add(self, journal: JournalSegment) -> None:
-        """Take in a journal."""
-        self.journals.append(journal)
+        """Take in a journal, and keep what counting needs of it: all of them together are more than memory holds."""
+        self._roll.add(journal)
         self._views.add(journal)
-        self._numbers |= set(np.unique(journal.joins["session"]).tolist())
+        if len(journal.scans):
+            self._scanned.append(replace(journal, joins=np.empty(0, JOIN_DTYPE)))
+        self._seen[journal.joins["session"]] = True
         self.add_interval(journal.head.window, journal.head.interval_s)
 
     def add_interval(self, window: int, interval_s: int) -> None:
@@ -137,8 +145,8 @@ class JournalReader:
             runs: those that will be asked for.
         """
         event = self.event
-        roll = read_roll(event, self.journals)
-        visits = read_visits(event, self.journals, roll)
+        roll = self._roll.build()
+        visits = read_visits(event, self._scanned, roll)
         onsite = _net(roll, visits.present)
         namespaces = [roll.people(seats) for seats in roll.namespaces.values()]
         families = (roll.countries, roll.categories, roll.outlets)
@@ -148,13 +156,13 @@ class JournalReader:
             of_sessions=(Partition([namespaces]),),
         )
         aside = PresenceInMemory(event, {ONSITE: onsite}).within(ONSITE, None, None)
-        unknown = self._numbers - {session.number for session in event.sessions} - {0}
+        unknown = set(np.flatnonzero(self._seen).tolist()) - {session.number for session in event.sessions} - {0}
         return Journaled(
             as_of,
             roll,
             visits,
             onsite,
-            {number: roll.people(seats) for number, seats in read_inside(event, self.journals, roll, as_of).items()},
+            {number: roll.people(seats) for number, seats in read_inside(event, self._scanned, roll, as_of).items()},
             self._views.build(roll),
             self._views.sound,
             dict(self._views.invalid),

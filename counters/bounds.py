@@ -13,7 +13,7 @@ Who may have been in a window of which a worker's evidence is lost:
 In a window in which nobody was there to accept anything, no join was accepted either: whoever had joined the session.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final
@@ -25,6 +25,7 @@ from pyroaring import BitMap
 from counters.attendance import CHANNELS, ONLINE, scheduled_windows, size
 from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, OffClock
+from counters.joined import JoinedBy
 from counters.journal_segment import JournalSegment
 from counters.measures import HOUR_S, Cell, peak_concurrent_views
 from counters.onsite import read_entries
@@ -380,13 +381,10 @@ class Bounds:
             for window, sessions in entries.items()
         }
 
-    def _joins(self) -> npt.NDArray[np.void]:
-        """Every join of the journals, in the order of time."""
-        names = ["seat", "session", "view", "joined_at_ms"]
-        columns = [journal.joins[names] for journal in (*self._journals, *self._late_journals)]
-        dtype = np.dtype([("seat", "<u4"), ("session", "<u2"), ("view", "<u8"), ("joined_at_ms", "<u8")])
-        joins = np.concatenate([np.empty(0, dtype), *(column.astype(dtype) for column in columns)])
-        return joins[np.argsort(joins["joined_at_ms"], kind="stable")]
+    def _journals_read(self) -> Iterator[JournalSegment]:
+        """Every journal, late ones as well, once more: all of them together are more than memory holds."""
+        yield from self._journals
+        yield from self._late_journals
 
     def _by(self, window: int) -> int:
         """Until when (ms) who was in a window had joined, by the clock of the worker that let them in."""
@@ -395,17 +393,16 @@ class Bounds:
 
     def _anyone(self, windows: Iterable[int]) -> dict[int, BitMap]:
         """Return by window everybody who may have been online in it."""
-        joins, done, joined = self._joins(), 0, self._strangers
-        anyone: dict[int, BitMap] = {}
-        in_order = sorted(windows)
-        for group in np.array_split(np.array(in_order, np.int64), min(len(in_order), SETS_AT_MOST) or 1):
-            if not len(group):
-                continue
-            until = int(np.searchsorted(joins["joined_at_ms"], self._by(int(group[-1])), "right"))
-            joined = joined | self._people(set_of(np.sort(joins["seat"][done:until])))
-            joined |= self._people(self._seats_granted())
-            done = until
-            for window, sessions in self._net(group.tolist()):
+        in_order, anyone = np.array(sorted(windows), np.int64), dict[int, BitMap]()
+        parts = np.array_split(in_order, min(len(in_order), SETS_AT_MOST) or 1)
+        groups: list[list[int]] = [part.tolist() for part in parts if len(part)]
+        joined_by = JoinedBy([self._by(group[-1]) for group in groups])
+        for journal in self._journals_read() if groups else ():
+            joined_by.add(journal.joins["seat"], journal.joins["joined_at_ms"])
+        always = self._strangers | self._people(self._seats_granted())
+        for group, seats in zip(groups, joined_by.sets(), strict=True):
+            joined = always | self._people(seats)
+            for window, sessions in self._net(group):
                 counted = BitMap.union(BitMap(), *sessions.values())
                 anyone[window] = joined if counted.issubset(joined) else joined | counted
         return anyone
@@ -414,13 +411,17 @@ class Bounds:
         """Yield (window, session number, who had joined the session by then)."""
         if not windows:
             return
-        joins = self._joins()
-        joins = joins[joins["view"] != 0]
-        for session in self._event.sessions:
-            here = joins[joins["session"] == session.number]
-            for window in windows:
-                until = int(np.searchsorted(here["joined_at_ms"], self._by(window), "right"))
-                yield window, session.number, self._people(set_of(np.sort(here["seat"][:until])))
+        deadlines = sorted({self._by(window) for window in windows})
+        joined_by = {session.number: JoinedBy(deadlines) for session in self._event.sessions}
+        for journal in self._journals_read():
+            joins = journal.joins[journal.joins["view"] != 0]
+            for number in np.unique(joins["session"]).tolist():
+                if number in joined_by:
+                    here = joins[joins["session"] == number]
+                    joined_by[number].add(here["seat"], here["joined_at_ms"])
+        for number, joined in joined_by.items():
+            sets = dict(zip(deadlines, joined.sets(), strict=True))
+            yield from ((window, number, self._people(sets[self._by(window)])) for window in windows)
 
     def _people_of_off_clocks(self) -> dict[int, OffClock]:
         return {

@@ -1,6 +1,5 @@
 """Who had joined by when: sets of seats that grow from deadline to deadline, read off journals as they go by."""
 
-from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -8,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from counters.partition import set_of
 from counters.roll import Seats
 
 
@@ -27,8 +27,7 @@ class JoinedBy:
         starts = np.flatnonzero(np.diff(period, prepend=-1))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(period)], strict=False):
             if period[start] < len(self._since):
-                # An array goes to the bitmap's own loop; a numpy array's elements would become integers one by one.
-                self._since[int(period[start])] |= BitMap(array("I", seats[start:end].tobytes()))
+                self._since[int(period[start])] |= set_of(seats[start:end])
 
     def sets(self) -> list[BitMap]:
         """Return who had joined by each deadline, at its millisecond included."""

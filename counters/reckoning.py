@@ -55,10 +55,24 @@ class Reckoning:
     gaps: Gaps
     sketches: SketchUnions
     foreground: Foreground
-    journals: Sequence[JournalSegment]  # that count
+    journals: "JournalsAgain"  # that count
     files: frozenset[str]  # digests of all evidence that was read
     asked: Asked  # of the pass
     windows: "WindowsAgain"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalsAgain:
+    """Reads the journals that count once more, as often as it is gone through: only gaps make that necessary."""
+
+    log: SealedLog
+    read: ReadEvidence
+
+    def __iter__(self) -> Iterator[JournalSegment]:
+        """Yield them in the order of the log."""
+        for outline, journals in read_journals_of(self.log, self.read):
+            if outline.counted:
+                yield from journals
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +141,9 @@ def reckon(
     attendance = journaled.attendance(gross, net, passed.unknown, passed.views)
     again = WindowsAgain(windows, replace(window_pass, journals=None))
     asked = journaled.audience.asked
+    journals_again = JournalsAgain(log, read)
     return Reckoning(
-        attendance, net, gaps, passed.sketches, passed.foreground, reader.journals, frozenset(files), asked, again
+        attendance, net, gaps, passed.sketches, passed.foreground, journals_again, frozenset(files), asked, again
     )
 
 

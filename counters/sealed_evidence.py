@@ -103,7 +103,8 @@ def _read_journals(
     except _UNSOUND as error:
         raise _named(event, leaf, error) from error
     journals = tuple(file.segment for file in files if isinstance(file.segment, JournalSegment))
-    headed = (JournalSegment(one.head, (), one.joins[:0], one.scans[:0]) for one in journals)
+    # Copies: a part of an array, even of no rows, would keep the whole journal in memory.
+    headed = (JournalSegment(one.head, (), one.joins[:0].copy(), one.scans[:0].copy()) for one in journals)
     stored = tuple(replace(file, segment=head) for file, head in zip(files, headed, strict=True))
     return LeafOutline(leaf, manifest, stored), journals
 
