@@ -7,8 +7,7 @@ from typing import Final
 
 import click
 
-from load_tests.scale import generating, stages
-from load_tests.scale.comparing import differences
+from load_tests.scale import comparing, generating, stages
 from load_tests.scale.people import People
 from load_tests.scale.programme import Programme
 from load_tests.scale.stages import Cost
@@ -63,11 +62,12 @@ def verify(data: Path) -> None:
 @_data
 def compare(data: Path) -> None:
     """Compare the certificate's numbers with the truth."""
-    compared, wrong = differences(_certificate(data), data / "truth.json")
-    for line in wrong:
+    compared = comparing.compare(_certificate(data), data / "truth.json")
+    for line in compared.wrong:
         click.echo(line)
-    click.echo(f"{compared} numbers compared with the truth, {len(wrong)} differ")
-    if wrong or not compared:
+    rest = f"{compared.withheld} are withheld, {len(compared.wrong)} differ"
+    click.echo(f"{compared.same} numbers are those of the truth, {rest}")
+    if compared.wrong or not compared.same:
         raise SystemExit(1)
 
 
