@@ -8,7 +8,6 @@ a seat and says nothing about who sits there. Whose a seat is where joins contra
 
 import hashlib
 import itertools
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -20,6 +19,7 @@ from pyroaring import BitMap
 from counters.event import Event
 from counters.invalid_attendees import InvalidAttendees
 from counters.journal_segment import JournalSegment
+from counters.partition import seats_in, set_of
 from counters.seat_table import Identities, SeatTable
 from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
 
@@ -30,17 +30,6 @@ CHUNK: Final = 1 << 22
 
 Seats = npt.NDArray[np.uint32]
 Name = TypeVar("Name", str, bool)
-
-
-def seats_of(bitmap: BitMap) -> Seats:
-    """Return the members of a set, ascending."""
-    return np.frombuffer(bitmap.to_array(), np.uint32)
-
-
-def set_of(seats: Seats) -> BitMap:
-    """Return the set of seats, which come in ascending order."""
-    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
-    return BitMap(array("I", seats.tobytes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +53,7 @@ class Roll:
     def canonical(self, seats: BitMap) -> BitMap:
         """Return the attendees in these seats: every alias replaced by its canonical seat."""
         hits = seats & self.aliases
-        return (seats - hits) | BitMap(np.unique(self.canonical_seats(seats_of(hits)))) if hits else seats
+        return (seats - hits) | BitMap(np.unique(self.canonical_seats(seats_in(hits)))) if hits else seats
 
     def canonical_seats(self, seats: Seats) -> Seats:
         """Return the canonical seat of each seat."""

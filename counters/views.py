@@ -8,7 +8,6 @@ attendees with a hundred million views take some 300 MB, and views of a country 
 a join: only then is known which are of one view.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +20,7 @@ from counters.event import Event
 from counters.invalid_attendees import reasons_of
 from counters.invalid_traffic import flags_of
 from counters.journal_segment import JournalSegment
+from counters.partition import seats_in, set_of
 from counters.roll import Roll, Seats
 
 BATCH: Final = 1 << 22
@@ -83,7 +83,7 @@ class Views:
         key = session, day
         if key not in self._together:
             chosen = [self._cells[cell] for cell in self._chosen(session, day)]
-            seats = [np.frombuffer(layer.to_array(), np.uint32) for layers in chosen for layer in layers]
+            seats = [seats_in(layer) for layers in chosen for layer in layers]
             alone = len(chosen) == 1
             self._together[key] = chosen[0] if alone else _layers(np.concatenate([np.empty(0, np.uint32), *seats]))
         return self._together[key]
@@ -95,8 +95,7 @@ def _layers(seats: Seats) -> Layers:
     while len(rest):
         first = np.ones(len(rest), bool)
         first[1:] = rest[1:] != rest[:-1]
-        # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
-        layers.append(BitMap(array("I", rest[first].tobytes())))
+        layers.append(set_of(rest[first]))
         rest = rest[~first]
     return tuple(layers)
 
