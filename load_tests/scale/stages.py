@@ -1,6 +1,6 @@
 """What a stage costs: wall time, CPU time, the most memory of all its processes together, bytes read.
 
-A stage runs in a child process, which may start others. Memory is looked at twenty times a second: the proportional set
+A stage runs in a child process, which may start others. Memory is looked at four times a second: the proportional set
 size (proc(5), smaps_rollup: a page that three processes share counts a third for each), summed over the tree; and the
 largest resident set of one process as the kernel keeps it. Bytes read are those that were asked for (rchar), from disk
 or from the page cache.
@@ -17,7 +17,7 @@ from typing import Final
 
 from load_tests.bench.processes import descendants, memory
 
-_EVERY_S: Final = 0.05
+_EVERY_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
