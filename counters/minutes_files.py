@@ -69,6 +69,15 @@ def has_minutes(roll: SealedRoll) -> bool:
     return (roll.folder / MINUTES).is_dir()
 
 
+def minutes_files(folder: Path) -> Iterator[tuple[int, str, Path]]:
+    """Yield (session number, channel, file) of each file that there is of a roll's folder, in this order."""
+    found = []
+    for path in (folder / MINUTES).glob("*.bin"):
+        number, _, channel = path.stem.partition("-")
+        found.append((int(number), channel, path))
+    yield from sorted(found)
+
+
 def minutes_of(event: Event, folder: Path, seat: int) -> Iterator[SessionMinutes]:
     """Yield where an attendee (canonical seat) was, by session number and channel."""
     for session in event.sessions:

@@ -10,6 +10,7 @@ import click
 
 from counters.event import Event, load_event
 from counters.software import VERSION
+from gateway.attendees_commands import attendees
 from gateway.audit_commands import audit
 from gateway.backup_commands import backup, restored
 from gateway.command_line import (
@@ -435,7 +436,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (audit, backup, forget, receipt, recover, report, restored, retention, verifier):
+for command in (attendees, audit, backup, forget, receipt, recover, report, restored, retention, verifier):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from counters.event import load_event
+from counters.event import Event, load_event
+from counters.roll_tree import SealedRoll
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 
@@ -28,31 +29,20 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
       turnout receipt my-event.toml --subject alice -o alice.txt
     """
     from counters.durable_file import write_durably
-    from counters.evidence_store import EvidenceError, EvidenceStore
+    from counters.evidence_store import EvidenceError
     from counters.log_key import load_signer
-    from counters.minutes_files import has_minutes, make_minutes
-    from counters.roll_sealing import FOLDER as ROLLS
-    from counters.roll_sealing import newest_sealed
     from counters.secrets import load_secrets
     from gateway.ledger_service import open_event_clock
     from gateway.problems import Refused
     from gateway.receipts_api import issue_receipt
-    from gateway.recover import RecoverError, read_sealed_entries
+    from gateway.recover import RecoverError
     from gateway.subjects import pseudonym_of
 
     event = load_event(event_file)
     if bool(subject) == (seat is not None):
         raise Failure("say whose receipt: either --subject or --seat")
-    roll = newest_sealed(data / ROLLS)
-    if roll is None:
-        raise Failure(
-            f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
-            "by turnout certify"
-        )
     try:
-        if not has_minutes(roll):
-            click.echo("reading the evidence once, for everybody's minutes", err=True)
-            make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
+        roll = roll_with_minutes(event, data)
         secrets = load_secrets(data / "secrets.json")
         who = seat if seat is not None else pseudonym_of(event, secrets, issuer_id, subject)
         note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
@@ -60,3 +50,28 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
         raise Failure(str(refused)) from None
     write_durably(output, note)
     click.echo(output)
+
+
+def roll_with_minutes(event: Event, data: Path) -> SealedRoll:
+    """Return the newest sealed roll of a data directory, with everybody's minutes beside it.
+
+    Raises:
+        Failure: no roll is sealed.
+        RecoverError, EvidenceError: the log or the evidence is not sound.
+    """
+    from counters.evidence_store import EvidenceStore
+    from counters.minutes_files import has_minutes, make_minutes
+    from counters.roll_sealing import FOLDER as ROLLS
+    from counters.roll_sealing import newest_sealed
+    from gateway.recover import read_sealed_entries
+
+    roll = newest_sealed(data / ROLLS)
+    if roll is None:
+        raise Failure(
+            f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
+            "by turnout certify"
+        )
+    if not has_minutes(roll):
+        click.echo("reading the evidence once, for everybody's minutes", err=True)
+        make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
+    return roll

@@ -8,7 +8,7 @@ the certificate itself; the PDF carries it as an attachment, so that whoever has
     contents    what the pages say
     pdf         set by typst (report.typ)
     sheets      the tables as CSV and XLSX
-    attendees   the list of attendees as Parquet, from the evidence
+    attendees   the list of attendees as Parquet, from roll and evidence
 """
 
 

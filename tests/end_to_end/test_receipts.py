@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from counters.receipt import read_receipt
 from deploy.embedded_redis import ServerProgram
@@ -99,3 +100,29 @@ def test_somebody_is_forgotten_and_every_proof_still_holds(over: Rig, tmp_path: 
         assert (code, report["verdict"]) == (0, "holds"), report
     unknown = over.turnout("forget", over.event_file, "--data", over.data, "--subject", "carol", "--yes")
     assert (unknown.returncode, "nobody with the subject" in unknown.stderr) == (2, True), unknown.stderr
+
+
+def test_the_list_of_attendees_is_under_pseudonyms_and_joined_with_the_organisers_own(
+    over: Rig, tmp_path: Path
+) -> None:
+    command = ("attendees", over.event_file, "--data", over.data, "-o", tmp_path / "attendees.parquet")
+    done = over.turnout(*command)
+    assert done.returncode == 0, done.stderr
+    table = parquet.read_table(tmp_path / "attendees.parquet")
+    rows = {row["seat"]: row for row in table.to_pylist()}
+    assert sorted((row["session"], row["channel"], row["minutes"]) for row in rows.values()) == [
+        ("opening", "online", 1), ("opening", "online", 3)
+    ]  # fmt: skip
+    alice = rows[over.crowd.players[0].seat]
+    assert alice["first"].timestamp() == WINDOW
+    assert (alice["last"] - alice["first"]).total_seconds() == 120
+    assert "alice" not in str(table.to_pylist())
+    assert table.schema.metadata[b"simulated"] == b"True"
+    (tmp_path / "own.csv").write_text("subject,name\nalice,Alice Example\ncarol,Carol Example\n")
+    joined = over.turnout(*command, "--join", tmp_path / "own.csv")
+    assert (joined.returncode, "joined with 1 of your list; 1 of it" in joined.stdout) == (0, True), joined
+    names = {row["seat"]: row["name"] for row in parquet.read_table(tmp_path / "attendees.parquet").to_pylist()}
+    assert names == {over.crowd.players[0].seat: "Alice Example", over.crowd.players[1].seat: None}
+    (tmp_path / "own.csv").write_text("name\nAlice\n")
+    refused = over.turnout(*command, "--join", tmp_path / "own.csv")
+    assert (refused.returncode, "column 'subject'" in refused.stderr) == (2, True), refused.stderr
