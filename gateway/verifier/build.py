@@ -1,8 +1,8 @@
-"""Makes the verifier's one self-contained file (`verify.html`) of its modules; a test compares what is checked in.
+"""Makes the verifier's one self-contained page of its modules, each time that somebody wants it.
 
-`python -m gateway.verifier.build` (`make generate`) writes it, and `words.json`. The modules beside this file are plain
-ES modules. A page from disk cannot load modules, and ours may load nothing at all, so each becomes a function of its
-own in one script, in the order in which they need each other:
+`python -m gateway.verifier.build` (`make generate`) writes `words.json`, which outsiders read, and a test compares. The
+modules beside this file are plain ES modules. A page from disk cannot load modules, and ours may load nothing at all,
+so each becomes a function of its own in one script, in the order in which they need each other:
 
     import { sha256 } from "./sha256.js";     const { sha256 } = sha256_js;
     export function leafHash(entry) {…}       const merkle_js = (() => { function leafHash … return { leafHash }; })();
@@ -15,13 +15,13 @@ import base64
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from gateway.verifier.words import words
 
 FOLDER: Final = Path(__file__).parent
-PAGE: Final = FOLDER / "verify.html"
 WORDS: Final = FOLDER / "words.json"
 _IMPORT: Final = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export ((?:async function|function|class|const) (\w+))", re.MULTILINE)
@@ -89,8 +89,9 @@ def content_security_policy(script: str, style: str) -> str:
     )
 
 
+@cache
 def page() -> str:
-    """Return the text of `verify.html`."""
+    """Return the page, one HTML file."""
     script = "\n" + bundle("page")
     style = "\n" + (FOLDER / "page.css").read_text(encoding="utf-8")
     if "</script" in script or "</style" in style or "\r" in script + style:
@@ -103,7 +104,6 @@ def page() -> str:
 def main() -> None:
     """Write what is generated."""
     WORDS.write_text(words_json(), encoding="utf-8")
-    PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

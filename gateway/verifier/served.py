@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.verifier.build import PAGE
+from gateway.verifier.build import page
 
 PATH: Final = "/verify"
 _POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
@@ -14,8 +14,8 @@ _POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content
 
 def page_route() -> web.RouteDef:
     """Return the route of the page."""
-    page = PAGE.read_bytes()
-    policy = _POLICY.search(page.decode())
+    body = page().encode()
+    policy = _POLICY.search(page())
     if policy is None:
         raise ValueError("the page has no Content-Security-Policy")
     headers = {
@@ -28,11 +28,11 @@ def page_route() -> web.RouteDef:
     }
 
     async def serve(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's handler
-        return web.Response(body=page, headers=headers)
+        return web.Response(body=body, headers=headers)
 
     return web.get(PATH, serve)
 
 
 def write_page(path: Path) -> int:
     """Write the one self-contained file; return its length in bytes."""
-    return path.write_bytes(PAGE.read_bytes())
+    return path.write_bytes(page().encode())

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from gateway.cli import main
-from gateway.verifier.build import PAGE
+from gateway.verifier import build
 from tests.counters.gappy_world import gappy_world
 from tests.gateway.serving import ledger
 from tests.gateway.verifier_corpus import POLICY, Case, Corpus, publish, signed_anew
@@ -73,7 +73,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page on a disk."""
+    path = tmp_path_factory.mktemp("page") / "verify.html"
+    path.write_text(build.page(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, file: Path) -> Iterator[Page]:
     """The page as a file on disk; whatever it asks of a network, and whatever goes wrong in it, is a failure."""
     context = browser.new_context(offline=True)
     shown, wrong = context.new_page(), list[str]()
@@ -82,7 +90,7 @@ def page(browser: Browser) -> Iterator[Page]:
     shown.on(
         "request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "blob:")) else None
     )
-    shown.goto(PAGE.as_uri())
+    shown.goto(file.as_uri())
     yield shown
     context.close()
     assert wrong == []
@@ -229,7 +237,7 @@ def test_a_ledger_serves_the_same_page_under_the_same_policy(
         shown = context.new_page()
         answer = shown.goto(running.url + "/verify")
         assert answer is not None
-        assert answer.body() == PAGE.read_bytes()
+        assert answer.body() == build.page().encode()
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'sha256-")
         assert "frame-ancestors 'none'" in policy
@@ -237,9 +245,9 @@ def test_a_ledger_serves_the_same_page_under_the_same_policy(
         context.close()
 
 
-def test_nothing_but_its_own_script_runs_in_it_and_nothing_is_reached(browser: Browser) -> None:
+def test_nothing_but_its_own_script_runs_in_it_and_nothing_is_reached(browser: Browser, file: Path) -> None:
     shown = browser.new_page()
-    shown.goto(PAGE.as_uri())
+    shown.goto(file.as_uri())
     tried = shown.evaluate(
         """async () => {
           const script = document.createElement("script");
@@ -256,17 +264,17 @@ def test_nothing_but_its_own_script_runs_in_it_and_nothing_is_reached(browser: B
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["verifier", "-o", str(tmp_path / "verify.html")])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "verify.html").read_bytes() == PAGE.read_bytes()
+    assert (tmp_path / "verify.html").read_bytes() == build.page().encode()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_everything_is_legible_and_nothing_sticks_out(
-    browser: Browser, corpus: Corpus, tmp_path: Path, scheme: str
+    browser: Browser, file: Path, corpus: Corpus, tmp_path: Path, scheme: str
 ) -> None:
     corpus.plain.put(tmp_path / "given")
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     shown = context.new_page()
-    shown.goto(PAGE.as_uri())
+    shown.goto(file.as_uri())
     drop(shown, tmp_path / "given")
     shown.click("summary")
     assert shown.evaluate("document.documentElement.scrollWidth") <= 360
@@ -290,12 +298,12 @@ def test_it_can_be_used_by_keyboard_and_says_what_everything_is(page: Page, corp
     assert page.evaluate("document.documentElement.lang") == "en"
 
 
-def test_the_picture_in_the_docs_is_of_this_page(browser: Browser, corpus: Corpus, tmp_path: Path) -> None:
+def test_the_picture_in_the_docs_is_of_this_page(browser: Browser, file: Path, corpus: Corpus, tmp_path: Path) -> None:
     # TURNOUT_PICTURES=docs writes the one in the docs (docs/verifying.md).
     picture = Path(os.environ.get("TURNOUT_PICTURES", tmp_path)) / "verifier.png"
     corpus.plain.put(tmp_path / "given", "log", "evidence", policy=POLICY)
     shown = browser.new_page(viewport={"width": 1080, "height": 1240})
-    shown.goto(PAGE.as_uri())
+    shown.goto(file.as_uri())
     drop(shown, tmp_path / "given")
     shown.screenshot(path=picture)
     shown.close()
