@@ -39,7 +39,7 @@ from counters.bounds import STATEMENT, Bounds, bounds_of
 from counters.certificate_statements import stated_by_log
 from counters.comparability import comparability
 from counters.corrections import Correction, CorrectionError, correction_entry, correction_of
-from counters.cross_check import cross_check, with_errors
+from counters.cross_check import cross_check, with_errors, without_withheld
 from counters.curve import curve
 from counters.distribution import minutes_attended
 from counters.event import Event
@@ -234,7 +234,7 @@ def _since_3(
     """Return what a certificate of version 3 has besides, or more fully."""
     withheld = _withheld_sessions(numbers)
     return {
-        "cross_check": with_errors(check),
+        "cross_check": with_errors(without_withheld(check, numbers)),
         "comparability": comparability(numbers, stated["rules"]),
         "press": press(numbers, stated["rules"], stated["event"], simulated=log.event.simulated),
         "waterfall": waterfall(attendance, log),

@@ -6,7 +6,7 @@ out) and after aliases (one pseudonym is one element whatever its seats). A diff
 of max(0.8125 % of the exact count, 1): below 123 people one person more or less is no statistical statement.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -142,6 +142,25 @@ def with_errors(check: dict[str, Any]) -> dict[str, Any]:
         row if row["estimate"] is None else row | {"interval95": interval95(row["estimate"])} for row in check["unions"]
     ]
     return check | {"standard_error": float(RELATIVE_ERROR), "unions": rows}
+
+
+def without_withheld(check: dict[str, Any], numbers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the comparison without the unions of which the certificate withholds the number itself.
+
+    A number may be withheld in a smaller one's place (counters.suppression): nobody may read it here instead. The
+    difference goes too: of many people it is a fraction of theirs, and tells how many they are.
+    """
+    withheld = [row["scope"] for row in numbers if row["rule"] == check["rule"] and "suppressed" in row]
+    nothing = {"estimate": None, "exact": None, "difference_in_standard_errors": None, "suppressed": True}
+    rows = [
+        row | nothing if "suppressed" not in row and _without_channel(row["scope"]) in withheld else row
+        for row in check["unions"]
+    ]
+    return check | {"unions": rows}
+
+
+def _without_channel(scope: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in scope.items() if name != "channel"}
 
 
 def interval95(estimate: int) -> list[int]:

@@ -8,6 +8,7 @@ together hold at least as many people as a cell must; if not, the smallest other
 - those of views, hours-viewed, session-attendance-sum and inside-count over days and sessions likewise; and those of
   unique attendees, which add up to the daily-attendance-sum and the session-attendance-sum;
 - the four unique-attendees of one scope: all = online + on site − both;
+- the three peaks of one scope: leaves say how many were online at the minute of the peak, and the rest was on site;
 - average-minute-audience and hours-viewed of one scope, which are one figure in two units; and at an event of one day,
   or one session, its unique attendees and their sum.
 
@@ -25,7 +26,8 @@ from counters.rules import OF_TIME
 
 ATTRIBUTES: Final = ("country", "category", "outlet")
 TIMES: Final = ("day", "session")
-NEVER_ADD_UP: Final = ("peak-concurrent-attendees", "peak-concurrent-views", "average-minute-audience")
+PEAK: Final = "peak-concurrent-attendees"
+NEVER_ADD_UP: Final = (PEAK, "peak-concurrent-views", "average-minute-audience")
 UNIQUE: Final = ("unique-attendees", "unique-attendees-online", "unique-attendees-onsite")
 ADD_UP_OVER_TIMES: Final = (*UNIQUE, "views", "hours-viewed", "session-attendance-sum", "inside-count")
 SUM_OVER: Final = {"day": "daily-attendance-sum", "session": "session-attendance-sum"}
@@ -102,6 +104,7 @@ def _same_scope(cell: Mapping[tuple[str, str], Number], single: Sequence[str]) -
     """Yield what follows from each other in one scope; `single` are the parts of which the event has one."""
     sums: list[list[tuple[str, str]]] = [[(rule, "") for rule in (*UNIQUE, "unique-attendees-both")]]
     sums.append([(rule, "online") for rule in OF_TIME])
+    sums.append([(PEAK, channel) for channel in ("", "online", "onsite")])
     for part in single:
         sums += [[(unique, ""), (SUM_OVER[part], unique.removeprefix("unique-attendees").lstrip("-"))]
                  for unique in UNIQUE]  # fmt: skip

@@ -3,6 +3,7 @@
 import { WINDOW_S } from "./event.js";
 import { REGISTERS, estimate, raise } from "./hyperloglog.js";
 import { Fraction } from "./rationals.js";
+import { scopeKey } from "./rules.js";
 
 const LARGEST_USUAL = new Fraction(5);
 const RUNNING = 3;
@@ -65,8 +66,8 @@ function interval95(guess) {
 
 const magnitude = (fraction) => new Fraction(fraction.numerator < 0n ? -fraction.numerator : fraction.numerator, fraction.denominator);
 
-/** Return the comparison as a certificate prints it. */
-export function crossCheck(attendance, sketches, statement, version) {
+/** Return the comparison as a certificate prints it; `numbers` are the certificate's: what it withholds of them stands nowhere. */
+export function crossCheck(attendance, sketches, statement, version, numbers) {
   const { event } = attendance;
   const compared = (guess, exact, withhold) => {
     const difference = deviation(guess, exact).rounded(3);
@@ -81,8 +82,11 @@ export function crossCheck(attendance, sketches, statement, version) {
     ...compared(sketches.union(session, day), attendance.gross("online", session, day).size, Object.keys(scope).length > 0) }));
   const check = { statement, rule: "unique-attendees-online", unit: "identities", unions, windows: ofWindows(attendance, sketches, compared) };
   if (version < 3) return check;
+  const withheld = new Set(numbers.filter((row) => row.rule === check.rule && row.suppressed).map((row) => scopeKey("", row.scope)));
+  const shown = (row, [scope]) => (!row.suppressed && withheld.has(scopeKey("", scope))
+    ? { scope: row.scope, estimate: null, exact: null, difference_in_standard_errors: null, suppressed: true } : row);
   const withInterval = (row) => (row.estimate === null ? row : { ...row, interval95: interval95(row.estimate) });
-  return { ...check, standard_error: 0.008125, unions: unions.map(withInterval) };
+  return { ...check, standard_error: 0.008125, unions: unions.map((row, place) => withInterval(shown(row, cells[place]))) };
 }
 
 function ofWindows(attendance, sketches, compared) {

@@ -232,7 +232,7 @@ class Verification {
         categories: log.event.excludeCategories, unit: "identities", gross: gross.size, excluded,
         guests: gross.size - excluded - net, net,
         views_gross: views.length, views_excluded: views.length - numbers.views.length, views_net: numbers.views.length }],
-      cross_check: [document.cross_check, crossCheck(attendance, this.found.sketches, words.cross_check, document.version)],
+      cross_check: [document.cross_check, crossCheck(attendance, this.found.sketches, words.cross_check, document.version, document.numbers)],
       gaps: [without(gaps, GAPS_OF_LOG), gapsInEvidence(log, this.found, this.counted)],
     };
     for (const [name, [said, gives]] of Object.entries(expected)) {

@@ -113,6 +113,23 @@ def test_the_cross_check_compares_sketches_with_gross_counts_after_aliases() -> 
     assert check["windows"]["over_5_standard_errors_in_3_windows_running"] == []
 
 
+def test_the_cross_check_does_not_tell_what_the_numbers_withhold() -> None:
+    """Numbers withheld in a smaller one's place as well: with them the smaller one follows from the sum."""
+    replaced = 0
+    for seed in (3, 6, 7):
+        world = world_of(random.Random(seed), people=30)
+        issuers = tuple(replace(issuer, namespace="one") for issuer in world.event.issuers)
+        counting = replace(world.event.counting, exclude_categories=(), suppress_below=5)
+        world.event = replace(world.event, counting=counting, issuers=issuers)
+        document = read(certify(world, seal(world)))
+        for row in document["cross_check"]["unions"]:
+            scope = {name: value for name, value in row["scope"].items() if name != "channel"}
+            if "suppressed" in row_of(document, "unique-attendees-online", **scope):
+                assert (row["exact"], row["estimate"], row["suppressed"]) == (None, None, True)
+                replaced += row["difference_in_standard_errors"] is None
+    assert replaced
+
+
 def test_sketches_that_count_people_who_are_not_there_are_called_out() -> None:
     world = fixed_world()
     segments = world.segments()

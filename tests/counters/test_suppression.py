@@ -129,6 +129,19 @@ def test_the_smallest_of_the_others_is_withheld_and_only_if_it_must() -> None:
     assert withheld([total, number(90, country="FR"), number(20, country="KE")]) == []
 
 
+def test_a_peak_does_not_tell_how_few_were_on_site() -> None:
+    """At the minute of the peak, leaves say how many were online: the rest of it was on site."""
+    rows = [
+        number(13, session="s1"),
+        number(11, public=True, session="s1", channel="online"),
+        number(2, suppressed=True, session="s1", channel="onsite"),
+    ]
+    for one in rows:
+        one.row["rule"] = "peak-concurrent-attendees"
+    withhold_what_follows(rows, 5)
+    assert [one.row["value"] for one in rows] == [None, 11, None]
+
+
 def test_what_public_leaves_tell_is_never_withheld_in_anothers_place() -> None:
     few = number(4, suppressed=True, country="few")
     assert withheld([few, number(20, public=True, country="KE"), number(90, country="FR")]) == ["few", "FR"]
