@@ -201,15 +201,16 @@ def _given(value: str | None, file: Path | None) -> str:
 
 def _print(report: Any) -> None:
     from counters.audit_report import LISTED
+    from gateway.verify_report import harmless
 
     for line in report.lines:
         mark, colour = _MARKS[line.passed]
-        click.echo(f"{click.style(mark, fg=colour)} {line.name}: {line.detail}")
+        click.echo(f"{click.style(mark, fg=colour)} {line.name}: {harmless(line.detail)}")
     if report.judged is None:
         click.secho("NOTHING WAS JUDGED: what was opened is not what the log drew.", fg="red", bold=True)
         return
     for leaf in report.judged.bogus[:LISTED]:
-        click.echo(f"  bogus entry {leaf.position}: {leaf.detail}")
+        click.echo(f"  bogus entry {leaf.position}: {harmless(leaf.detail)}")
     if len(report.judged.bogus) > LISTED:
         click.echo(f"  and {len(report.judged.bogus) - LISTED} more (--json lists all)")
     click.secho(report.judged.in_words(), bold=True)

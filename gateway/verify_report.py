@@ -192,7 +192,7 @@ def _as_json(report: Report, kept: Path | None) -> dict[str, object]:
 def _print(report: Report, kept: Path | None) -> None:
     for check in report.checks:
         mark, colour = _MARKS[check.passed]
-        click.echo(f"{click.style(mark, fg=colour)} {check.name}: {check.detail}")
+        click.echo(f"{click.style(mark, fg=colour)} {check.name}: {harmless(check.detail)}")
     if kept:
         click.secho(f"What was signed here cannot all be true. The proof is in {kept}: publish it.", fg="red")
     left = [check for check in report.unchecked if check.asked]
@@ -205,6 +205,11 @@ def _print(report: Report, kept: Path | None) -> None:
         click.secho(f"Everything that was asked for holds; not checked: {_names(unasked)}", fg="green", bold=True)
     else:
         click.secho("Everything holds.", fg="green", bold=True)
+
+
+def harmless(text: str) -> str:
+    """Return a text that quotes somebody's files so that it cannot move, hide or forge lines on a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _names(checks: Sequence[Check]) -> str:

@@ -14,7 +14,8 @@ from counters.ledger.tile_files import CHECKPOINT
 def canonical_form(state: Verification) -> str:
     """The certificate is canonical JSON of a version that is known."""
     document = state.document = read_certificate(state.given.certificate)
-    return f"certificate of {document['event_sha256'][:16]}…, issued {document['issued_at']}"
+    detail = f"certificate of {document['event_sha256'][:16]}…, issued {document['issued_at']}"
+    return f"{detail}. It says: {document['notice']}" if document.get("notice") else detail
 
 
 def key(state: Verification) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from counters.attendance import scheduled_windows
 from counters.certificate import as_of
+from counters.checks.number_form import misshapen
 from counters.checks.verification import FailedError, Verification
 from counters.event_rules import rule_of, rules_of
 from counters.gaps import windows_without_leaf
@@ -157,6 +158,8 @@ def _well_formed(log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str
         unit = "devices" if row["scope"] == GUEST and rule.of_people else rule.unit
         if stated != (rule.version, unit, rule.kind, known_at) or row["checkable_by"] not in ("log", "evidence"):
             raise FailedError(f"{named(row)}: version, unit, kind, as_of or checkable_by are not the rule's")
+        if wrong := misshapen(row):
+            raise FailedError(f"{named(row)}: {wrong}")
         if not are_bounds(row, boundless=boundless, version=document["version"]):
             raise FailedError(f"{named(row)}: its bounds are none, or not those of an event with such gaps")
         if key in seen:

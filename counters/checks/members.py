@@ -6,7 +6,7 @@ Only the evidence gives these members as they are; but who changes one of them, 
                and revocations are those of the log
     minutes    the bands of a scope hold its unique attendees
     curve      each scheduled window, and in each as many online as its leaf says, or a reason (`Reasons`); the largest
-               is the peak
+               is the peak; either is no more than online and on site together
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,13 @@ def members_agree(state: Verification) -> str:
     log, document = state.the_log(), state.the_document()
     if document["version"] < SINCE_VERSION:
         return f"a certificate of version {document['version']} prints no more than its numbers"
-    for found in (_waterfall(log, document), _minutes(document), _curve(log, document), _sentences(document)):
+    for found in (
+        _waterfall(log, document),
+        _minutes(document),
+        _heights(document),
+        _curve(log, document),
+        _sentences(document),
+    ):
         for wrong in found:
             raise FailedError(wrong)
     return f"waterfall, minutes attended and a curve of {len(document['curve']['windows'])} windows tell one story"
@@ -103,3 +109,21 @@ def _curve(log: SealedLog, document: Mapping[str, Any]) -> Iterator[str]:
         peak, most = _value(document, PEAK, {"channel": channel}), max((n or 0 for n in said[channel]), default=0)
         if peak is not None and peak != most and max(peak, most) >= below:
             yield f"the curve's largest number {channel} is {most}, the peak {peak}"
+
+
+def _heights(document: Mapping[str, Any]) -> Iterator[str]:
+    said = document["curve"]
+    for here, *counted in zip(said["windows"], *(said[name] for name in (*CHANNELS, EITHER)), strict=True):
+        if not _may_be_counted(*counted):
+            yield f"the curve has {counted} in the window {here}: online, on site and either cannot be these"
+    peak, most = _value(document, PEAK, {}), max((n or 0 for n in said[EITHER]), default=0)
+    if peak is not None and most > peak:
+        yield f"the curve's largest number is {most}, the peak {peak}"
+
+
+def _may_be_counted(*counted: object) -> bool:
+    """Whether these can be who was online, on site, and on either: whole numbers, or None if they are withheld."""
+    if not all(number is None or (type(number) is int and number >= 0) for number in counted):
+        return False
+    one, other, either = (number if isinstance(number, int) else None for number in counted)
+    return one is None or other is None or either is None or max(one, other) <= either <= one + other

@@ -4,7 +4,7 @@ from typing import Final
 
 from counters.certificate import MEMBERS
 from counters.certificate_statements import stated_by_log
-from counters.checks.verification import FailedError, Verification
+from counters.checks.verification import FailedError, Verification, same
 from counters.corrections import own_correction
 from counters.software import SOFTWARE
 
@@ -20,7 +20,7 @@ def public_statements(state: Verification) -> str:
         said = document.get(name)
         if name in PARTLY_FROM_LOG and isinstance(said, dict):
             said = {key: said[key] for key in value if key in said}
-        if said != value:
+        if not same(said, value):
             made_by = (
                 "" if document["software"] == SOFTWARE else f" (made by {document['software']}, read by {SOFTWARE})"
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from counters import canonical_json
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import prefix_roots
 from counters.ledger.note import Verifier, decode_base64
@@ -22,6 +23,11 @@ class FailedError(Exception):
 
 class OpenError(Exception):
     """Why it could not be checked."""
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two JSON values are the same: Python takes true for 1, and no other reader of a certificate does."""
+    return one == other and canonical_json.encode(one) == canonical_json.encode(other)
 
 
 @dataclass(frozen=True, slots=True)

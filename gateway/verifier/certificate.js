@@ -186,6 +186,8 @@ export function checkPublicNumbers(log, document, publicNumbers) {
     const sound = row.rule_version === rule.version && row.unit === unit && row.kind === kind && row.as_of === asOf
       && ["log", "evidence"].includes(row.checkable_by);
     require(sound, `${named(row)}: version, unit, kind, as_of or checkable_by are not the rule's`);
+    const wrong = misshapen(row);
+    require(!wrong, () => `${named(row)}: ${wrong}`);
     require(areBounds(row, boundless, document.version), `${named(row)}: its bounds are none, or not those of an event with such gaps`);
     const key = scopeKey(row.rule, row.scope);
     require(!seen.has(key), `${named(row)}: it is there twice`);
@@ -231,6 +233,31 @@ function holdAgainstLeaves(log, document, publicNumbers) {
   }
   return { byLog, otherwise };
 }
+
+const SCOPES = ["session", "day", "country", "category", "outlet", "assurance", "channel"];
+const OF_A_NUMBER = ["rule", "rule_version", "scope", "unit", "kind", "checkable_by", "as_of", "value"];
+const OF_A_COUNTED_NUMBER = [...OF_A_NUMBER, "at", "standard_error", "interval95", "bounds", "bounds_with_gaps"];
+
+/** Return what is wrong with the form of a number's row; "" if nothing is. */
+function misshapen(row) {
+  const scopes = Object.entries(row.scope).every(([name, text]) => SCOPES.includes(name) && typeof text === "string");
+  if (!scopes) return "there is no such scope";
+  if (Object.hasOwn(row, "suppressed")) {
+    const silent = row.suppressed === true && row.value === null && hasExactly(row, [...OF_A_NUMBER, "suppressed"]);
+    return silent ? "" : "it is withheld, and says something all the same";
+  }
+  const members = OF_A_NUMBER.every((name) => Object.hasOwn(row, name)) && Object.keys(row).every((name) => OF_A_COUNTED_NUMBER.includes(name));
+  if (!members) return "it has members that no number has, or lacks one";
+  if (row.value !== null && !(isNumber(row.value) && row.value >= 0)) return "its value is no number";
+  const pairs = ["bounds", "bounds_with_gaps", "interval95"].filter((name) => Object.hasOwn(row, name)).map((name) => row[name]);
+  const bounded = (row.value !== null || Object.hasOwn(row, "bounds")) && pairs.every((pair) => Array.isArray(pair) && pair.length === 2
+    && isNumber(pair[0]) && (pair[1] === null || isNumber(pair[1])));
+  if (!bounded) return "its bounds are no numbers";
+  const { at = "", standard_error = 0, kind } = row;
+  return typeof at === "string" && isNumber(standard_error) && ["exact", "estimate"].includes(kind) ? "" : "its kind, time or error is none";
+}
+
+const isNumber = (value) => typeof value === "number";
 
 /** Return whether a number's bounds hold what was counted, as those of a certificate of a version must. */
 function areBounds(row, boundless, version) {

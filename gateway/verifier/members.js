@@ -67,6 +67,10 @@ function checkCurve(log, document) {
   const differences = new Differences(log, document);
   const columns = [...CHANNELS, "either"].map((name) => document.curve[name]);
   require(columns.every((column) => column.length === windows.length), "the curve's columns are not of one length");
+  windows.forEach((here, at) => {
+    const counted = columns.map((column) => column[at]);
+    require(mayBeCounted(...counted), () => `the curve has ${JSON.stringify(counted)} in the window ${here}: online, on site and either cannot be these`);
+  });
   const online = new Map(windows.map((window, at) => [window, document.curve.online[at]]));
   const scheduled = new Set(event.scheduled);
   for (const window of new Set([...scheduled, ...log.windows.keys()])) {
@@ -81,9 +85,19 @@ function checkCurve(log, document) {
       require(differences.mayBePresent(window, present, online.get(here)), `the curve has ${online.get(here)} online in the window ${here}, its leaf ${present}`);
     }
   }
+  const whole = valueOf(document, "peak-concurrent-attendees", {});
+  const highest = document.curve.either.reduce((best, people) => Math.max(best, people ?? 0), 0);
+  require(whole === null || highest <= whole, `the curve's largest number is ${highest}, the peak ${whole}`);
   for (const channel of CHANNELS) {
     const peak = valueOf(document, "peak-concurrent-attendees", { channel });
     const most = document.curve[channel].reduce((best, people) => Math.max(best, people ?? 0), 0);
     require(peak === null || peak === most || Math.max(peak, most) < event.suppressBelow, `the curve's largest number ${channel} is ${most}, the peak ${peak}`);
   }
+}
+
+/** Return whether these can be who was online, on site, and on either: whole numbers, or null if they are withheld. */
+function mayBeCounted(...counted) {
+  if (!counted.every((people) => people === null || (Number.isInteger(people) && people >= 0))) return false;
+  const [one, other, either] = counted;
+  return counted.includes(null) || (Math.max(one, other) <= either && either <= one + other);
 }

@@ -172,7 +172,10 @@ class Verification {
   }
 
   members() {
-    return checkMembers(this.#log(), this.#document());
+    const said = checkMembers(this.#log(), this.#document());
+    const told = ["comparability", "press"].filter((name) => this.#document()[name]);
+    if (told.length) this.notRecomputed.push(`whether the comparability sheet and the press sentences say what the numbers say (${told.join(", ")})`);
+    return said;
   }
 
   async evidence() {
@@ -239,7 +242,7 @@ class Verification {
       require(sameJson(said, gives), () => `the certificate's '${name}' is not what the evidence gives`);
     }
     if (bounds?.rows?.length) this.notRecomputed.push("what each gap may hide (`gaps.bounds`)");
-    const beside = ["comparability", "press", "waterfall", "minutes", "apart", "curve"].filter((name) => document[name]);
+    const beside = ["waterfall", "minutes", "apart", "curve"].filter((name) => document[name]);
     if (beside.length) this.notRecomputed.push(`what stands beside the numbers (${beside.join(", ")}), but holds it against numbers and log`);
     const { unions } = document.cross_check;
     return `${roll.aliasCount} second seats, ${excluded} excluded; estimates of ${unions.length} sketches from their registers`;

@@ -27,6 +27,7 @@ UNASKED: Final = {"no contradiction": None}
 """The command line leaves this out where nothing is given to contradict; the page says that nothing was."""
 VERDICTS: Final = {
     "given_less": {"open", "holds"}, "events": {"holds", "open", "fails"}, "torn": {"fails"}, "untrue": {"fails"},
+    "misshapen": {"fails"},
     "policies": {"holds", "fails"}, "contradictions": {"holds", "open", "fails"},
 }  # fmt: skip
 """What each part of the corpus holds: one that agreed by passing everything would show nothing."""
@@ -128,7 +129,7 @@ def as_the_command_line_has_it(said: dict[str, Any]) -> dict[str, Any]:
     return {name: passed for name, passed in said.items() if name not in EVIDENCE} | {"evidence": evidence}
 
 
-@pytest.mark.parametrize("part", ["given_less", "events", "torn", "untrue", "policies", "contradictions"])
+@pytest.mark.parametrize("part", ["given_less", "events", "torn", "untrue", "misshapen", "policies", "contradictions"])
 def test_page_and_command_line_say_the_same_of_every_certificate(
     page: Page, corpus: Corpus, tmp_path: Path, part: str
 ) -> None:
@@ -169,6 +170,18 @@ def test_what_gaps_may_hide_is_not_recomputed_and_the_page_says_so(page: Page, t
     limits = page.inner_text("#report section:last-child")
     assert "does not recompute the bounds that gaps give" in limits
     assert "does not recompute what each gap may hide" in limits
+
+
+def test_press_sentences_are_not_recomputed_and_the_page_says_so(page: Page, corpus: Corpus, tmp_path: Path) -> None:
+    said = corpus.plain.document
+    said["press"][0]["sentence"] = "40 million people came."
+    (tmp_path / "given").mkdir()
+    signed_anew(corpus.plain, tmp_path / "signed", said).put(tmp_path / "given", "log", policy=POLICY)
+    assert told_by_the_command_line(tmp_path / "given")["members"] is False
+    drop(page, tmp_path / "given")
+    assert "whether the comparability sheet and the press sentences say" in page.inner_text(
+        "#report section:last-child"
+    )
 
 
 def test_the_headline_numbers_stand_with_their_definitions_and_with_what_confirmed_them(

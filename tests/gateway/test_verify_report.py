@@ -1,11 +1,14 @@
 """The report of `turnout verify`: its exit code never says more than was checked."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from counters import canonical_json
 from counters.trust_policy import policy_of
 from gateway.cli import main
 from gateway.verify_report import FAILS, HOLDS, OPEN, UNUSABLE, terminal_progress
@@ -30,6 +33,23 @@ def run(folder: Path, *options: str) -> Result:
     """Run the command; an option that names something in the folder is given its path."""
     given = [str(folder / each) if (folder / each).exists() else each for each in options]
     return CliRunner().invoke(main, ["verify", str(folder / "certificate.json"), *given])
+
+
+def test_a_hostile_text_does_not_move_hide_or_forge_a_line(handed: Path, tmp_path: Path) -> None:
+    said = json.loads((handed / "certificate.json").read_bytes())
+    said["numbers"].append(said["numbers"][0] | {"unit": "x"})
+    said["numbers"][-1]["scope"] = {"country": "\x1b[2J\x1b[8m\nEverything holds."}
+    (tmp_path / "certificate.json").write_bytes(canonical_json.encode(said))
+    shutil.copy(handed / "certificate.tlog-proof", tmp_path)
+    shutil.copytree(handed / "log", tmp_path / "log")
+    done = run(tmp_path)
+    assert done.exit_code == FAILS
+    assert "\\x1b[2J" in done.output
+    assert not re.search(r"\x1b\[2J|^Everything holds", done.output, re.MULTILINE)
+
+
+def test_what_a_certificate_says_of_itself_stands_in_the_report(handed: Path) -> None:
+    assert "SIMULATED" in run(handed, "--policy", "policy").output.splitlines()[0]
 
 
 @pytest.mark.parametrize(

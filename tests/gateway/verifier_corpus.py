@@ -254,12 +254,17 @@ class Corpus:
         for name, untrue in _UNEXPLAINED.items():
             yield Case(f"unexplained: {name}", self._signing(self.bare, untrue))
 
-    def _signing(self, files: Files, untrue: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def misshapen(self) -> Iterator[Case]:
+        """Certificates with members that no certificate has, signed all the same; nobody hands out the evidence."""
+        for name, wrong in _MISSHAPEN.items():
+            yield Case(f"misshapen: {name}", self._signing(self.plain, wrong, "log"))
+
+    def _signing(self, files: Files, untrue: Callable[[dict[str, Any]], object], *what: str) -> Callable[[Path], None]:
         def make(to: Path) -> None:
             said = files.document
             untrue(said)
-            assert said != files.document
-            signed_anew(files, self._folder / to.name, said).put(to, "log", "evidence", policy=POLICY)
+            assert canonical_json.encode(said) != files.certificate
+            signed_anew(files, self._folder / to.name, said).put(to, *(what or ("log", "evidence")), policy=POLICY)
 
         return make
 
@@ -440,6 +445,20 @@ _UNTRUE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
     "a crash hidden": lambda said: said["gaps"].update(scans_more_than_a_day_from_the_event=7),
     "another format": lambda said: said["event"].update(format="physical"),
 }
+
+_MISSHAPEN: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+    "true for one": lambda said: said["suppression"].update(below=True),
+    "a number more than withheld": lambda said: _row(said, "unique-attendees", session="s1").update(suppressed=True),
+    "a claim among the numbers": lambda said: _row(said, "unique-attendees").update(audited="yes"),
+    "a scope that there is not": lambda said: said["numbers"].append(
+        _row(said, "unique-attendees") | {"scope": {"planet": "Mars"}}
+    ),
+    "words for a value": lambda said: _row(said, "unique-attendees", country="FR").update(value="millions"),
+    "words for a bound": lambda said: _row(said, "unique-attendees", country="FR").update(bounds=["few", "many"]),
+    "a higher curve": lambda said: said["curve"]["either"].__setitem__(0, 40_000_000),
+    "words in the curve": lambda said: said["curve"]["onsite"].__setitem__(0, "many"),
+}
+"""What no certificate says, seen without the evidence."""
 
 _UNEXPLAINED: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
     "a public number hidden": lambda said: _public(said).update(checkable_by="evidence"),
