@@ -68,7 +68,8 @@ class Reasons:
     - An attendee with several seats counts once in a certificate, and in leaves at each seat. The certificate says how
       many such seats there are; with none of them, none can be the reason. It makes fewer people and fewer views never;
       person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
-    - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before.
+    - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before: fewer
+      than the leaves say. More only if it is another's seat, whose own category counts.
     - Invalid traffic that the event excludes is counted in every leaf, since that all joins of somebody are invalid is
       known only at the end: fewer people, views and time than the leaves say.
     - A view that two journals hold counts once: fewer views than the leaves say.
@@ -96,9 +97,9 @@ class Reasons:
         return self._of_people(rule, cell, measure, value)
 
     def _of_people(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> str | None:
-        if self._categories:
-            return "an excluded category became known later, or of another seat"
         leaves = printed_value(measure.value)
+        if self._categories and (value < leaves or self._may_be_more(rule, leaves, value)):
+            return "an excluded category became known later, or of another seat"
         if self._traffic and value < leaves:
             return "invalid traffic that the event excludes"
         if rule.id in OF_TIME:
@@ -107,6 +108,11 @@ class Reasons:
             return "a view that two journals hold" if value < leaves else None
         # The peak: each seat that is another's is one person fewer at most, and never one more.
         return "several seats of one attendee" if self._aliases and leaves - self._aliases <= value <= leaves else None
+
+    def _may_be_more(self, rule: Rule, leaves: float, value: Any) -> bool:
+        """Whether leaves can have left out so many whom the certificate counts: only at seats that are another's."""
+        of_seats = rule.id == "views" or rule.id in OF_TIME
+        return bool(self._aliases) and (of_seats or value <= leaves + self._aliases)
 
     def _why_of_time(self, rule: Rule, cell: Cell, leaves: float, value: Any) -> str | None:
         ceiling = self._ceiling.measure(rule, cell)
@@ -130,10 +136,12 @@ class Reasons:
     def may_be_present(self, window: int, present: int | None, printed: int | None) -> bool:
         """Return whether as many can be printed for a window whose leaf has `present` online; None is withheld."""
         below = self._log.event.counting.suppress_below
-        if window in self._late or self._categories:
+        if window in self._late:
             return True
         least, most = (0, below - 1) if present is None else (present, present)
-        if self._traffic:
+        if self._categories:
+            most += self._aliases
+        if self._traffic or self._categories:
             least = 0
         least = max(least - self._aliases, 0)
         return (least < below and most > 0) if printed is None else least <= printed <= most

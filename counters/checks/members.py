@@ -33,8 +33,8 @@ def members_agree(state: Verification) -> str:
     for found in (
         _waterfall(log, document),
         _minutes(document),
-        _heights(document),
         _curve(log, document),
+        _heights(document),
         _sentences(document),
     ):
         for wrong in found:

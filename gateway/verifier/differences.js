@@ -24,13 +24,21 @@ export class Differences {
   why({ rule, scope, value }, measure) {
     const { event } = this.#log;
     if (this.#cameLate(rule, scope)) return "late evidence";
-    if (event.excludeCategories.length) return "an excluded category became known later, or of another seat";
     const leaves = printed(measure.value);
+    if (event.excludeCategories.length && (value < leaves || this.#mayBeMore(rule, leaves, value))) {
+      return "an excluded category became known later, or of another seat";
+    }
     if (event.excludeTraffic.length && value < leaves) return "invalid traffic that the event excludes";
     if (OF_TIME.includes(rule)) return this.#whyOfTime(rule, scope, leaves, value);
     if (rule === "views") return value < leaves ? "a view that two journals hold" : null;
     // The peak: each seat that is another's is one person fewer at most, and never one more.
     return this.#aliases > 0 && leaves - this.#aliases <= value && value <= leaves ? "several seats of one attendee" : null;
+  }
+
+  /** Whether leaves can have left out so many whom the certificate counts: only at seats that are another's. */
+  #mayBeMore(rule, leaves, value) {
+    const ofSeats = rule === "views" || OF_TIME.includes(rule);
+    return this.#aliases > 0 && (ofSeats || value <= leaves + this.#aliases);
   }
 
   #whyOfTime(rule, scope, leaves, value) {
@@ -43,9 +51,11 @@ export class Differences {
   mayBePresent(window, present, said) {
     const { event } = this.#log;
     const below = event.suppressBelow;
-    if (this.#late.has(window) || event.excludeCategories.length) return true;
-    const [fewest, most] = present === null ? [0, below - 1] : [present, present];
-    const least = event.excludeTraffic.length ? 0 : Math.max(fewest - this.#aliases, 0);
+    if (this.#late.has(window)) return true;
+    const excludes = event.excludeCategories.length > 0;
+    const [fewest, counted] = present === null ? [0, below - 1] : [present, present];
+    const most = counted + (excludes ? this.#aliases : 0);
+    const least = excludes || event.excludeTraffic.length ? 0 : Math.max(fewest - this.#aliases, 0);
     return said === null ? least < below && most > 0 : least <= said && said <= most;
   }
 

@@ -118,6 +118,19 @@ def test_late_evidence_explains_a_number_of_its_day_and_of_no_other(tmp_path: Pa
         assert not passes or "late evidence" in said
 
 
+def test_an_excluded_category_makes_nothing_more_where_nobody_has_two_seats(tmp_path: Path) -> None:
+    world = plain_world()
+    world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), 1))
+
+    def lie(said: dict[str, Any]) -> None:
+        said["aliases"]["count"] = 0
+        add("views", VIEWS, 40_000_000)(said)
+
+    passed, said = lied(publish(world, tmp_path / "excluding"), tmp_path / "lie", lie)
+    assert passed is False
+    assert "nothing in the log explains it" in said
+
+
 def test_an_excluded_category_explains_a_difference_that_only_evidence_can_judge(tmp_path: Path) -> None:
     world = plain_world()
     world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), 1))
