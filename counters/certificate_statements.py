@@ -85,7 +85,7 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
         CorrectionError: the log has no such certificate to correct.
     """
     event = log.event
-    notices = [SIMULATED] * event.simulated + _interim(log, version) + [RESTORED] * bool(log.restored)
+    notices = [SIMULATED] * event.simulated + interim(log, version) + [RESTORED] * bool(log.restored)
     rules = [
         {name: getattr(rule, name) for name in ("id", "version", "unit", "definition", "source")}
         | ({"parameters": rule.parameters and dict(rule.parameters)} if version > 2 else {})
@@ -117,7 +117,8 @@ def windows_to_come(log: SealedLog, windows: Iterable[int]) -> int:
     return sum(window + WINDOW_S > log.ended for window in windows)
 
 
-def _interim(log: SealedLog, version: int) -> list[str]:
+def interim(log: SealedLog, version: int) -> list[str]:
+    """Return in words that the event goes on, as a certificate of a version says it; nothing if it does not."""
     scheduled = log.event.scheduled_windows()
     to_come = windows_to_come(log, scheduled)
     if version < 3 or not to_come:

@@ -3,13 +3,15 @@
 from typing import Final
 
 from counters.certificate import MEMBERS
-from counters.certificate_statements import stated_by_log
+from counters.certificate_statements import interim, stated_by_log
 from counters.checks.verification import FailedError, Verification, same
 from counters.corrections import own_correction
 from counters.software import SOFTWARE
 
 PARTLY_FROM_LOG: Final = ("event", "gaps")
 """Members of a certificate of which the log tells a part (`stated_by_log`)."""
+SAYS_INTERIM: Final = 3
+"""The version since which a certificate says itself that its event goes on."""
 
 
 def public_statements(state: Verification) -> str:
@@ -28,4 +30,8 @@ def public_statements(state: Verification) -> str:
     members = MEMBERS[document["version"]]
     if set(document) != members:
         raise FailedError(f"a certificate has no members {sorted(set(document) - members)}, or one is missing")
-    return f"{len(stated)} members say what the log says: event, rules, settings, identity, gaps that leaves show"
+    said = f"{len(stated)} members say what the log says: event, rules, settings, identity, gaps that leaves show"
+    if document["version"] < SAYS_INTERIM and (unsaid := interim(log, SAYS_INTERIM)):
+        # An operator can issue an old form whenever one suits: what it leaves out is said here.
+        said += f". What a certificate of version {document['version']} does not say: {unsaid[0]}"
+    return said

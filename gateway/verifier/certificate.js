@@ -97,7 +97,8 @@ function rulesOf(event, words, rules) {
 const toCome = (log, windows) => windows.filter((window) => window + WINDOW_S > log.ended).length;
 const schedule = (log, windows) => ({ scheduled_windows: windows.length, windows_to_come: toCome(log, windows) });
 
-function interim(log, words) {
+/** Return in words that the event goes on; "" if it does not. */
+export function interim(log, words) {
   const { event, ended } = log;
   const left = toCome(log, event.scheduled);
   const as_of = ended ? event.iso(ended) : "before the first minute";

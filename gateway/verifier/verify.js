@@ -3,7 +3,7 @@
 
 import { Refused, fromBase64, require, sameBytes } from "./bytes.js";
 import { sameJson } from "./canonical_json.js";
-import { certificateEntry, checkPublicNumbers, checkStatements, readCertificate } from "./certificate.js";
+import { certificateEntry, checkPublicNumbers, checkStatements, interim, readCertificate } from "./certificate.js";
 import { openCheckpoint, readProof, verifyProof } from "./checkpoint.js";
 import { checkStands } from "./corrections.js";
 import { crossCheck } from "./cross_check.js";
@@ -161,7 +161,10 @@ class Verification {
   statements() {
     const words = this.words[this.#document().version];
     const members = checkStatements(this.#log(), this.#document(), words);
-    return `${members} members say what the log says: event, rules, settings, identity, gaps that leaves show`;
+    const { version } = this.#document();
+    const unsaid = version < 3 ? interim(this.#log(), this.words[3]) : "";
+    return `${members} members say what the log says: event, rules, settings, identity, gaps that leaves show`
+      + (unsaid ? `. What a certificate of version ${version} does not say: ${unsaid}` : "");
   }
 
   publicNumbers() {

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from counters import canonical_json
-from counters.certificate import MEMBERS
+from counters.certificate import MEMBERS, assemble, certificate_entry
 from counters.event import WitnessOfEvent
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
-from counters.ledger.note import Signer
+from counters.ledger.log import Log
+from counters.ledger.note import Signer, encode_base64
+from counters.log_entries import read_log
+from counters.reckoning import reckon
 from counters.steering import Change
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Verdict, verify
@@ -35,7 +38,7 @@ from tests.counters.published import (
     results,
     signed_anew,
 )
-from tests.counters.synthetic import SIGNER, fixed_world, seal, with_invalid_traffic, world_of
+from tests.counters.synthetic import SIGNER, SOFTWARE, fixed_world, seal, with_invalid_traffic, world_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,24 @@ def test_an_event_that_takes_out_invalid_traffic_passes(tmp_path: Path, seed: in
     report = publish(world, tmp_path).report()
     assert report.holds, report.failed
     assert results(report)["evidence"] is True
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_interim_certificate_in_an_old_form_does_not_pass_for_a_final_one(tmp_path: Path, version: int) -> None:
+    sealed = seal(plain_world())
+    entries = sealed.entries[:3]
+    with Log.open(tmp_path / "log", SIGNER) as log:
+        log.append(entries)
+        of_log = read_log(entries)
+        origin = {"origin": log.origin, "vkey": SIGNER.verifier.encode(), "size": log.size,
+                  "root": encode_base64(log.checkpoint.root)}  # fmt: skip
+        reckoning = reckon(of_log, sealed.files.__getitem__)
+        certificate = assemble(of_log, reckoning, origin, "2023-11-21T18:00:00+08:00", SOFTWARE, version)
+        log.append([certificate_entry(certificate)])
+        proof = log.tlog_proof(log.size - 1).encode()
+    assert b"INTERIM" not in certificate
+    report = verify(certificate, proof, log_dir=tmp_path / "log", policy=POLICY)
+    assert "INTERIM" in detail(report, "public statements")
 
 
 def test_a_log_whose_evidence_changed_its_version_on_the_way_passes(tmp_path: Path) -> None:
