@@ -25,7 +25,7 @@ from counters.ledger.proof import TlogProof
 from counters.log_entries import LateLeaf, SealedLog, read_log, read_time
 from counters.manifest import Manifest
 from counters.roll_sorting import RollSorter
-from counters.roll_tree import RollTree, SealedRoll, write_roll
+from counters.roll_tree import RollTree, SealedRoll, is_whole, write_roll
 from counters.sealed_evidence import ReadEvidence
 from counters.sealing import Sealer
 from counters.software import SOFTWARE
@@ -49,8 +49,11 @@ def is_over(sealer: Sealer, now: float) -> bool:
 
 
 def is_due(sealer: Sealer, now: float) -> bool:
-    """Whether the event is over and has no roll. Only in the sealer's thread."""
-    return sealer.audits.roll is None and is_over(sealer, now)
+    """Whether the event is over, somebody came, and it has no roll. Only in the sealer's thread.
+
+    Where there is no evidence at all it is more likely that the event file has a wrong year than that nobody came.
+    """
+    return sealer.audits.roll is None and sealer.newest_evidence_s is not None and is_over(sealer, now)
 
 
 def make(entries: Sequence[bytes], read: ReadEvidence, folder: Path) -> RollTree:
@@ -161,12 +164,22 @@ def proof_of(entry: RollEntry, directory: Path) -> bytes | None:
 
 
 def newest_sealed(directory: Path) -> SealedRoll | None:
-    """Return the newest roll that the log shows; None while there is none."""
-    numbers = [int(folder.name) for folder in directory.glob("[0-9]*") if (folder / _PROOF).exists()]
-    if not numbers:
+    """Return the newest roll that the log shows; None while there is none, or its leaves are lost."""
+    folder = _newest(directory)
+    if folder is None or not is_whole(folder):
         return None
-    folder = directory / str(max(numbers))
     return SealedRoll(folder, RollTree(folder), (folder / _ENTRY).read_bytes(), (folder / _PROOF).read_bytes())
+
+
+def _newest(directory: Path) -> Path | None:
+    numbers = [int(folder.name) for folder in directory.glob("[0-9]*") if (folder / _PROOF).exists()]
+    return directory / str(max(numbers)) if numbers else None
+
+
+def is_lost(directory: Path) -> bool:
+    """Whether the newest roll that the log shows lacks its leaves, as after restoring a backup: `remake` makes them."""
+    folder = _newest(directory)
+    return folder is not None and not is_whole(folder)
 
 
 def remake(entry: RollEntry, entries: Sequence[bytes], read: ReadEvidence, directory: Path) -> RollTree:

@@ -131,6 +131,11 @@ class RollTree:
         return rows
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether all files of a roll are there."""
+    return all((folder / name).exists() for name in (_LEAVES, _NODES, _SEATS))
+
+
 @dataclass(frozen=True, slots=True)
 class SealedRoll:
     """A roll that the log shows."""

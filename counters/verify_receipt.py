@@ -27,6 +27,7 @@ class _Verification:
     policy: TrustPolicy | None
     ticket: bytes | None
     receipt: Receipt | None = None
+    signed: bool = False
     verifier: Verifier | None = None
 
     def the_document(self) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def _signature(state: _Verification) -> str:
         open_note(state.note, [state.the_verifier()])
     except NoteError as error:
         raise FailedError(str(error)) from error
+    state.signed = True
     return "signed by the log's key"
 
 
@@ -139,7 +141,7 @@ def _leaf(state: _Verification) -> str:
     if len(root) != HASH_BYTES or any(len(value) != HASH_BYTES for value in hashes):
         raise FailedError("a hash of the roll's proof has another length than a hash")
     verify_inclusion(leaf_hash(state.the_leaf()), roll["index"], entry["size"], hashes, root)
-    return f"leaf {roll['index']} of {entry['size']:,}: counted, and once, since leaves ascend by pseudonym"
+    return f"leaf {roll['index']} of {entry['size']:,}: on the roll, and once, since leaves ascend by pseudonym"
 
 
 def _whose(state: _Verification) -> str:
@@ -147,11 +149,17 @@ def _whose(state: _Verification) -> str:
     if state.ticket is None:
         raise OpenError("not checked: this needs the ticket of whoever shows it (--ticket)")
     if hashlib.sha256(state.ticket.strip()).digest() != leaf.token_digest:
-        raise FailedError("the ticket is not the one with which this attendee came first")
+        raise FailedError(
+            "it is another ticket than the one with which this attendee came first: a stranger's, or a renewed one; "
+            "nobody can tell"
+        )
     return "the ticket is the one with which this attendee came first"
 
 
 def _minutes(state: _Verification) -> str:
+    state.the_document()
+    if not state.signed:
+        raise OpenError("what nobody has signed says nothing")
     said = [
         f"{row['title']}, {row['channel']}: {_count(row['minutes_in_schedule'])} of "
         f"{_count(row['scheduled_minutes'])} scheduled minutes"

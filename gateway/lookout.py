@@ -55,12 +55,13 @@ class Lookout:
         """Listen for what gateways have seen, if that is still to be done; warn if none that was here has seen it."""
         if self._listened.is_set():
             return
+        had_gateways = self._sighting().blocks > 0
         await asyncio.sleep(LISTEN_S)
         if why := self._setback.why():
             _log.error("this ledger stands still: %s", why)
         self._listened.set()
         await asyncio.sleep(WARN_AFTER_S - LISTEN_S)
-        if self._sighting().blocks and not self._setback.heard and not self.set_back:
+        if had_gateways and not self._setback.heard and not self.set_back:
             _log.warning(
                 "no gateway has told this ledger how far its log had been seen: if its data come from a backup that is "
                 "not the newest, stop it now and see docs/backup.md"

@@ -263,6 +263,7 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "responses": {"200": _answer("A signed note."), "default": _PROBLEM},
             }
         },
+        "/verify": {"get": {"summary": "The page that verifies certificates.", "responses": {"200": _answer("HTML.")}}},
         "/log/checkpoint": {"get": {"summary": "The log's signed checkpoint.", "responses": {"200": _answer("Note.")}}},
         "/log/{tile}": {
             "get": {

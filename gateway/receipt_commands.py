@@ -1,12 +1,15 @@
 """`turnout receipt`: the organiser gives an attendee the receipt that the ledger would give them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from counters.event import Event, load_event
-from counters.roll_tree import SealedRoll
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
+
+if TYPE_CHECKING:
+    from counters.roll_tree import SealedRoll
 
 
 @click.command()
@@ -52,7 +55,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
     click.echo(output)
 
 
-def roll_with_minutes(event: Event, data: Path) -> SealedRoll:
+def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
     """Return the newest sealed roll of a data directory, with everybody's minutes beside it.
 
     Raises:
@@ -60,11 +63,17 @@ def roll_with_minutes(event: Event, data: Path) -> SealedRoll:
         RecoverError, EvidenceError: the log or the evidence is not sound.
     """
     from counters.evidence_store import EvidenceStore
+    from counters.log_entries import read_log
     from counters.minutes_files import has_minutes, make_minutes
     from counters.roll_sealing import FOLDER as ROLLS
-    from counters.roll_sealing import newest_sealed
+    from counters.roll_sealing import is_lost, newest_sealed, remake
     from gateway.recover import read_sealed_entries
 
+    if is_lost(data / ROLLS):
+        entries = read_sealed_entries(event, data)
+        entry = read_log(entries).audits.roll
+        if entry is not None:
+            remake(entry, entries, EvidenceStore(data / "evidence").get, data / ROLLS)
     roll = newest_sealed(data / ROLLS)
     if roll is None:
         raise Failure(

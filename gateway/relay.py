@@ -12,8 +12,17 @@ from gateway.reasons import Reason
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
 _ASKED: Final = ("Authorization", "Content-Type", "Accept")
-_ANSWERED: Final = ("Content-Type", "Cache-Control", "Retry-After", "Allow", "Content-Disposition",
-             "Turnout-Superseded-By")  # fmt: skip
+_ANSWERED: Final = (
+    "Content-Type",
+    "Cache-Control",
+    "Retry-After",
+    "Allow",
+    "Content-Disposition",
+    "Content-Security-Policy",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "Turnout-Superseded-By",
+)
 
 
 class LedgerRelay:

@@ -54,6 +54,7 @@ class RollKeeper:
         while True:
             try:
                 await self.seal_if_due()
+                await self._remake_if_lost()
             except Refused as refused:
                 _log.info("the roll is not sealed yet: %s", refused)
             await asyncio.sleep(LOOK_EVERY_S)
@@ -67,6 +68,15 @@ class RollKeeper:
         async with self._one_at_a_time:
             if await self._thread.do(lambda: roll_sealing.is_due(self._sealer, self._clock.now())):
                 await self._seal(None)
+
+    async def _remake_if_lost(self) -> None:
+        async with self._one_at_a_time:
+            if not await asyncio.to_thread(roll_sealing.is_lost, self._folder):
+                return
+            roll, entries = await self._thread.do(lambda: (self._sealer.audits.roll, list(self._sealer.log.entries())))
+            if roll is not None:
+                await asyncio.to_thread(roll_sealing.remake, roll, entries, self._sealer.evidence.get, self._folder)
+                _log.info("the roll of entry %d is made again from the evidence", roll.index)
 
     async def correct(self, of: Round | None) -> int:
         """Seal a roll of all evidence that there is now, whether or not there is one; return its entry.

@@ -72,6 +72,7 @@ class ViewerApi:
                 web.get("/healthz", self.healthz),
                 web.get("/readyz", self.readyz),
                 web.get("/log/{path:.+}", self.relay.pass_on),
+                web.get("/verify", self.relay.pass_on),
                 web.get(event + "/attendance", self.relay.pass_on),
                 web.get(event + "/receipt", self.relay.pass_on),
                 web.route("*", event + "/certificates", self.relay.pass_on),

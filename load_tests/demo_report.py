@@ -206,6 +206,7 @@ class Report:
             ("report.pdf", "the same, to read and to hand over; report.xlsx: its tables"),
             ("log/", "the public log: checkpoint and tiles"),
             ("evidence/", "the segments, for auditors"),
+            ("trust-policy", "whose log to believe in, for turnout verify --policy"),
             ("event.toml", "the event file; leaf 0 of the log"),
             ("up.log", "what the server said"),
         ):

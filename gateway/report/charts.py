@@ -61,7 +61,11 @@ def curve_chart(curve: Mapping[str, Sequence[Any]], height: int = 340) -> str:
         parts += [
             _text(at[member], height - 28, windows[member][11:16], "start", size=16)
             for before, member in zip([None, *members], members, strict=False)
-            if int(windows[member][11:13]) % 3 == 0 and (before is None or windows[before][:13] != windows[member][:13])
+            if before is None
+            or (
+                int(windows[member][11:13]) % 3 == 0
+                and (before is None or windows[before][:13] != windows[member][:13])
+            )
         ]
         for name, values in series.items():
             line = [(at[member], scale(values[member])) for member in members]

@@ -36,6 +36,8 @@ IN_BREAKDOWNS: Final = (
     "Average minute audience, online", "Hours viewed, online",
 )  # fmt: skip
 """What a page's width has room for; the spreadsheet has every column."""
+NO_HOST: Final = ".invalid"
+"""What a log is named under that was given no address (RFC 2606)."""
 WIDE: Final = 5
 """With more columns than this each gets a share of the page."""
 LEAST_WIDTH: Final = 10
@@ -44,8 +46,9 @@ MOST_WIDTH: Final = 44
 
 
 def verifier_beside(document: Mapping[str, Any]) -> str:
-    """Return where the log's publisher serves the verifier's page: at /verify of the log's host."""
-    return f"https://{document['log']['origin'].partition('/')[0]}/verify"
+    """Return where the log's publisher serves the verifier's page: /verify of the log's host; "" if it names none."""
+    host = document["log"]["origin"].partition("/")[0]
+    return "" if host.endswith(NO_HOST) else f"https://{host}/verify"
 
 
 def charts_of(document: Mapping[str, Any]) -> dict[str, str]:
@@ -87,7 +90,8 @@ def contents_of(document: Mapping[str, Any]) -> dict[str, Any]:
         "charts": sorted(charts_of(document)),
         "tables": [_as_json(table) for table in tables],
         "identity": [
-            {"operated_by": issuer["operated_by"], "namespace": issuer["namespace"], "assurance": issuer["assurance"]}
+            {"operated_by": issuer["operated_by"], "namespace": issuer["namespace"], "assurance": issuer["assurance"],
+             "development": issuer["development"]}
             for issuer in document["identity"]["issuers"]
         ],
         "statements": _statements(document),
@@ -100,8 +104,22 @@ def contents_of(document: Mapping[str, Any]) -> dict[str, Any]:
         "event_sha256": document["event_sha256"],
         "roll": document.get("roll"),
         "corrections": document.get("corrections") or [],
-        "audits": document.get("audits") or [],
+        "audits": [sentence for draw in document.get("audits") or [] for sentence in audit_sentences(draw)],
     }  # fmt: skip
+
+
+def audit_sentences(draw: Mapping[str, Any]) -> list[str]:
+    """Return what was found of a draw from the roll, a sentence for each auditor; one if nobody has stated anything."""
+    beacon, unproven = draw["beacon"], "; that the roll came before the beacon rests on the operator's word"
+    round_of = f"round {beacon['round']} of {beacon['name']}"
+    drawn = f"Of the roll of entry {draw['roll']}, {draw['k']:,} entries were drawn by {round_of}"
+    found = [
+        f"{drawn}: {result['drawn']:,} opened, {result['bogus']:,} of them bogus. At most {result['bogus_at_most']:,} "
+        f"entries of the whole roll are bogus, with {result['confidence_percent']} % confidence"
+        f"{'' if result['order_witnessed'] else unproven}. Stated by {result['auditor']} at {result['stated_at']}."
+        for result in draw["results"]
+    ]
+    return found or [f"{drawn}: no auditor has stated a result."]
 
 
 def headlines_of(document: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -60,7 +60,8 @@ def _render(
         (here / "contents.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
         (here / "certificate.json").write_bytes(certificate)
         (here / "certificate.tlog-proof").write_bytes(proof)
-        segno.make(url, error="m", micro=False).save(str(here / "verifier.svg"), border=0, dark=charts.INK, scale=4)
+        if url:
+            segno.make(url, error="m", micro=False).save(str(here / "verifier.svg"), border=0, dark=charts.INK, scale=4)
         for name, svg in charts_of(document).items():
             (here / f"{name}.svg").write_text(svg, encoding="utf-8")
         (here / "report.typ").write_bytes(files("gateway.report").joinpath("report.typ").read_bytes())

@@ -67,11 +67,14 @@ def cell_of(number: Mapping[str, Any]) -> Cell:
 
 def truth_of(number: Mapping[str, Any]) -> str:
     """Return between what and what a number truly lies, in words; "" where that is the number itself."""
-    low, high = number.get("bounds_with_gaps" if number["value"] is None else "bounds") or ("", "")
-    if number["kind"] == "estimate":
+    said = []
+    if number["kind"] == "estimate" and number["value"] is not None:
         low, high = number["interval95"]
-        return f"95 %: {low:,} to {high:,}"
-    return "" if low == "" else f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+        said.append(f"95 %: {low:,} to {high:,}")
+    if bounds := number.get("bounds_with_gaps" if number["value"] is None else "bounds"):
+        low, high = bounds
+        said.append(f"{low:,} or more" if high is None else f"{low:,} to {high:,}")
+    return "; with gaps ".join(said)
 
 
 def tables_of(certificate: Mapping[str, Any]) -> tuple[Table, ...]:
