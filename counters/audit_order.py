@@ -4,10 +4,14 @@ Had the organiser known the beacon's value while the roll could still be changed
 the leaves to be opened are genuine. That it was not is as good as the witness that saw the roll's entry before the
 round: outside witnesses, by the times of their cosignatures on a checkpoint that holds the entry; without them only the
 operator, whose own clock dates the entry.
+
+Witnesses sign the real time. Where the event's clock is simulated, so is the time of the round, and comparing the two
+says nothing: nobody then has witnessed the order, whatever the times.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from counters.audit_entries import RollEntry
 from counters.event import Event
@@ -20,6 +24,10 @@ from counters.trust_policy import NO_QUORUM, TrustPolicy
 OPERATORS_WORD = (
     "NO OUTSIDE WITNESS cosigned the roll before the beacon's round: that the roll was sealed first rests on the "
     "operator's word alone. Who knew the round's value could have made a roll whose drawn entries are genuine"
+)
+SIMULATED_ORDER: Final = (
+    "SIMULATED: the event's clock, and so the time of the beacon's round, was made up. Witnesses sign the real time, "
+    "and their times do not show that the roll was sealed before the round"
 )
 
 
@@ -58,8 +66,15 @@ def order_of(
         raise OrderError(f"the roll was sealed at {event.iso(roll.at)}, and its beacon round happened at {round_at}")
     keys, enough, demanded = _who_counts(event, policy)
     if not keys:
-        return Order(witnessed=False, said=f"{OPERATORS_WORD}: neither the event nor a trust policy names a witness")
+        mark = "SIMULATED: " if event.simulated else ""
+        said = f"{mark}{OPERATORS_WORD}: neither the event nor a trust policy names a witness"
+        return Order(witnessed=False, said=said)
     times = _cosigned(entry, proof, verifier, keys)
+    if event.simulated:
+        said = f"cosigned by {', '.join(sorted(times)) or 'nobody'}"
+        if demanded and not enough(set(times)):
+            raise OrderError(f"the roll was not cosigned by as many as must: {said}")
+        return Order(witnessed=False, said=f"{SIMULATED_ORDER}: {said}")
     in_time = {name for name, at in times.items() if at < roll.round.at}
     late = sorted(times.keys() - in_time)
     said = f"cosigned before {round_at} by {', '.join(sorted(in_time)) or 'nobody'}"

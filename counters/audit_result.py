@@ -7,8 +7,8 @@
 
 `bogus` of `drawn` opened leaves were bogus; `bogus_at_most` is the bound on all `size` of them (counters.bogus_bound)
 and must be that of the other figures. `order_witnessed` says whether outside witnesses cosigned the roll before the
-beacon's round; without them that order rests on the operator's word. A note is worth what its key is: whoever reads it
-has to know whose that is.
+beacon's round; without them that order rests on the operator's word, and on a simulated clock nobody can say. A note is
+worth what its key is: whoever reads it has to know whose that is.
 """
 
 from dataclasses import asdict, dataclass

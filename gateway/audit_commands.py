@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from counters.event import load_event
+from counters.secrets import KEY_BYTES
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 HOLDS, FAILS, UNUSABLE, OPEN = 0, 1, 2, 3
@@ -154,11 +155,11 @@ def check(opening: Path, log_dir: Path, pseudonym_key: Path, as_json: bool, **op
     from counters.trust_policy import TrustPolicy, TrustPolicyError
     from gateway.ticket_audit import identify_for
 
+    key = _pseudonym_key(pseudonym_key)
     try:
-        key = bytes.fromhex(pseudonym_key.read_text().strip())
         policy = TrustPolicy.decode(options["policy"].read_text()) if options["policy"] else None
-    except (ValueError, TrustPolicyError) as error:
-        raise Failure(f"the pseudonym key or the trust policy cannot be read: {error}") from None
+    except (UnicodeDecodeError, TrustPolicyError) as error:
+        raise Failure(f"{options['policy']} (--policy) is no trust policy (tlog-policy): {error}") from None
     if not (log_dir / "checkpoint").exists():
         raise Failure(f"{log_dir} holds no log (no file `checkpoint`): is that the right folder?")
     found = _given(options["beacon_value"], options["beacon_file"])
@@ -190,6 +191,18 @@ def publish(event_file: Path, note: Path, data: Path, auditor: str) -> None:
     except AuditCommandError as error:
         raise Failure(str(error)) from None
     click.echo(f"the result is entry {told['entry']} of the log" + ("" if told["new"] else ", as it was before"))
+
+
+def _pseudonym_key(file: Path) -> bytes:
+    """Return the key in a file as `turnout audit open --pseudonym-key` writes it."""
+    try:
+        key = bytes.fromhex(file.read_text().strip())
+    except ValueError:  # other letters, or no text at all
+        key = b""
+    if len(key) != KEY_BYTES:
+        expected = f"{2 * KEY_BYTES} hexadecimal digits, as `turnout audit open --pseudonym-key FILE` writes them"
+        raise Failure(f"{file} (--pseudonym-key) is no pseudonym key: expected is one line of {expected}")
+    return key
 
 
 def _given(value: str | None, file: Path | None) -> str:

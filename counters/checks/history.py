@@ -10,9 +10,10 @@ from counters.ledger.merkle import leaf_hash
 from counters.ledger.reader import LogReader
 from counters.ledger.tile_files import CHECKPOINT
 from counters.ledger.tiles import is_within
-from counters.log_entries import read_log
+from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.manifest import Manifest
 from counters.timestamp_files import TIMESTAMPS, timestamped_sizes
+from counters.window_entries import read_time
 
 
 def whole_log(state: Verification) -> str:
@@ -43,13 +44,27 @@ def sealed_event(state: Verification) -> str:
     if log.event.digest != state.the_document()["event_sha256"]:
         raise FailedError("entry 0 locks another event than the certificate names")
     state.log = log
-    detail = f"entry 0 locked {log.event.id} at {log.locked_at}; {len(log.windows)} windows in order, each once"
+    detail = f"{_locked(log)}; {len(log.windows)} windows in order, each once"
     for leaf in log.restored:
         detail += (
             f"; entry {leaf.index} says that the log was RESTORED FROM A BACKUP: evidence accepted from "
             f"{log.event.iso(leaf.since)} to {log.event.iso(leaf.at)} may be lost"
         )
     return detail
+
+
+def _locked(log: SealedLog) -> str:
+    """Return when entry 0 locked the rules, by the ledger's clock: too late is to be read, and contradicts nothing."""
+    first = min(log.event.sessions, key=lambda session: session.starts_at)
+    begun = int(first.starts_at.timestamp())
+    said = f"entry 0 locked {log.event.id} at {log.locked_at}"
+    try:
+        locked = read_time(log.event, log.locked_at)
+    except LogEntryError:
+        return f"{said}, WHICH IS NO TIME: WHETHER BEFORE THE FIRST SESSION, NOBODY CAN SAY"
+    if locked < begun:
+        return f"{said}, before the first session began"
+    return f"{said}: LOCKED AFTER THE FIRST SESSION HAD BEGUN ({first.id} began at {log.event.iso(begun)})"
 
 
 def no_other_files(state: Verification) -> str:

@@ -5,7 +5,7 @@ import { CHECKS_IN_WORDS, HEADLINES, RULES_IN_WORDS } from "./plain_words.js";
 
 const STATES = { true: ["holds", "holds"], false: ["fails", "failed"], null: ["open", "not checked"] };
 
-const MARKS = { holds: "✓", fails: "✗", open: "–" };
+const MARKS = { holds: "✓", fails: "✗", open: "–", alarm: "!" };
 
 /** Return an element with properties and children; texts are texts, never markup. */
 export function element(tag, properties = {}, ...children) {
@@ -93,8 +93,8 @@ function headline(report) {
   return element("ul", { className: "cards", id: "headline" }, ...cards.map((row) => card(report, row, rules.find(({ id }) => id === row.rule))));
 }
 
-function checkRow({ name, passed, detail }) {
-  const [state, word] = STATES[passed];
+function checkRow({ name, passed, detail, alarm }) {
+  const [state, word] = alarm ? ["alarm", alarm] : STATES[passed];
   const [question, meaning] = CHECKS_IN_WORDS[name];
   return element("li", { className: `check ${state}`, "data-check": name, "data-passed": String(passed) },
     element("span", { className: "mark", "aria-hidden": "true" }, MARKS[state]),

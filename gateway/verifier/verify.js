@@ -10,6 +10,7 @@ import { crossCheck } from "./cross_check.js";
 import { checkEvidence, countAttendance } from "./evidence.js";
 import { gapsInEvidence } from "./evidence_gaps.js";
 import { readEntries } from "./log_entries.js";
+import { whenLocked } from "./lock_time.js";
 import { readLogFiles } from "./log_files.js";
 import { checkMembers } from "./members.js";
 import { rootsAt, treeRoot } from "./merkle.js";
@@ -31,6 +32,8 @@ class Verification {
   constructor(given, words, told) {
     Object.assign(this, { given, words, told, document: null, key: null, proof: null, proven: null, files: null, log: null });
     this.notRecomputed = [];
+    // By check: what it found that contradicts nothing, but answers its question with other than yes.
+    this.alarms = new Map();
   }
 
   canonicalForm() {
@@ -117,7 +120,9 @@ class Verification {
     this.log = log;
     const restored = log.restored.map((leaf) => `; entry ${leaf.index} says that the log was RESTORED FROM A BACKUP: evidence `
       + `accepted from ${log.event.iso(leaf.since)} to ${log.event.iso(leaf.at)} may be lost`);
-    return `entry 0 locked ${log.event.id} at ${log.lockedAt}; ${log.windows.size} windows in order, each once${restored.join("")}`;
+    const { said, alarm } = whenLocked(log);
+    if (alarm) this.alarms.set("event and windows", alarm);
+    return `${said}; ${log.windows.size} windows in order, each once${restored.join("")}`;
   }
 
   witnesses() {
@@ -313,8 +318,8 @@ const CHECKS = [
 ];
 
 /**
- * Return {verdict, checks: [{name, passed, asked, detail}], document, notRecomputed}; `passed` is null where something
- * could not be checked, `verdict` "holds", "open" (nothing failed, but something that was asked for is open) or "fails".
+ * Return {verdict, checks: [{name, passed, asked, detail, alarm}], document, notRecomputed}; `passed` is null where
+ * something could not be checked, `alarm` what somebody has to read although the check passed, `verdict` "holds", "open" (nothing failed, but something that was asked for is open) or "fails".
  *
  * `given`: certificate, proof, checkpoint (bytes or null), policy (text or null), log, evidence (folders or null: {has,
  * names, read}). `words`: the statements of each version of certificates. `told(step, done, of)` is awaited on the way.
@@ -325,7 +330,8 @@ export async function verify(given, words, told = async () => {}) {
   for (const [name, method, isAsked] of CHECKS) {
     const asked = isAsked(given);
     try {
-      checks.push({ name, passed: true, asked, detail: await verification[method]() });
+      const detail = await verification[method]();
+      checks.push({ name, passed: true, asked, detail, alarm: verification.alarms.get(name) });
     } catch (error) {
       checks.push({ name, passed: error instanceof Open ? null : false, asked, detail: error.message || String(error) });
     }

@@ -92,6 +92,7 @@ class World:
     upgraded_at: int = 0  # the first window whose evidence is of version 2
     known_until: int = 0  # the end of the last window that is sealed
     unreadable: bool = False  # whether every gateway has a worker of whose windows nothing can be read
+    locked_at: str = ""  # what entry 0 says of itself; "" = an hour before the event
 
     # --- the truth ----------------------------------------------------------------------------------------------------
 
@@ -549,7 +550,7 @@ def seal(
             {
                 "type": "event", "version": 1, "event": canonical_json.decode(event.canonical()),
                 "event_sha256": event.digest, "pseudonym_key_sha256": "0" * 64, "software": SOFTWARE,
-                "simulated": event.simulated, "locked_at": event.iso(START - 3600),
+                "simulated": event.simulated, "locked_at": world.locked_at or event.iso(START - 3600),
             }
         )
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from counters.audit_order import OrderError, order_of
 from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_draw, publish_result, round_of
 from counters.audit_result import AuditResult, read_result, sign_result
 from counters.beacon import DRAND, BeaconError, BeaconValue, Round, read_value
-from counters.event import Audit, Event, WitnessOfEvent
+from counters.event import Audit, Event, Simulation, WitnessOfEvent
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.note import NoteError, Signer, sign_note
 from counters.trust_policy import TrustPolicy
@@ -25,12 +25,12 @@ WITNESSES = [Signer(f"witness-{number}.example", bytes(range(number, 32 + number
 VALUE = "5e" * 32
 
 
-def witnessed(required: int) -> Event:
+def witnessed(required: int, simulation: Simulation | None = None) -> Event:
     named = tuple(
         WitnessOfEvent(f"w{number}", witness_key(each).encode(), "A newspaper")
         for number, each in enumerate(WITNESSES, 1)
     )
-    return replace(EVENT, witnesses=named, required_witnesses=required)
+    return replace(EVENT, simulation=simulation, witnesses=named, required_witnesses=required)
 
 
 def cosigned(tmp_path: Path, event: Event, *times: int) -> tuple[LedgerAtHand, RollEntry]:
@@ -86,6 +86,23 @@ def test_a_draw_stands_on_witnesses_that_saw_the_roll_before_the_round(
     assert told["witnessed"] is said
     assert ("NO OUTSIDE WITNESS" in told["order"]) is not said
     assert order(ledger, roll) is said
+
+
+@pytest.mark.parametrize("times", [(EARLY, EARLY), (LATE, LATE)])
+def test_on_a_simulated_clock_no_times_show_that_the_roll_came_first(tmp_path: Path, times: tuple[int, ...]) -> None:
+    ledger, roll = cosigned(tmp_path, witnessed(2, EVENT.simulation), *times)
+    told = publish_draw(ledger.sealer, SIGNER.verifier, VALUE, ledger.now, rolls(ledger))
+    assert told["witnessed"] is False
+    assert told["order"].startswith("SIMULATED: ")
+    assert "cosigned before" not in told["order"]
+    assert order(ledger, roll) is False
+
+
+def test_on_a_simulated_clock_as_many_as_must_have_cosigned(tmp_path: Path) -> None:
+    ledger, _ = cosigned(tmp_path, witnessed(2, EVENT.simulation), EARLY)
+    with pytest.raises(AuditRefusedError, match="not cosigned by as many as must: cosigned by w1"):
+        publish_draw(ledger.sealer, SIGNER.verifier, VALUE, ledger.now, rolls(ledger))
+    ledger.sealer.close()
 
 
 def test_an_auditors_own_policy_decides_whose_cosignatures_count(tmp_path: Path) -> None:

@@ -127,6 +127,27 @@ def test_a_changed_or_absent_list_of_revocations_is_found_with_the_evidence(tmp_
     assert files.report().holds
 
 
+@pytest.mark.parametrize(
+    ("later_s", "said"),
+    [
+        (-1, "before the first session began;"),
+        (0, "LOCKED AFTER THE FIRST SESSION HAD BEGUN ("),
+        (None, "WHICH IS NO TIME"),
+    ],
+)
+def test_rules_that_were_locked_too_late_pass_and_are_told_loudly(
+    tmp_path: Path, later_s: int | None, said: str
+) -> None:
+    world = plain_world(people=3, rules=("views",))
+    begun = min(session.starts_at for session in world.event.sessions).timestamp()
+    world.locked_at = "yesterday" if later_s is None else world.event.iso(begun + later_s)
+    report = publish(world, tmp_path).report()
+    assert report.verdict is Verdict.HOLDS, report.failed
+    told = detail(report, "event and windows")
+    assert said in told
+    assert ("before the first session began" in told) is (later_s == -1)
+
+
 def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(files: Files) -> None:
     report = files.report(log_dir=None, evidence_dir=None, policy=None)
     assert report.verdict is Verdict.OPEN

@@ -146,7 +146,7 @@ def test_the_pages_commands_audit_a_roll_from_the_certificate_to_the_published_r
 
     said = expo.run(*draw[1:])
     assert f"opens 20 of {PEOPLE} entries" in said
-    assert "NO OUTSIDE WITNESS cosigned the roll" in said
+    assert "SIMULATED: NO OUTSIDE WITNESS cosigned the roll" in said
     assert "was published before" in expo.run(*draw[1:])
     assert "20 entries opened" in expo.run(*open_[1:])
     for secret in ("opening.json", "pseudonym.key"):
@@ -283,8 +283,15 @@ def test_the_auditor_is_told_what_does_not_hold_or_is_open(expo: Held) -> None:
     assert "holds no log" in expo.run(*arguments[:4], expo.data, *arguments[5:], code=2)
     Path("pseudonym.key").write_text("00" * 32)
     assert "not the pseudonym key" in expo.run(*arguments, code=1)
-    Path("pseudonym.key").write_text("no key")
-    assert "cannot be read" in expo.run(*arguments, code=2)
+    for no_key in (b"no key", b"00" * 31, b"\xff" * 32):
+        Path("pseudonym.key").write_bytes(no_key)
+        said = expo.run(*arguments, code=2)
+        assert (
+            "pseudonym.key (--pseudonym-key) is no pseudonym key: expected is one line of 64 hexadecimal digits" in said
+        )
+    Path("pseudonym.key").write_text("00" * 32)
+    Path("policy").write_text("quorum")
+    assert "policy (--policy) is no trust policy" in expo.run(*arguments, "--policy", "policy", code=2)
 
 
 def test_nothing_is_drawn_without_a_roll_or_with_what_is_no_value(expo: Held) -> None:

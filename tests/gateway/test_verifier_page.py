@@ -16,7 +16,7 @@ from gateway.cli import main
 from gateway.verifier import build
 from tests.counters.gappy_world import gappy_world
 from tests.gateway.serving import ledger
-from tests.gateway.verifier_corpus import POLICY, Case, Corpus, publish, signed_anew
+from tests.gateway.verifier_corpus import POLICY, Case, Corpus, plain_world, publish, signed_anew
 
 EVIDENCE: Final = ("evidence", "all numbers", "roll and cross-check")
 """The page's checks of the evidence, of which the command line makes one."""
@@ -202,6 +202,31 @@ def test_the_headline_numbers_stand_with_their_definitions_and_with_what_confirm
     # It does not claim what it has not done: by rules that it does not know, and so on.
     assert page.inner_text("#verdict").endswith("Everything checked holds")
     assert "does not recompute" in page.inner_text("#report section:last-child")
+
+
+@pytest.mark.parametrize(
+    ("later_s", "mark", "word"),
+    [(-1, "✓", "holds"), (0, "!", "NO: locked after the first session had begun"), (None, "!", "no time is given")],
+)
+def test_rules_that_were_locked_too_late_have_no_tick(
+    page: Page, tmp_path: Path, later_s: int | None, mark: str, word: str
+) -> None:
+    world = plain_world()
+    begun = min(session.starts_at for session in world.event.sessions).timestamp()
+    world.locked_at = "yesterday" if later_s is None else world.event.iso(begun + later_s)
+    publish(world, tmp_path / "world").put(tmp_path / "given", "log", "evidence", policy=POLICY)
+    assert drop(page, tmp_path / "given")["event and windows"] is True
+    row = "[data-check='event and windows']"
+    assert (page.inner_text(f"{row} .mark"), page.inner_text(f"{row} .state")) == (mark, word)
+    said = json.loads(
+        CliRunner()
+        .invoke(
+            main, ["verify", str(tmp_path / "given/certificate.json"), "--log", str(tmp_path / "given/log"), "--json"]
+        )
+        .stdout
+    )
+    told = {check["name"]: check["detail"] for check in said["checks"]}["event and windows"]
+    assert page.inner_text(f"{row} .detail") == told
 
 
 def test_a_certificate_that_fails_confirms_no_number(page: Page, corpus: Corpus, tmp_path: Path) -> None:
