@@ -9,8 +9,8 @@ import { checkStands } from "./corrections.js";
 import { crossCheck } from "./cross_check.js";
 import { checkEvidence, countAttendance } from "./evidence.js";
 import { gapsInEvidence } from "./evidence_gaps.js";
-import { readEntries } from "./log_entries.js";
 import { whenLocked } from "./lock_time.js";
+import { readEntries } from "./log_entries.js";
 import { readLogFiles } from "./log_files.js";
 import { checkMembers } from "./members.js";
 import { rootsAt, treeRoot } from "./merkle.js";
@@ -319,7 +319,8 @@ const CHECKS = [
 
 /**
  * Return {verdict, checks: [{name, passed, asked, detail, alarm}], document, notRecomputed}; `passed` is null where
- * something could not be checked, `alarm` what somebody has to read although the check passed, `verdict` "holds", "open" (nothing failed, but something that was asked for is open) or "fails".
+ * something could not be checked, `alarm` what somebody has to read although the check passed, `verdict` "holds", "open"
+ * (nothing failed, but something that was asked for is open) or "fails".
  *
  * `given`: certificate, proof, checkpoint (bytes or null), policy (text or null), log, evidence (folders or null: {has,
  * names, read}). `words`: the statements of each version of certificates. `told(step, done, of)` is awaited on the way.
