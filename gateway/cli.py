@@ -27,6 +27,7 @@ from gateway.command_line import (
     explained,
     timestamp_url,
 )
+from gateway.fetch_commands import fetch
 from gateway.forget_commands import forget
 from gateway.mendable import CannotServeError
 from gateway.receipt_commands import receipt
@@ -436,7 +437,7 @@ def demo(data: Path, small: bool) -> None:
     sys.exit(run_demo(data, small=small))
 
 
-for command in (attendees, audit, backup, forget, receipt, recover, report, restored, retention, verifier):
+for command in (attendees, audit, backup, fetch, forget, receipt, recover, report, restored, retention, verifier):
     main.add_command(command)
 
 if __name__ == "__main__":
