@@ -193,6 +193,15 @@ def test_a_log_that_does_not_continue_the_copy_is_refused_and_the_copy_stays(
     assert LogReader(tmp_path, SIGNER.verifier).full_check().size == 300
 
 
+def test_a_checkpoint_alone_is_a_copy_enough_to_refuse_another_history(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_bytes(log_of(numbered(300))["checkpoint"])
+    with served(log_of(numbered(400, "other"))) as url:
+        refused = fetch(url, tmp_path, *VKEY)
+    assert refused.exit_code == 1
+    assert "the 300 entries of the earlier copy are not its beginning" in refused.output
+    assert (tmp_path / "checkpoint").read_bytes() == log_of(numbered(300))["checkpoint"]
+
+
 def test_a_key_that_did_not_sign_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with served(log_of(numbered(3))) as url:
         for signer in (STRANGER, Signer("log.test/else", bytes(32))):
