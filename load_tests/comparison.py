@@ -25,6 +25,8 @@ CHANNEL_RULES: Final = (
 )
 """Printed for both channels together and for each."""
 TIME_RULES: Final = ("average-minute-audience", "hours-viewed")
+PEAK_RULES: Final = ("peak-concurrent-attendees",)
+"""The three peaks of one scope tell of each other: leaves say how many were online at a minute."""
 ONLINE_RULES: Final = ("reach-3min", "reach-2min", *TIME_RULES)
 """Printed for online only."""
 OUTLET_RULES: Final = ("unique-attendees-online", "views", *ONLINE_RULES)
@@ -121,7 +123,7 @@ def _sums(number: Mapping[str, Any]) -> Iterator[_Sum]:
     rule, scope = number["rule"], {key: value for key, value in number["scope"].items() if key != "channel"}
     for part in scope:
         yield part, rule, number["scope"].get("channel", "")
-    for together in (UNIQUE_RULES, TIME_RULES):
+    for together in (UNIQUE_RULES, TIME_RULES, PEAK_RULES):
         if rule in together:
             yield *together, *(f"{key} {value}" for key, value in sorted(scope.items()))
 

@@ -19,13 +19,13 @@ settings.load_profile("turnout")
 
 Absent = Callable[[str], NoReturn]
 
-LONG: Final = ("faults", "load_tests", "end_to_end")
-"""Folders whose files take a minute rather than a second: begun last, one of them would be waited for alone."""
+LONG: Final = ("faults", "load_tests", "end_to_end", "test_verifier_page.py", "test_tampering.py")
+"""Folders and files that take a minute rather than a second: begun last, one of them would be waited for alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the long files begin first, otherwise in the order in which they were found."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    items.sort(key=lambda item: not {item.path.parent.name, item.path.name} & {*LONG})
 
 
 @pytest.fixture(scope="session")
