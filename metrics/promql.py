@@ -170,10 +170,12 @@ def _labels_of(metric: Metric, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _matcher(metric: Metric, name: str, matcher: Matcher) -> str:
     _labels_of(metric, (name,))
-    match = matcher if isinstance(matcher, AnyOf | Like) else one_of(matcher)
+    if isinstance(matcher, Like):
+        return f"{name}{matcher}"
+    match = matcher if isinstance(matcher, AnyOf) else one_of(matcher)
     for label in metric.labels:
-        closed = isinstance(match, AnyOf) and label.name == name and label.more is None
-        if closed and (unknown := set(match.values) - {*label.values}):
+        closed = label.name == name and label.more is None
+        if closed and (unknown := {*match.values} - {*label.values}):
             raise PromqlError(f"{metric.name} has no {name} {', '.join(sorted(unknown))}")
     return f"{name}{match}"
 

@@ -36,6 +36,10 @@ class WitnessPart(Part):
     def vkey(self) -> str:
         return str(self._said["vkey"])
 
+    @property
+    def metrics_url(self) -> str:
+        return str(self._said["metrics"])
+
     def watch(self, *vkeys: str) -> None:
         """Trust these logs, too."""
         self.logs.write_text(self.logs.read_text() + "".join(f"log {vkey}\n" for vkey in vkeys))
@@ -45,7 +49,7 @@ class WitnessPart(Part):
         return ask(self.port, "POST", ADD_CHECKPOINT, body, {"Content-Type": "text/plain"})
 
     def metrics(self) -> str:
-        return ask(port_of(self._said["metrics"]), "GET", "/metrics").body.decode()
+        return ask(port_of(self.metrics_url), "GET", "/metrics").body.decode()
 
     def cosigned(self) -> bytes | None:
         """The checkpoint that it has on its disk, if it watches one log."""
