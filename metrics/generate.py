@@ -1,9 +1,10 @@
-"""Writes docs/metrics.md from the catalogue (`make generate`); a test compares what is checked in."""
+"""Writes docs/metrics.md and deploy/prometheus/ (`make generate`); tests compare what is checked in."""
 
 from pathlib import Path
 from typing import Final
 
 from metrics.catalogue import CATALOGUE, Label, Metric, Open
+from metrics.prometheus_files import prometheus_files
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "metrics.md"
 
@@ -51,3 +52,5 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    for path, text in prometheus_files().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,25 @@
+"""The files of deploy/prometheus/ that are generated: the configuration, the rules, the alerts and their tests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from metrics.scraping import RULE_FILES, prometheus_yml
+from metrics.yaml_text import to_yaml
+
+FOLDER: Final = Path(__file__).parent.parent / "deploy" / "prometheus"
+_HEAD: Final = "# Generated from {source} by `make generate`; do not edit.\n"
+
+
+def prometheus_files() -> Mapping[Path, str]:
+    """Return the text of every generated file, by its path."""
+    rules, alerts = RULE_FILES
+    return {
+        FOLDER / "prometheus.yml": _text("metrics/scraping.py", prometheus_yml()),
+        FOLDER / rules: _text("metrics/rules.py", {"groups": []}),
+        FOLDER / alerts: _text("metrics/alerts.py", {"groups": []}),
+    }
+
+
+def _text(source: str, tree: Mapping[str, Any]) -> str:
+    return _HEAD.format(source=source) + to_yaml(tree)
