@@ -22,11 +22,14 @@ _INSIDE: Final = {True: (True,), False: (True, False)}
 """By whether only presence in schedule is asked for: the counters that count it."""
 
 
-class GrossPresence(Presence):
-    """Who was present, nobody excluded, guests among them. Sets it returns are shared: read them only.
+def united(sets: Mapping[tuple[int, str], BitMap], session: int | None, day: str | None) -> BitMap:
+    """Return who is in the sets of a session (None: any) and a day (None: any); where that is one set, itself."""
+    parts = [seats for (number, date), seats in sets.items() if session in (None, number) and day in (None, date)]
+    return parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
 
-    Rules of how many and how long are asked of whoever counts: nobody has counted that here.
-    """
+
+class GrossPresence(Presence):
+    """Who was present, nobody excluded, guests among them. Sets it returns are shared: read them only."""
 
     def __init__(self, event: Event, totals: Totals, onsite: Presences) -> None:
         """Take what a pass has found online, and who was on site."""
@@ -42,12 +45,7 @@ class GrossPresence(Presence):
         key = (channel, session, day)
         if key not in self._within:
             if channel == ONLINE:
-                parts = [
-                    seats
-                    for (number, date), seats in self._totals.within.items()
-                    if session in (None, number) and day in (None, date)
-                ]
-                self._within[key] = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
+                self._within[key] = united(self._totals.within, session, day)
             elif channel == ONSITE:
                 self._within[key] = self._onsite.within(ONSITE, session, day)
             else:
@@ -57,24 +55,6 @@ class GrossPresence(Presence):
     def online(self, session: int, window: int) -> int:
         """Return how many were online in a session in a window."""
         return self._totals.gross.get((session, window), 0)
-
-    def counts(self, channel: str | None, session: int | None, among: BitMap | None) -> tuple[Numbers, Numbers]:
-        """Not counted: see `online`."""
-        raise NotImplementedError
-
-    def runs(
-        self, length: int, channel: str | None, session: int | None, day: str | None, *, in_schedule: bool = False
-    ) -> BitMap:
-        """Not counted."""
-        raise NotImplementedError
-
-    def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
-        """Not counted."""
-        raise NotImplementedError
-
-    def histogram(self, session: int | None, channel: str | None) -> Numbers:
-        """Not counted."""
-        raise NotImplementedError
 
 
 class CountedPresence(Presence):
@@ -118,12 +98,7 @@ class CountedPresence(Presence):
         key = (channel, session, day)
         if key not in self._within:
             if channel == ONLINE:
-                parts = [
-                    seats
-                    for (number, date), seats in self._online.items()
-                    if session in (None, number) and day in (None, date)
-                ]
-                found = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
+                found = united(self._online, session, day)
             elif channel == ONSITE:
                 found = self._few.within(ONSITE, session, day)
             else:

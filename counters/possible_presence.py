@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyroaring import BitMap
 
-from counters.counted import CountedPresence, Numbers
+from counters.counted import CountedPresence, Numbers, united
 from counters.event import EARLY_SCAN_S, LATE_SCAN_S, Event
 from counters.gaps import OffClock
 from counters.presence import CHANNELS, ONLINE, ONSITE, Presence, Presences, scheduled_windows, size
@@ -177,10 +177,6 @@ class PresenceAtMost(Presence):
             return self.within(channel, session, None)
         return self._counted.attended(least - len(added), session, channel, in_schedule=in_schedule)
 
-    def histogram(self, session: int | None, channel: str | None) -> Numbers:
-        """Nobody asks for that."""
-        raise NotImplementedError
-
     def _open_windows(self, session: int | None, day: str | None, *, in_schedule: bool) -> set[int]:
         """Return the windows of scans that can be for a session, on a day."""
         doors = self._possible.open_doors
@@ -262,10 +258,7 @@ class PresenceAtLeast(Presence):
         if channel is None:
             return BitMap.union(*(self.within(name, session, day) for name in CHANNELS))
         if channel == ONLINE and any(date == day for _, date in self._of_days):
-            parts = [
-                seats for (number, date), seats in self._of_days.items() if session in (None, number) and date == day
-            ]
-            return self._sure(BitMap.union(BitMap(), *parts))
+            return self._sure(united(self._of_days, session, day))
         return self._sure(self._counted.within(channel, session, day))
 
     def counts(self, channel: str | None, session: int | None, among: BitMap | None) -> tuple[Numbers, Numbers]:
@@ -289,7 +282,3 @@ class PresenceAtLeast(Presence):
         if in_schedule:
             off &= {*scheduled_windows(self._event, session, None)}
         return self._sure(self._counted.attended(least + len(off), session, channel, in_schedule=in_schedule))
-
-    def histogram(self, session: int | None, channel: str | None) -> Numbers:
-        """Nobody asks for that."""
-        raise NotImplementedError

@@ -38,7 +38,10 @@ def size(attendees: BitMap, among: BitMap | None) -> int:
 
 
 class Presence(ABC):
-    """What rules ask of presence. Sets it returns are shared: read them only."""
+    """What rules ask of presence; what a kind of it has not counted, it raises NotImplementedError for.
+
+    Sets it returns are shared: read them only.
+    """
 
     windows: list[int]
     """Every window in which anybody was present, ascending (unix seconds)."""
@@ -54,7 +57,6 @@ class Presence(ABC):
     def within(self, channel: str | None, session: int | None, day: str | None) -> BitMap:
         """Return who was present in any window of a day, or of the event (None)."""
 
-    @abstractmethod
     def counts(
         self, channel: str | None, session: int | None, among: BitMap | None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -62,8 +64,8 @@ class Presence(ABC):
 
         Arrived are those present who were not in the clock minute before; where that had no leaf, nobody was.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def runs(
         self, length: int, channel: str | None, session: int | None, day: str | None, *, in_schedule: bool = False
     ) -> BitMap:
@@ -75,8 +77,8 @@ class Presence(ABC):
         run goes across it. Minutes out of schedule count as others do, unless `in_schedule`: then only presence in a
         session while that session is scheduled.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
         """Return who was present in at least `least` (one or more) windows, consecutive or not.
 
@@ -84,14 +86,15 @@ class Presence(ABC):
         whatever sessions. A window counts once for who was in it in several sessions or on both channels. A scheduled
         window without a leaf is one in which nobody was present.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def histogram(self, session: int | None, channel: str | None) -> npt.NDArray[np.int64]:
         """Return how many attendees were present in exactly m windows, in schedule or not, at index m; 0 at index 0.
 
         A window counts once for who was in it in several sessions or on both channels. The last value is not 0: the
         array is as long as the longest attendance, and one more.
         """
+        raise NotImplementedError
 
 
 def online_by_window(presence: Presence, session: int | None, among: BitMap | None) -> dict[int, tuple[int, int]]:
