@@ -113,6 +113,21 @@ def enter(sealer: Sealer, tree: RollTree, directory: Path, through: int, now: fl
     return index
 
 
+def seal(sealer: Sealer, directory: Path, now: float, of: Round | None = None) -> int:
+    """Make the roll of all that is sealed and put it into the log, where nothing else goes on meanwhile.
+
+    Returns:
+        Its entry.
+
+    Raises:
+        EvidenceError: evidence is missing or damaged.
+        OSError: the disk does not take it.
+    """
+    entries = list(sealer.log.entries())
+    tree = make(entries, sealer.evidence.get, directory / MAKING)
+    return enter(sealer, tree, directory, len(entries), now, of)
+
+
 def complete(sealer: Sealer, directory: Path) -> None:
     """Finish what a crash, a full disk or a lost quorum left half-sealed. Only in the sealer's thread.
 

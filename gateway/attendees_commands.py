@@ -32,9 +32,9 @@ def attendees(event_file: Path, data: Path, output: Path, own_list: Path | None,
     from counters.evidence_store import EvidenceError
     from counters.secrets import load_secrets
     from gateway.receipt_commands import roll_with_minutes
-    from gateway.recover import RecoverError
     from gateway.report import ReportError
     from gateway.report.attendees import read_own_list, write_attendees
+    from gateway.sealed_log import SealedLogError
 
     event, secrets = load_event(event_file), load_secrets(data / "secrets.json")
     try:
@@ -45,7 +45,7 @@ def attendees(event_file: Path, data: Path, output: Path, own_list: Path | None,
                 own_list, lambda subject: roll.tree.find(pseudonym_of(event, secrets, issuer_id, subject))
             )
         count = write_attendees(event, roll, output, own)
-    except (EvidenceError, RecoverError, ReportError, ValueError) as error:
+    except (EvidenceError, SealedLogError, ReportError, ValueError) as error:
         raise Failure(str(error)) from None
     click.echo(f"{output}: {count} rows, of {roll.tree.size} attendees")
     if own is not None:

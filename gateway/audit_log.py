@@ -1,7 +1,6 @@
 """The organiser's side of an audit: asked of the running ledger, or done in its data directory if none runs."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_dra
 from counters.durable_file import write_durably
 from counters.event import Event
 from counters.evidence_store import EvidenceError, EvidenceStore
-from counters.expected_reports import GRACE_S
-from counters.ledger.log import LogError, LogLockedError, log_begun
-from counters.ledger.note import Signer
+from counters.ledger.log import LogError, log_begun
 from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
 from counters.log_key import load_signer
@@ -24,10 +21,9 @@ from counters.retained_tokens import RetainedTokens
 from counters.roll_opening import Opening, open_leaves
 from counters.roll_sealing import RollError
 from counters.roll_tree import RollTree
-from counters.sealing import OtherEventError, Sealer
+from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
-from counters.setback import Setback
-from gateway.ledger_service import open_event_clock
+from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
 from gateway.steer import SteerError, ask_ledger, ledger_of
 
 TIMEOUT_S: Final = 1800
@@ -62,11 +58,10 @@ def correct_roll(event: Event, data: Path, asked: RoundAsked) -> dict[str, Any]:
         AuditCommandError: it is refused.
     """
 
-    def seal(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:  # noqa: ARG001 - as the others are called
-        of = round_of(event, asked, now)
-        entries, folder = list(sealer.log.entries()), data / roll_sealing.FOLDER
-        tree = roll_sealing.make(entries, sealer.evidence.get, folder / roll_sealing.MAKING)
-        return {"entry": roll_sealing.enter(sealer, tree, folder, len(entries), now, of), "look_up": of.look_up()}
+    def seal(ledger: AtRest) -> dict[str, Any]:
+        of = round_of(event, asked, ledger.now)
+        entry = roll_sealing.seal(ledger.sealer, data / roll_sealing.FOLDER, ledger.now, of)
+        return {"entry": entry, "look_up": of.look_up()}
 
     named = {"round": asked.number, "beacon": asked.beacon} | ({} if asked.at is None else {"at": asked.at})
     return _done(event, data, "roll", named, seal)
@@ -80,8 +75,8 @@ def draw(event: Event, data: Path, value: str) -> dict[str, Any]:
     """
     rolls = data / roll_sealing.FOLDER
 
-    def publish(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:
-        return publish_draw(sealer, signer.verifier, value, now, rolls)
+    def publish(ledger: AtRest) -> dict[str, Any]:
+        return publish_draw(ledger.sealer, ledger.signer.verifier, value, ledger.now, rolls)
 
     return _done(event, data, "audits", {"value": value}, publish)
 
@@ -93,29 +88,20 @@ def publish(event: Event, data: Path, number: int, auditor: str, note: str) -> d
         AuditCommandError: it is refused.
     """
 
-    def enter(sealer: Sealer, signer: Signer, now: float) -> dict[str, Any]:  # noqa: ARG001
-        return publish_result(sealer, number, auditor, note, now)
+    def enter(ledger: AtRest) -> dict[str, Any]:
+        return publish_result(ledger.sealer, number, auditor, note, ledger.now)
 
     return _done(event, data, f"audits/{number}/results", {"auditor": auditor, "note": note}, enter)
 
 
 def _done(
-    event: Event,
-    data: Path,
-    path: str,
-    asked: dict[str, Any],
-    work: Callable[[Sealer, Signer, float], dict[str, Any]],
+    event: Event, data: Path, path: str, asked: dict[str, Any], work: Callable[[AtRest], dict[str, Any]]
 ) -> dict[str, Any]:
     if not log_begun(data / "log"):
         raise AuditCommandError(f"{data} holds no log: name the ledger's data directory with --data")
     try:
-        if event.required_witnesses:
-            # Only a running ledger asks the witnesses, without whom nothing is published.
-            return _asked_of_ledger(event, data, path, asked)
-        return _in_directory(event, data, work)
-    except LogLockedError:
-        return _asked_of_ledger(event, data, path, asked)
-    except (OtherEventError, LogError, AuditRefusedError, AuditEntryError) as error:
+        return running_or_at_rest(event, data, lambda: _asked_of_ledger(event, data, path, asked), work)
+    except (OtherEventError, LogError, SetBackError, AuditRefusedError, AuditEntryError) as error:
         raise AuditCommandError(str(error)) from None
 
 
@@ -126,22 +112,6 @@ def _asked_of_ledger(event: Event, data: Path, path: str, asked: dict[str, Any])
         return ask_ledger(url, key, asked, TIMEOUT_S)
     except SteerError as error:
         raise AuditCommandError(str(error)) from None
-
-
-def _in_directory(event: Event, data: Path, work: Callable[[Sealer, Signer, float], dict[str, Any]]) -> dict[str, Any]:
-    signer, now = load_signer(data), open_event_clock(event, data).now()
-    commitment = load_secrets(data / "secrets.json").pseudonym_commitment
-    sealer = Sealer(data, event, commitment, signer, now)
-    try:
-        if why := Setback(data, sealer).why():
-            raise AuditCommandError(why)
-        # Nobody can report any more: what waits is sealed, with the missing named.
-        tick = time.monotonic()
-        while sealer.seal(now, tick) or sealer.unsealed(now):
-            tick += GRACE_S
-        return work(sealer, signer, now)
-    finally:
-        sealer.close()
 
 
 def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | None = None) -> Opened:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,14 +14,11 @@ from counters import issuing, roll_sealing
 from counters.corrections import CorrectionError, read_reason
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
-from counters.expected_reports import GRACE_S
 from counters.ledger.log import LogError, LogLockedError, log_begun, require_rest
-from counters.log_key import load_signer
 from counters.reckoning import Progress
-from counters.sealing import OtherEventError, Sealer
+from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
-from counters.setback import Setback
-from gateway.ledger_service import open_event_clock
+from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
 from gateway.reasons import Reason
 
 TIMEOUT_S: Final = 1800
@@ -107,10 +103,9 @@ def certify_event(
     try:
         if correction:
             read_reason(correction.reason)
-        issued = _cosigned(wanted) if event.required_witnesses else _from_directory(wanted)
-    except LogLockedError:
-        issued = _from_running_ledger(wanted)
-    except (OtherEventError, LogError, CorrectionError) as error:
+        ask = _cosigned if event.required_witnesses else _from_running_ledger
+        issued = running_or_at_rest(event, data, lambda: ask(wanted), lambda ledger: _at_rest(wanted, ledger))
+    except (OtherEventError, LogError, SetBackError, CorrectionError) as error:
         raise CertifyError(str(error)) from None
     proof_path = output.with_suffix(".tlog-proof")
     make_folder(output.parent)
@@ -120,30 +115,15 @@ def certify_event(
     return CertificateFiles(issued.id, issued.sha256, proof_path, notice)
 
 
-def _from_directory(wanted: _Wanted) -> _Issued:
-    event, data = wanted.event, wanted.data
-    secrets = load_secrets(data / "secrets.json")
-    signer = load_signer(data)
-    now, directory = open_event_clock(event, data).now(), data / "certificates"
-    sealer = Sealer(data, event, secrets.pseudonym_commitment, signer, now)
-    try:
-        if why := Setback(data, sealer).why():
-            raise CertifyError(why)
-        # Nobody can report any more: what waits is sealed, with the missing named.
-        tick = time.monotonic()
-        while sealer.seal(now, tick) or sealer.unsealed(now):
-            tick += GRACE_S
-        rolls = data / roll_sealing.FOLDER
-        if roll_sealing.is_due(sealer, now):
-            # Before the certificate, which names it.
-            entries = list(sealer.log.entries())
-            tree = roll_sealing.make(entries, sealer.evidence.get, rolls / roll_sealing.MAKING)
-            roll_sealing.enter(sealer, tree, rolls, len(entries), now)
-        corrects, reason = (wanted.correction.id, wanted.correction.reason) if wanted.correction else (None, "")
-        certificate = issuing.compute(sealer, signer.verifier, now, wanted.progress, corrects=corrects, reason=reason)
-        issued = issuing.issued(sealer, issuing.enter(sealer, certificate, directory), directory)
-    finally:
-        sealer.close()
+def _at_rest(wanted: _Wanted, ledger: AtRest) -> _Issued:
+    sealer, directory = ledger.sealer, wanted.data / "certificates"
+    if roll_sealing.is_due(sealer, ledger.now):
+        # Before the certificate, which names it.
+        roll_sealing.seal(sealer, wanted.data / roll_sealing.FOLDER, ledger.now)
+    corrects, reason = (wanted.correction.id, wanted.correction.reason) if wanted.correction else (None, "")
+    verifier = ledger.signer.verifier
+    certificate = issuing.compute(sealer, verifier, ledger.now, wanted.progress, corrects=corrects, reason=reason)
+    issued = issuing.issued(sealer, issuing.enter(sealer, certificate, directory), directory)
     return _Issued(issued.id, issued.certificate, issued.proof, issued.sha256)
 
 

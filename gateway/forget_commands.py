@@ -35,7 +35,7 @@ def forget(event_file: Path, data: Path, subject: str, issuer_id: str, redis_url
     from counters.retained_tokens import FOLDER as TOKENS
     from counters.retained_tokens import RetainedTokens
     from counters.secrets import load_secrets
-    from gateway.recover import RecoverError, read_sealed_log
+    from gateway.sealed_log import SealedLogError, read_sealed_log
 
     event = load_event(event_file)
     secrets = load_secrets(data / "secrets.json")
@@ -43,7 +43,7 @@ def forget(event_file: Path, data: Path, subject: str, issuer_id: str, redis_url
         name = pseudonym_of(event, secrets, issuer_id, subject)
         log = read_sealed_log(event, data)
         digests = tokens_of(name, read_journals(log, EvidenceStore(data / "evidence").get))
-    except (EvidenceError, RecoverError, ValueError) as error:
+    except (EvidenceError, SealedLogError, ValueError) as error:
         raise Failure(str(error)) from None
     if not digests:
         raise Failure(f"nobody with the subject {subject!r} has joined or been scanned, as far as it is sealed")

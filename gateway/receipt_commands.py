@@ -38,7 +38,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
     from gateway.ledger_service import open_event_clock
     from gateway.problems import Refused
     from gateway.receipts_api import issue_receipt
-    from gateway.recover import RecoverError
+    from gateway.sealed_log import SealedLogError
     from gateway.subjects import pseudonym_of
 
     event = load_event(event_file)
@@ -49,7 +49,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
         secrets = load_secrets(data / "secrets.json")
         who = seat if seat is not None else pseudonym_of(event, secrets, issuer_id, subject)
         note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
-    except (EvidenceError, RecoverError, Refused, ValueError) as refused:
+    except (EvidenceError, SealedLogError, Refused, ValueError) as refused:
         raise Failure(str(refused)) from None
     write_durably(output, note)
     click.echo(output)
@@ -60,14 +60,14 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
 
     Raises:
         Failure: no roll is sealed.
-        RecoverError, EvidenceError: the log or the evidence is not sound.
+        SealedLogError, EvidenceError: the log or the evidence is not sound.
     """
     from counters.evidence_store import EvidenceStore
     from counters.log_entries import read_log
     from counters.minutes_files import has_minutes, make_minutes
     from counters.roll_sealing import FOLDER as ROLLS
     from counters.roll_sealing import is_lost, newest_sealed, remake
-    from gateway.recover import read_sealed_entries
+    from gateway.sealed_log import read_sealed_entries
 
     if is_lost(data / ROLLS):
         entries = read_sealed_entries(event, data)

@@ -15,14 +15,12 @@ from typing import Any, Final
 from counters import hyperloglog
 from counters.event import Event
 from counters.evidence_store import EvidenceError, EvidenceStore
-from counters.ledger.log import LogError, LogReader
-from counters.ledger.note import NoteError, Signer
 from counters.live import UNIQUES_TTL_S, LiveUnavailableError, SketchStore
-from counters.log_entries import LogEntryError, SealedLog, read_log
 from counters.recovery import Recovered, read_journals, recover
 from counters.redis_address import open_link
 from counters.redis_link import Command, Link
 from counters.registry import SCAN_TTL_S, seat_key
+from gateway.sealed_log import SealedLogError, read_sealed_log
 
 BATCH: Final = 512
 """Entries in one pipeline: a few milliseconds of Redis' time, so that joins are not held up."""
@@ -57,7 +55,10 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
     Raises:
         RecoverError: there is no log or no evidence, it is another event's, or a Redis does not do its part.
     """
-    log = read_sealed_log(event, data)
+    try:
+        log = read_sealed_log(event, data)
+    except SealedLogError as error:
+        raise RecoverError(str(error)) from None
     say(f"log: {len(log.leaves):,} leaves with evidence")
     try:
         journals = list(read_journals(log, EvidenceStore(data / "evidence").get))
@@ -76,32 +77,6 @@ def recover_event(event: Event, data: Path, redis_url: str, live_url: str, *, dr
         ) from None
     if dry_run:
         say("Nothing was written: this was a dry run.")
-
-
-def read_sealed_log(event: Event, data: Path) -> SealedLog:
-    """Return the log in a data directory, checked whole. Raises as `read_sealed_entries`."""
-    return read_log(read_sealed_entries(event, data))
-
-
-def read_sealed_entries(event: Event, data: Path) -> list[bytes]:
-    """Return the entries of the log in a data directory, checked whole.
-
-    Raises:
-        RecoverError: there is none, it is not sound, or it is another event's.
-    """
-    if not (data / "log" / "checkpoint").exists():
-        raise RecoverError(f"{data} holds no log: name the ledger's data directory with --data")
-    try:
-        key = Signer.decode((data / "ledger" / "log.key").read_text().strip()).verifier
-        reader = LogReader(data / "log", key)
-        reader.full_check()
-        entries = list(reader.entries())
-        log = read_log(entries)
-    except (LogError, LogEntryError, NoteError) as error:
-        raise RecoverError(f"the log in {data} is not sound: {error}") from None
-    if log.event.digest != event.digest:
-        raise RecoverError(f"the log in {data} is of another event file: name the one that it was started with")
-    return entries
 
 
 async def _fill(event: Event, recovered: Recovered, redis_url: str, live_url: str, *, dry_run: bool, say: Say) -> None:

@@ -11,6 +11,22 @@ the certificate itself; the PDF carries it as an attachment, so that whoever has
     attendees   the list of attendees as Parquet, from roll and evidence
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ReportError(Exception):
     """A file cannot be made; the text says what to do."""
+
+
+@contextmanager
+def needing(extra: str, brings: str) -> Iterator[None]:
+    """Import what an extra of the package brings.
+
+    Raises:
+        ReportError: it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ReportError(f"{error.name} is not installed: pip install 'turnout[{extra}]' brings {brings}") from None

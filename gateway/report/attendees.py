@@ -20,7 +20,7 @@ from counters.event import Event
 from counters.minutes_files import minutes_files
 from counters.roll_leaf import LEAF_DTYPE
 from counters.roll_tree import SealedRoll
-from gateway.report import ReportError
+from gateway.report import ReportError, needing
 
 SUBJECT: Final = "subject"
 """Column of the organiser's list that holds the subject claim of the tickets."""
@@ -73,13 +73,9 @@ def write_attendees(event: Event, roll: SealedRoll, output: Path, own: OwnList |
         ReportError: pyarrow is not installed.
         OSError: the disk refuses.
     """
-    try:
+    with needing("parquet", "what writes the list"):
         import pyarrow as pa  # noqa: PLC0415 - an extra
         from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise ReportError(
-            f"{error.name} is not installed: pip install 'turnout[parquet]' brings what writes the list"
-        ) from None
     own = own or OwnList((), {})
     text, time = pa.dictionary(pa.int32(), pa.string()), pa.timestamp("s", event.time_zone)
     types = (pa.uint32(), pa.binary(16), text, text, pa.uint16(), pa.uint16(), time, time)

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.report import ReportError, charts
+from gateway.report import ReportError, charts, needing
 from gateway.report.contents import charts_of, contents_of, verifier_beside
 
 STANDARD: Final = "a-3a"
@@ -45,13 +45,9 @@ def _render(
     certificate: bytes, proof: bytes, verifier_url: str, fonts: Sequence[Path], ppi: float | None = None
 ) -> list[bytes]:
     """Return the PDF, or with `ppi` (pixels an inch) a picture of each page."""
-    try:
+    with needing("report", "what sets PDFs"):
         import segno  # noqa: PLC0415 - an extra
         import typst  # noqa: PLC0415
-    except ImportError as error:
-        raise ReportError(
-            f"{error.name} is not installed: pip install 'turnout[report]' brings what sets PDFs"
-        ) from None
     document: dict[str, Any] = json.loads(certificate)
     url = verifier_url or verifier_beside(document)
     with tempfile.TemporaryDirectory(prefix="turnout-report-") as folder:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.report import ReportError
+from gateway.report import needing
 from gateway.report.tables import Cell, Table, tables_of
 
 FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -47,12 +47,8 @@ def render_xlsx(certificate: bytes) -> bytes:
     Raises:
         ReportError: xlsxwriter is not installed.
     """
-    try:
+    with needing("report", "what writes spreadsheets"):
         import xlsxwriter  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise ReportError(
-            f"{error.name} is not installed: pip install 'turnout[report]' brings what writes spreadsheets"
-        ) from None
     document: dict[str, Any] = json.loads(certificate)
     written = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
