@@ -27,7 +27,8 @@ from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
 from gateway.token_courier import TokenCourier
 from gateway.worker_folders import WorkerFolders
-from metrics import exposition
+from metrics.gateway_snapshot import GatewaySnapshot
+from metrics.readings import Identity
 
 FLUSH_EVERY_S: Final = 1.0
 LIVE_PAUSE_S: Final = 0.2
@@ -131,15 +132,15 @@ class Carrying:
 
     # For /metrics.
 
-    def snapshot(self, workers: int) -> exposition.GatewaySnapshot:
+    def snapshot(self, workers: int) -> GatewaySnapshot:
         """Return what /metrics says. From any thread."""
         totals = self._courier.totals()
         spool_bytes, oldest_s = self._courier.spool_size()
         now = self._clock.now()
         live = self._poller.last
         titles = {session.number: session.id for session in self._event.sessions} | {0: ""}
-        return exposition.GatewaySnapshot(
-            identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
+        return GatewaySnapshot(
+            identity=Identity(VERSION, self._event.id, self._event.simulated),
             workers=workers,
             heartbeats=as_labels(totals, "beat", ("beat.",)),
             joins=as_labels(totals, "join", ("join.",)),

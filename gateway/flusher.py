@@ -41,7 +41,8 @@ from counters.spool_tail import Row, WindowTail, rows_of
 from counters.tally import BUCKET_S, WINDOW_S
 from counters.uniques import SESSION_SHARDS, UniquesTail
 from gateway.worker_folders import WorkerFolder, WorkerFolders
-from metrics.exposition import Durations
+from metrics.catalogue import FLUSH_BUCKETS_S
+from metrics.readings import Durations
 
 LIVE_S: Final = 2 * WINDOW_S
 """Buckets that began longer ago are in no live number any more."""
@@ -82,7 +83,7 @@ class Flusher:
         self._final_uniques: Batch = {}
         self._away = False
         self.failures = 0
-        self.durations = Durations()
+        self.durations = Durations.none(FLUSH_BUCKETS_S)
 
     async def flush(self) -> None:
         """Send the registers that rose since the last flush or have just become final, and the day's uniques.

@@ -53,7 +53,8 @@ from gateway.token_keeper import TokenKeeper
 from gateway.verifier.served import page_route
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
-from metrics import exposition
+from metrics.ledger_snapshot import LedgerSnapshot
+from metrics.readings import Identity
 
 SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01
@@ -317,12 +318,12 @@ class LedgerService:
 
     # Operations.
 
-    async def _snapshot(self) -> exposition.LedgerSnapshot:
+    async def _snapshot(self) -> LedgerSnapshot:
         now = self._clock.now()
         state = await self._thread.do(lambda: self._sealer.state(now))
         sealed = float(state.sealed_window) if state.sealed_window else None
-        return exposition.LedgerSnapshot(
-            identity=exposition.Identity(VERSION, self._event.id, self._event.simulated),
+        return LedgerSnapshot(
+            identity=Identity(VERSION, self._event.id, self._event.simulated),
             size=state.size,
             sealed_window_s=sealed,
             seal_lag_s=state.seal_lag_s,

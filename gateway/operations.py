@@ -7,20 +7,22 @@ from aiohttp import web
 from counters.event import Event
 from gateway.reasons import Reason
 from metrics import exposition
+from metrics.readings import Snapshot
 
 
-def vocabulary_of(event: Event) -> exposition.Vocabulary:
-    """Return the closed sets of an event's labels."""
+def vocabulary_of(event: Event, workers: int = 0) -> exposition.Vocabulary:
+    """Return the closed sets of an event's labels, for a gateway of so many workers."""
     return exposition.Vocabulary(
         tuple(session.id for session in event.sessions),
         tuple(reason.label for reason in Reason),
         tuple(witness.name for witness in event.witnesses),
+        tuple(map(str, range(workers))),
     )
 
 
 def operations(
     vocabulary: exposition.Vocabulary,
-    snapshot: Callable[[], Awaitable[exposition.Snapshot]],
+    snapshot: Callable[[], Awaitable[Snapshot]],
     missing: Callable[[], str] = str,
 ) -> web.Application:
     """Return the application of an operations port.
@@ -32,7 +34,7 @@ def operations(
     """
 
     async def metrics(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's handler
-        body, content_type = exposition.render(await snapshot(), vocabulary)
+        body, content_type = exposition.render(await snapshot(), vocabulary, process=True)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()

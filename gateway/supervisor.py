@@ -38,7 +38,7 @@ from gateway.traffic import check_traffic
 from gateway.worker import WorkerConfig, first_of, open_clock
 from gateway.worker_places import WorkerPlaces
 from gateway.worker_process import WorkerProcess
-from metrics.exposition import GatewaySnapshot
+from metrics.gateway_snapshot import GatewaySnapshot
 
 _log = logging.getLogger("turnout.supervisor")
 
@@ -129,7 +129,7 @@ class Supervisor:
         async def snapshot() -> GatewaySnapshot:
             return await asyncio.to_thread(carrying.snapshot, self._places.running())
 
-        for_operators = operations(vocabulary_of(self._event), snapshot, self._places.missing)
+        for_operators = operations(vocabulary_of(self._event, self._config.workers), snapshot, self._places.missing)
         successors = Successors(spool, self._event.digest, self._holdings.players, self._holdings.operators)
         operators = await serve_http(for_operators, self._holdings.operators.dup())
         work = [keeping, *carrying.start(simulated=bool(self._config.clock_file))]

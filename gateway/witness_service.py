@@ -32,6 +32,7 @@ from gateway.operations import operations, probes
 from gateway.problems import problems, reading
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from metrics import exposition
+from metrics.witness_snapshot import WitnessSnapshot
 
 READ_S: Final = 10.0
 """A request is a few kilobytes: one that takes longer to arrive is not from a log that waits for the answer."""
@@ -156,7 +157,7 @@ class WitnessService:
         stop_when_told(stopping, with_parent=with_parent)
         config = self._config
         runner = await serve_http(self._public(), (config.host, config.port))
-        for_operators = operations(exposition.Vocabulary((), ()), self._snapshot)
+        for_operators = operations(exposition.Vocabulary(), self._snapshot)
         operators = await serve_http(for_operators, (config.metrics_host, config.metrics_port))
         ready = {
             "witness": address_of(runner),
@@ -194,8 +195,8 @@ class WitnessService:
         text = answer.body if answer.body.endswith("\n") else answer.body + "\n"
         return web.Response(body=text.encode(), status=answer.verdict.value, headers={"Content-Type": kind})
 
-    async def _snapshot(self) -> exposition.WitnessSnapshot:
-        return exposition.WitnessSnapshot(
+    async def _snapshot(self) -> WitnessSnapshot:
+        return WitnessSnapshot(
             version=VERSION,
             requests=dict(self._requests),
             logs=len(self._witness.sizes),

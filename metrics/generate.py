@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from metrics.catalogue import CATALOGUE, Label, Metric, Open
+from metrics.catalogue import CATALOGUE, OF_PROCESS, Label, Metric, Open
 from metrics.prometheus_files import prometheus_files
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -13,9 +13,10 @@ _MORE: Final = {
     Open.SESSIONS: "the session's id",
     Open.IDENTITY: "",
     Open.WITNESSES: "the witness's name",
+    Open.WORKERS: "the worker's place, from 0",
 }
 
-_HEAD: Final = """<!-- Generated from metrics/catalogue.py by `make generate`; do not edit. -->
+_HEAD: Final = """<!-- Generated from metrics/catalogue by `make generate`; do not edit. -->
 # Metrics
 
 Gateway, ledger and witness each serve `/metrics` on their ops port, in the Prometheus text format. A gateway's numbers
@@ -29,8 +30,20 @@ the same as in an error's `reason` and in a window's leaf.
 The event-wide numbers have names of their own, because people who watch two sessions are one attendee: adding up
 the sessions gives no number of people.
 
+These numbers are for those who run an event. Nothing that is certified comes from Prometheus: certificates are counted
+from the evidence, and a metric may be late, sampled or lost without any certificate changing.
+
 | metric | type | from | labels | meaning |
 |---|---|---|---|---|
+"""
+
+
+_TAIL: Final = """
+Of the process that serves `/metrics` itself there is what every client library says, under the same names. A gateway's
+workers are processes of their own and are not in it.
+
+| metric | type | meaning |
+|---|---|---|
 """
 
 
@@ -47,7 +60,8 @@ def _row(metric: Metric) -> str:
 
 def page() -> str:
     """Return the text of docs/metrics.md."""
-    return _HEAD + "".join(map(_row, CATALOGUE))
+    of_process = (f"| `{metric.name}` | {metric.kind} | {metric.help} |\n" for metric in OF_PROCESS)
+    return _HEAD + "".join(map(_row, CATALOGUE)) + _TAIL + "".join(of_process)
 
 
 if __name__ == "__main__":

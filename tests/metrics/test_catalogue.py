@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from gateway.reasons import Reason
-from metrics.catalogue import CATALOGUE, Kind, Label, Metric, Open, Process
+from metrics import catalogue
+from metrics.catalogue import CATALOGUE, OF_PROCESS, Kind, Label, Metric, Open, Process
 from metrics.generate import page
 
-ALLOWED_LABELS = {"outcome", "session", "version", "event", "simulated", "witness"}
+ALLOWED_LABELS = {
+    "outcome", "session", "channel", "version", "event", "simulated", "witness", "worker", "route", "code",
+}  # fmt: skip
 """Whoever adds a label here has thought about whether it can point at one person."""
 
 BASE_UNITS = ("seconds", "bytes", "ratio", "celsius", "meters")
@@ -25,6 +28,7 @@ RULES: tuple[tuple[str, Callable[[Metric], object]], ...] = (
     ("the ending belongs to histograms", lambda m: re.search(r"_(count|sum|bucket|created)$", stem(m))),
     ("a unit that is not a base unit", lambda m: OTHER_UNITS.search(stem(m))),
     ("the unit that ends the name is not the declared one", lambda m: unit_in(stem(m)) != m.unit),
+    ("exactly histograms have buckets, ascending", lambda m: not ascending(m)),
     ("the help is not a sentence", lambda m: not re.fullmatch(r"[A-Z0-9].*\.", m.help)),
     ("nobody exposes it", lambda m: not m.processes),
     ("a label is not known to be harmless", lambda m: {label.name for label in m.labels} - ALLOWED_LABELS),
@@ -35,6 +39,12 @@ RULES: tuple[tuple[str, Callable[[Metric], object]], ...] = (
 
 def stem(metric: Metric) -> str:
     return metric.name.removesuffix("_total")
+
+
+def ascending(metric: Metric) -> bool:
+    """Whether a metric's buckets are as its kind demands."""
+    ordered = list(metric.buckets) == sorted(set(metric.buckets))
+    return ordered and bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
 
 
 def unit_in(name: str) -> str:
@@ -67,6 +77,19 @@ def test_every_metric_keeps_to_the_rules_of_naming(metric: Metric) -> None:
 )
 def test_a_metric_against_the_rules_is_found(name: str, kind: Kind, labels: tuple[Label, ...], unit: str) -> None:
     assert faults(Metric(name, kind, "A sentence.", (Process.GATEWAY,), labels, unit))
+
+
+@pytest.mark.parametrize(
+    ("kind", "buckets"), [(Kind.HISTOGRAM, ()), (Kind.HISTOGRAM, (2.0, 1.0)), (Kind.GAUGE, (1.0,))]
+)
+def test_buckets_belong_to_histograms_and_ascend(kind: Kind, buckets: tuple[float, ...]) -> None:
+    assert faults(Metric("turnout_lag", kind, "A sentence.", (Process.GATEWAY,), buckets=buckets))
+
+
+def test_every_declaration_is_in_the_catalogue_and_can_be_imported_by_name() -> None:
+    declared = {value for value in vars(catalogue).values() if isinstance(value, Metric)}
+    assert declared == {*CATALOGUE, *OF_PROCESS}
+    assert all(name in vars(catalogue) for name in catalogue.__all__)
 
 
 def test_no_metric_is_declared_twice() -> None:

@@ -18,24 +18,22 @@ from metrics.catalogue import (
     COSIGNING_OUTCOMES,
     FLUSH_BUCKETS_S,
     HEARTBEAT_OUTCOMES,
+    OF_PROCESS,
     WITNESS_VERDICTS,
     Kind,
     Process,
 )
-from metrics.exposition import (
-    Durations,
-    GatewaySnapshot,
-    Identity,
-    LedgerSnapshot,
-    Snapshot,
-    UnknownLabelError,
-    Vocabulary,
-    WitnessSnapshot,
-    render,
-)
+from metrics.exposition import UnknownLabelError, Vocabulary, render
+from metrics.gateway_snapshot import GatewaySnapshot
+from metrics.ledger_snapshot import LedgerSnapshot
+from metrics.readings import Durations, Identity, Snapshot
+from metrics.witness_snapshot import WitnessSnapshot
 
 VOCABULARY = Vocabulary(
-    sessions=("opening", "forum-7"), refusals=("token_expired", "draining"), witnesses=("news", "town")
+    sessions=("opening", "forum-7"),
+    refusals=("token_expired", "draining"),
+    witnesses=("news", "town"),
+    workers=("0", "1"),
 )
 IDENTITY = Identity(version="0.1.0", event="wiotc2023", simulated=True)
 GATEWAY = GatewaySnapshot(
@@ -55,7 +53,7 @@ GATEWAY = GatewaySnapshot(
     live_span_s=50,
     live_age_s=0.4,
     live_stale=False,
-    redis_flush=Durations().observed(0.003).observed(4.0),
+    redis_flush=Durations.none(FLUSH_BUCKETS_S).observed(0.003).observed(4.0),
     redis_flush_failures=1,
     registry_failures=2,
     seats_leased=131072,
@@ -112,12 +110,8 @@ def test_every_label_is_declared_and_every_value_is_in_its_closed_set(
     snapshot: Snapshot,
 ) -> None:
     metrics = {metric.name.removesuffix("_total"): metric for metric in CATALOGUE}
-    open_sets = {
-        "sessions": VOCABULARY.sessions, "refusals": VOCABULARY.refusals, "identity": ("0.1.0", "wiotc2023"),
-        "witnesses": VOCABULARY.witnesses,
-    }  # fmt: skip
     for name, family in families(snapshot).items():
-        closed = {label.name: {*label.values, *open_sets.get(label.more or "", ())} for label in metrics[name].labels}
+        closed = {label.name: VOCABULARY.values(label) or ("0.1.0", "wiotc2023") for label in metrics[name].labels}
         for sample in family.samples:
             labels = {key: value for key, value in sample.labels.items() if key != "le"}
             assert labels.keys() == closed.keys(), sample
@@ -137,12 +131,20 @@ def test_a_witness_that_was_never_asked_is_there_with_every_outcome_at_zero() ->
     assert {pair: count for pair, count in said.items() if count} == LEDGER.cosignings
 
 
+def test_an_event_without_witnesses_has_no_cosignings() -> None:
+    text, _ = render(replace(LEDGER, cosignings={}), Vocabulary(("opening", "forum-7")))
+    read = {family.name: family for family in text_string_to_metric_families(text.decode())}
+    assert read["turnout_ledger_cosignings"].samples == []
+
+
 def test_the_verdicts_are_those_of_the_protocol() -> None:
     assert tuple(verdict.label for verdict in Verdict) == WITNESS_VERDICTS
 
 
 def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
-    assert values(GATEWAY, "turnout_live_attendees") == {"opening": 700, "forum-7": 140}
+    samples = families(GATEWAY)["turnout_live_attendees"].samples
+    assert {s.labels["session"]: s.value for s in samples} == {"opening": 700, "forum-7": 140}
+    assert {s.labels["channel"] for s in samples} == {"online"}
     assert values(GATEWAY, "turnout_live_event_attendees") == {"": 812}
     assert values(LEDGER, "turnout_window_event_attendees_exact") == {"": 812}
 
@@ -180,6 +182,11 @@ def test_a_simulated_clock_is_said() -> None:
     assert sample.labels == {"event": "wiotc2023", "simulated": "true"}
 
 
+def test_durations_that_were_counted_by_other_buckets_are_an_error() -> None:
+    with pytest.raises(ValueError, match="other buckets"):
+        render(replace(GATEWAY, redis_flush=Durations.none((1.0, 2.0))), VOCABULARY)
+
+
 def test_flush_times_are_a_histogram_with_cumulative_buckets() -> None:
     samples = families(GATEWAY)["turnout_redis_flush_seconds"].samples
     buckets = {s.labels["le"]: s.value for s in samples if s.name.endswith("_bucket")}
@@ -192,7 +199,7 @@ def test_flush_times_are_a_histogram_with_cumulative_buckets() -> None:
 
 @given(st.lists(st.floats(min_value=0, max_value=10) | st.sampled_from(FLUSH_BUCKETS_S), max_size=20))
 def test_a_bucket_counts_every_duration_up_to_its_bound(seconds: list[float]) -> None:
-    durations = Durations()
+    durations = Durations.none(FLUSH_BUCKETS_S)
     for duration in seconds:
         durations = durations.observed(duration)
     for at, bound in enumerate((*FLUSH_BUCKETS_S, math.inf)):
@@ -214,6 +221,13 @@ def test_rendering_touches_no_process_global_registry() -> None:
     before = {family.name for family in REGISTRY.collect()}
     render(GATEWAY, VOCABULARY)
     assert {family.name for family in REGISTRY.collect()} == before
+
+
+def test_what_the_system_says_of_the_process_has_the_names_of_every_client_library() -> None:
+    text, _ = render(WITNESS, VOCABULARY, process=True)
+    exposed = [(f.name, f.type, f.documentation) for f in text_string_to_metric_families(text.decode())]
+    of_process = [(m.name.removesuffix("_total"), m.kind.value, m.help) for m in OF_PROCESS]
+    assert [family for family in exposed if family[0].startswith("process_")] == of_process
 
 
 def test_the_text_is_the_same_for_the_same_snapshot_and_says_its_type() -> None:
