@@ -10,11 +10,9 @@ import click
 
 from counters.event import load_event
 from counters.secrets import KEY_BYTES
+from gateway.check_lines import FAILS, HOLDS, OPEN, harmless, say_check
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
-HOLDS, FAILS, UNUSABLE, OPEN = 0, 1, 2, 3
-"""Exit codes of `turnout audit check`, as of `turnout verify`."""
-_MARKS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "yellow")}
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -214,11 +212,9 @@ def _given(value: str | None, file: Path | None) -> str:
 
 def _print(report: Any) -> None:
     from counters.audit_report import LISTED
-    from gateway.verify_report import harmless
 
     for line in report.lines:
-        mark, colour = _MARKS[line.passed]
-        click.echo(f"{click.style(mark, fg=colour)} {line.name}: {harmless(line.detail)}")
+        say_check(line.passed, line.name, line.detail)
     if report.judged is None:
         click.secho("NOTHING WAS JUDGED: what was opened is not what the log drew.", fg="red", bold=True)
         return

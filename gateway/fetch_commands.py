@@ -41,9 +41,9 @@ def fetch(url: str, output: Path, policy: Path | None, vkey: str | None, certifi
       1  what the server shows is not the log: wrong key, wrong hashes, set back, or another history
       2  it could not be fetched, or a file could not be used
     """
+    from gateway.check_lines import harmless
     from gateway.log_fetch import FetchedLogError, FetchError, LogServer, fetch_log
     from gateway.progress_line import ProgressLine
-    from gateway.verify_report import harmless
 
     trusted, whose = _trusted(policy, vkey, certificate)
     try:

@@ -18,12 +18,9 @@ from counters.segment import is_digest
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Check, Report, Verdict, verify
 from counters.verify_receipt import verify_receipt
+from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE, say_check
 
-HOLDS, FAILS, UNUSABLE, OPEN = 0, 1, 2, 3
-"""Exit codes: everything that was asked for holds; a check failed; the files could not be used; nothing failed, but
-something that was asked for is open, above all whose key it is."""
 _CODES: Final = {Verdict.HOLDS: HOLDS, Verdict.FAILS: FAILS, Verdict.OPEN: OPEN}
-_MARKS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "yellow")}
 PROOF_SUFFIX: Final = ".tlog-proof"
 
 
@@ -191,8 +188,7 @@ def _as_json(report: Report, kept: Path | None) -> dict[str, object]:
 
 def _print(report: Report, kept: Path | None) -> None:
     for check in report.checks:
-        mark, colour = _MARKS[check.passed]
-        click.echo(f"{click.style(mark, fg=colour)} {check.name}: {harmless(check.detail)}")
+        say_check(check.passed, check.name, check.detail)
     if kept:
         click.secho(f"What was signed here cannot all be true. The proof is in {kept}: publish it.", fg="red")
     left = [check for check in report.unchecked if check.asked]
@@ -205,11 +201,6 @@ def _print(report: Report, kept: Path | None) -> None:
         click.secho(f"Everything that was asked for holds; not checked: {_names(unasked)}", fg="green", bold=True)
     else:
         click.secho("Everything holds.", fg="green", bold=True)
-
-
-def harmless(text: str) -> str:
-    """Return a text that quotes somebody's files so that it cannot move, hide or forge lines on a terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _names(checks: Sequence[Check]) -> str:

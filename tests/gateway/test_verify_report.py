@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from counters import canonical_json
 from counters.trust_policy import policy_of
+from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE
 from gateway.cli import main
-from gateway.verify_report import FAILS, HOLDS, OPEN, UNUSABLE, terminal_progress
+from gateway.verify_report import terminal_progress
 from tests.counters.published import OTHER, Files, plain_world, publish
 from tests.counters.synthetic import SIGNER
 
