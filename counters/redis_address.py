@@ -100,6 +100,22 @@ def _query(values: dict[str, str]) -> str:
     return f"?{urlencode(values)}" if values else ""
 
 
+def with_password(url: str, password: str) -> str:
+    """Return a URL with this password for the servers' log-in; the user stays as it is.
+
+    Raises:
+        ValueError: the URL is of no form above, or has a password already.
+    """
+    RedisAddress.parse(url)
+    scheme, _, rest = url.partition("://")
+    places, slash, path = rest.partition("/")
+    login, _, places = places.rpartition("@")
+    user, _, given = login.partition(":")
+    if given or "password" in dict(parse_qsl(url.partition("?")[2])):
+        raise ValueError("the Redis URL has a password already")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{places}{slash}{path}"
+
+
 def open_link(url: str, timeout_s: float, unavailable: type[Exception], *, resting: bool = False) -> Link:
     """Return the link that a URL means; it connects when first used.
 

@@ -20,11 +20,10 @@ from typing import Any, Final
 from counters.event import Event
 from counters.secrets import load_or_create_secrets
 from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError
-from gateway import ledger_service, supervisor
 from gateway.development_issuer import FOLDER, DevelopmentIssuerError, load_event_creating_keys
-from gateway.ledger_service import LedgerConfig, open_event_clock
+from gateway.ledger_service import open_event_clock
 from gateway.processes import write_json
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings, LedgerSettings, UpSettings
 
 UP_FILE: Final = "up.json"
 """Where everything can be reached; it is there only while everything serves."""
@@ -40,35 +39,11 @@ class UpError(Exception):
 class AllInOne:
     """Everything of one event on one machine. Owns the child processes."""
 
-    def __init__(
-        self,
-        event_file: Path,
-        data: Path,
-        *,
-        host: str,
-        port: int,
-        ledger_port: int,
-        metrics_port: int,
-        ledger_metrics_port: int,
-        timestamp_url: str,
-        workers: int,
-        public_url: str,
-        networks_file: Path | None = None,
-        trusted_proxies: str = "",
-    ) -> None:
+    def __init__(self, settings: UpSettings) -> None:
         """Prepare; nothing is started yet."""
-        self._event_file = event_file.resolve()
-        self._data = data.resolve()
-        self._host = host
-        self._port = port
-        self._ledger_port = ledger_port
-        self._metrics_port = metrics_port
-        self._ledger_metrics_port = ledger_metrics_port
-        self._timestamp_url = timestamp_url
-        self._workers = workers
-        self._public_url = public_url
-        self._networks_file = str(networks_file.resolve()) if networks_file else ""
-        self._trusted_proxies = trusted_proxies
+        self._settings = settings
+        self._event_file = Path(settings.event_file).resolve()
+        self._data = Path(settings.data).resolve()
         self._stop = threading.Event()
 
     def run(self, say: Callable[[str], None]) -> int:
@@ -91,7 +66,7 @@ class AllInOne:
             with (
                 EmbeddedRedis(self._data / "redis") as redis,
                 self._no_longer_up(),
-                self._ledger(event, redis.url) as ledger,
+                self._ledger(redis.url) as ledger,
             ):
                 addresses = self._wait_for(self._data / "ledger.json", ledger, "the ledger")
                 with self._gateway(event, redis.url, addresses["ledger"]) as gateway:
@@ -149,45 +124,33 @@ class AllInOne:
     # Children.
 
     @contextmanager
-    def _ledger(self, event: Event, redis_url: str) -> "Iterator[subprocess.Popen[bytes]]":
-        config = LedgerConfig(
-            event_file=str(self._event_file),
-            data=str(self._data),
+    def _ledger(self, redis_url: str) -> "Iterator[subprocess.Popen[bytes]]":
+        settings = LedgerSettings.sharing(
+            self._settings,
             live_url=redis_url,
-            host=self._host,
-            port=self._ledger_port,
-            metrics_host=self._host,
-            metrics_port=self._ledger_metrics_port,
-            log_origin=f"turnout.invalid/{event.id}",
-            timestamp_url=self._timestamp_url,
+            port=self._settings.ledger_port,
+            metrics_host=self._settings.host,
+            metrics_port=self._settings.ledger_metrics_port,
         )
         (self._data / "ledger.json").unlink(missing_ok=True)
-        with _child("gateway.ledger_service", ledger_service.start_line(config)) as process:
+        with _child("gateway.ledger_service", settings.start_line()) as process:
             yield process
 
     @contextmanager
     def _gateway(self, event: Event, redis_url: str, ledger_url: str) -> "Iterator[subprocess.Popen[bytes]]":
-        config = GatewayConfig(
-            event_file=str(self._event_file),
+        settings = GatewaySettings.sharing(
+            self._settings,
             secrets_file=str(self._data / "secrets.json"),
             spool=str(self._data / "spool"),
             registry_url=redis_url,
-            live_url=redis_url,
             ledger_url=ledger_url,
-            host=self._host,
-            port=self._port,
-            metrics_host=self._host,
-            metrics_port=self._metrics_port,
-            workers=self._workers,
+            metrics_host=self._settings.host,
             gateway="up",
-            public_url=self._public_url,
-            networks_file=self._networks_file,
-            trusted_proxies=self._trusted_proxies,
             clock_file=str(self._data / "clock") if event.simulated else "",
             ready_file=str(self._data / "gateway.json"),
         )
         (self._data / "gateway.json").unlink(missing_ok=True)
-        with _child("gateway.supervisor", supervisor.start_line(config)) as process:
+        with _child("gateway.supervisor", settings.start_line()) as process:
             yield process
 
     def _wait_for(self, path: Path, child: "subprocess.Popen[bytes]", what: str) -> dict[str, Any]:

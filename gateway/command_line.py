@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import click
 
 from counters.event import EventFileError
 from counters.secrets import SecretsError
-from gateway.mendable import EXIT_CODE, explain
+from gateway.mendable import EXIT_CODE, SettingsError, explain
 from gateway.networks import NetworksError
+
+if TYPE_CHECKING:
+    import os
 
 EVENT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -33,7 +36,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (EventFileError, NetworksError, SecretsError, OSError) as error:
+        except (EventFileError, NetworksError, SecretsError, SettingsError, OSError) as error:
             raise Failure(explain(error)) from None
 
     return run
@@ -72,23 +75,41 @@ class Url(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, no
         return value
 
 
+class TimestampUrl(Url):
+    """The URL of an RFC 3161 authority; refused where what timestamps need is not installed, not at each of them."""
+
+    def __init__(self) -> None:
+        super().__init__("http", "https")
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or fail with what to install."""
+        from gateway.timestamping import why_not_available  # only here: it brings the ledger along
+
+        value = super().convert(value, param, ctx)
+        if value and (why := why_not_available()):
+            self.fail(why, param, ctx)
+        return value
+
+
+class SecretFile(click.Path):
+    """A file that holds a secret. Somebody who gives the secret itself is told so, and it is not repeated."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> "str | bytes | os.PathLike[str]":
+        """Return the path if a file is there; otherwise fail without showing what was given."""
+        try:
+            return super().convert(value, param, ctx)
+        except (click.BadParameter, OSError, ValueError):
+            self.fail("there is no such file, or it cannot be read. Name the file that holds the secret, not the "
+                      "secret: what was given is not shown here, in case it is one.", param, ctx)  # fmt: skip
+
+
 REDIS_URL: Final = RedisUrl()
 HTTP_URL: Final = Url("http", "https")
 NETWORKS_HELP: Final = "List of networks by class, such as data centres: joins from there are flagged, not refused."
 PROXIES_HELP: Final = "Networks of load balancers whose X-Forwarded-For is believed: 10.0.0.0/8,2001:db8::/32."
 PORT: Final = click.IntRange(0, 65_535)
-
-
-def _can_stamp(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Refuse to start without what timestamps need, rather than to fail at each of them."""
-    from gateway.timestamping import why_not_available  # only here: it brings the ledger along
-
-    if value and (why := why_not_available()):
-        raise click.BadParameter(why, ctx, param)
-    return value
-
-
-timestamp_url: Final = click.option(
-    "--timestamp-url", type=HTTP_URL, default="", callback=_can_stamp,
-    help="An RFC 3161 authority that is asked for timestamps of the log (docs/timestamps.md).",
-)  # fmt: skip

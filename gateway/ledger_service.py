@@ -5,11 +5,9 @@ beside it.
 """
 
 import asyncio
-import json
 import logging
 import sys
 import time
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -38,8 +36,9 @@ from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.ledger_thread import LedgerThread
 from gateway.log_files import LogFiles
+from gateway.log_output import begin_logging
 from gateway.lookout import Lookout
-from gateway.mendable import one_sentence
+from gateway.mendable import SettingsError, one_sentence
 from gateway.operations import operations, probes, vocabulary_of
 from gateway.organiser import Organiser
 from gateway.problems import Refused, json_response, problems, read_json
@@ -47,6 +46,7 @@ from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.receipts_api import Receipts
 from gateway.roll_keeper import RollKeeper
+from gateway.settings import LedgerSettings
 from gateway.steering_api import announced, in_force, read_change
 from gateway.timestamping import Timestamping
 from gateway.token_keeper import TokenKeeper
@@ -64,26 +64,10 @@ LIVE_EVERY_S: Final = 1.0
 _log = logging.getLogger("turnout.ledger")
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerConfig:
-    """What a ledger needs to know."""
-
-    event_file: str
-    data: str
-    live_url: str  # Redis with the live sketches
-    host: str
-    port: int  # 0 = a free one
-    metrics_host: str
-    metrics_port: int
-    log_origin: str
-    timestamp_url: str = ""  # of an RFC 3161 authority that is asked for timestamps; "" = none
-    ready_file: str = ""  # where to write the addresses once it serves; "" = DATA/ledger.json
-
-
 class LedgerService:
     """One ledger behind HTTP. Owned by its event loop; the sealer belongs to the ledger thread."""
 
-    def __init__(self, config: LedgerConfig, event: Event, secrets: Secrets, clock: Clock, disk: Disk = DISK) -> None:
+    def __init__(self, config: LedgerSettings, event: Event, secrets: Secrets, clock: Clock, disk: Disk = DISK) -> None:
         """Open the data directory.
 
         Raises:
@@ -360,7 +344,7 @@ async def ask_before_leaf_0(event: Event, data: Path, log_origin: str, disk: Dis
             await quorum.confirm(FIRST_ANSWER_S)
 
 
-def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = DISK) -> int:
+def run_ledger(config: LedgerSettings, *, with_parent: bool = False, disk: Disk = DISK) -> int:
     """Run a ledger in this process until SIGTERM; return the exit code.
 
     Raises:
@@ -370,8 +354,10 @@ def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = 
         OtherEventError: the data directory belongs to another event.
         LogLockedError: another ledger owns it.
         WitnessesError: the log would begin, and the witnesses that it requires do not answer or know more of it.
+        SettingsError: the file with Redis' password cannot be read.
     """
     event = load_event(Path(config.event_file))
+    config = config.completed(event)
     data = Path(config.data)
     make_folder(data, disk=disk)
     require_log(data / SECRETS_FILE, begun=log_begun(data / "log"))
@@ -388,16 +374,11 @@ def run_ledger(config: LedgerConfig, *, with_parent: bool = False, disk: Disk = 
     return uvloop.run(serve())
 
 
-def start_line(config: LedgerConfig) -> bytes:
-    """Return the line that `main` reads."""
-    return json.dumps(asdict(config)).encode() + b"\n"
-
-
 def main() -> None:
     """Run a ledger whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = LedgerConfig(**json.loads(sys.stdin.buffer.readline()))
-    with one_sentence(OSError, EventFileError, SecretsError, OtherEventError, LogError, WitnessesError):
+    config = LedgerSettings.from_line(sys.stdin.buffer.readline())
+    begin_logging(config.log_format, config.log_level)
+    with one_sentence(OSError, EventFileError, SecretsError, OtherEventError, LogError, WitnessesError, SettingsError):
         sys.exit(run_ledger(config, with_parent=True))
 
 

@@ -15,6 +15,10 @@ class CannotServeError(Exception):
     """A process cannot serve, and starting it again would change nothing; the sentence says what would."""
 
 
+class SettingsError(Exception):
+    """Settings contradict each other, or a file that they name cannot be used; the sentence shows no secret."""
+
+
 def explain(error: Exception) -> str:
     """Return what is wrong and what to do about it."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -10,14 +10,13 @@ What it carries is in gateway.carrying; the operations port, with /metrics, /hea
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -28,11 +27,13 @@ from counters.secrets import Secrets, SecretsError, load_secrets
 from gateway.carrying import LIVE_FILE, Carrying
 from gateway.ledger_client import LedgerClient
 from gateway.listening import bind, inherited
-from gateway.mendable import CannotServeError, one_sentence
+from gateway.log_output import begin_logging
+from gateway.mendable import CannotServeError, SettingsError, one_sentence
 from gateway.networks import NetworksError
 from gateway.operations import operations, vocabulary_of
 from gateway.processes import serve_http, stop_when_told, write_json
 from gateway.remembered import Remembered
+from gateway.settings import GatewaySettings
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
 from gateway.traffic import check_traffic
 from gateway.worker import WorkerConfig, first_of, open_clock
@@ -43,34 +44,10 @@ from metrics.gateway_snapshot import GatewaySnapshot
 _log = logging.getLogger("turnout.supervisor")
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayConfig:
-    """What a gateway needs to know."""
-
-    event_file: str
-    secrets_file: str
-    spool: str
-    registry_url: str
-    live_url: str
-    ledger_url: str
-    host: str
-    port: int  # 0 = a free one
-    metrics_host: str
-    metrics_port: int  # 0 = a free one
-    workers: int
-    gateway: str  # name of this gateway in evidence
-    public_url: str = ""
-    clock_file: str = ""  # the simulated clock; "" = the wall clock
-    ready_file: str = ""  # where to write the addresses once workers serve; "" = nowhere
-    networks_file: str = ""  # list of networks by class (gateway.networks); "" = none
-    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, with commas
-    take_over: bool = False  # whether to take over from the gateway that runs on this spool, if one does
-
-
 class Supervisor:
     """One gateway's processes and its carrying. Owned by the event loop."""
 
-    def __init__(self, config: GatewayConfig, event: Event, secrets: Secrets, holdings: "Holdings") -> None:
+    def __init__(self, config: GatewaySettings, event: Event, secrets: Secrets, holdings: "Holdings") -> None:
         """Prepare; nothing is started yet."""
         self._config = config
         self._event = event
@@ -185,6 +162,8 @@ class Supervisor:
             event_sha256=self._event.digest,
             networks_file=self._config.networks_file,
             trusted_proxies=self._config.trusted_proxies,
+            log_format=self._config.log_format,
+            log_level=self._config.log_level,
             # The workers of a gateway that is not taken over from yet have seats, too.
             seats_first=seats_first or self._holdings.owned < 0,
         )
@@ -226,7 +205,7 @@ class Holdings:
     predecessor: Predecessor | None = None
 
     @classmethod
-    def take(cls, config: GatewayConfig, event_sha256: str) -> "Holdings":
+    def take(cls, config: GatewaySettings, event_sha256: str) -> "Holdings":
         """Open the ports and lock the spool, or get them from the gateway that has them.
 
         Raises:
@@ -245,7 +224,7 @@ class Holdings:
         return cls(players, bind(config.metrics_host, config.metrics_port), owned)
 
 
-def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
+def run_gateway(config: GatewaySettings, *, with_parent: bool = False) -> int:
     """Run a gateway in this process until SIGTERM; return the exit code.
 
     Args:
@@ -259,8 +238,10 @@ def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
         NetworksError: the list of networks, or that of proxies, cannot be used.
         CannotServeError: the workers cannot serve, for a reason that only a person can mend.
         TakeOverError: the gateway that runs on the spool is not to be taken over.
+        SettingsError: settings contradict each other, or a file with a password cannot be read.
     """
     event = load_event(Path(config.event_file))
+    config = config.completed(event)
     secrets = load_secrets(Path(config.secrets_file))
     check_traffic(config.networks_file, config.trusted_proxies)
     Path(config.spool).mkdir(parents=True, exist_ok=True)
@@ -275,15 +256,12 @@ def run_gateway(config: GatewayConfig, *, with_parent: bool = False) -> int:
 
 def main() -> None:
     """Run a gateway whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = GatewayConfig(**json.loads(sys.stdin.buffer.readline()))
-    with one_sentence(OSError, EventFileError, SecretsError, NetworksError, CannotServeError, TakeOverError):
+    config = GatewaySettings.from_line(sys.stdin.buffer.readline())
+    begin_logging(config.log_format, config.log_level)
+    with one_sentence(
+        OSError, EventFileError, SecretsError, NetworksError, CannotServeError, TakeOverError, SettingsError
+    ):
         sys.exit(run_gateway(config, with_parent=True))
-
-
-def start_line(config: GatewayConfig) -> bytes:
-    """Return the line that `main` reads."""
-    return json.dumps(asdict(config)).encode() + b"\n"
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ DIR/logs/, DIR/misbehaviour/, DIR/lock   counters.ledger.witness
 
 import asyncio
 import contextlib
-import json
 import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +25,12 @@ from counters.ledger.witness import Witness, WitnessStateError
 from counters.ledger.witness_protocol import ADD_CHECKPOINT, REQUEST_LIMIT_BYTES, SIZE_TYPE, Verdict
 from counters.software import VERSION
 from counters.trust_policy import TrustPolicy, TrustPolicyError
+from gateway.log_output import begin_logging
 from gateway.mendable import one_sentence
 from gateway.operations import operations, probes
 from gateway.problems import problems, reading
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
+from gateway.settings import WitnessSettings
 from metrics import exposition
 from metrics.witness_snapshot import WitnessSnapshot
 
@@ -45,20 +45,6 @@ _log = logging.getLogger("turnout.witness")
 
 class WitnessSetupError(Exception):
     """The witness cannot start as it was asked to; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessConfig:
-    """What a witness needs to know."""
-
-    data: str
-    name: str  # of its key; "" = that of the key that is there
-    log_keys: tuple[str, ...]  # verifier keys of logs to watch
-    log_files: tuple[str, ...]  # files, or folders of files, with lines `log <vkey>`
-    host: str
-    port: int  # 0 = a free one
-    metrics_host: str
-    metrics_port: int
 
 
 class TrustedLogs:
@@ -143,7 +129,7 @@ def load_or_create_key(path: Path, name: str) -> Signer:
 class WitnessService:
     """One witness behind HTTP. Owned by its event loop; the witness itself works in threads."""
 
-    def __init__(self, config: WitnessConfig, signer: Signer, witness: Witness) -> None:
+    def __init__(self, config: WitnessSettings, signer: Signer, witness: Witness) -> None:
         self._config = config
         self._vkey = witness_key(signer).encode()
         self._witness = witness
@@ -204,7 +190,7 @@ class WitnessService:
         )
 
 
-def run_witness(config: WitnessConfig, *, with_parent: bool = False) -> int:
+def run_witness(config: WitnessSettings, *, with_parent: bool = False) -> int:
     """Run a witness in this process until SIGTERM; return the exit code.
 
     Raises:
@@ -224,15 +210,10 @@ def run_witness(config: WitnessConfig, *, with_parent: bool = False) -> int:
         return asyncio.run(WitnessService(config, signer, witness).run(with_parent=with_parent))
 
 
-def start_line(config: WitnessConfig) -> bytes:
-    """Return the line that `main` reads."""
-    return json.dumps(asdict(config)).encode() + b"\n"
-
-
 def main() -> None:
     """Run a witness whose configuration is one line of JSON on standard input; it ends with its parent."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = WitnessConfig(**json.loads(sys.stdin.buffer.readline()))
+    config = WitnessSettings.from_line(sys.stdin.buffer.readline())
+    begin_logging(config.log_format, config.log_level)
     with one_sentence(OSError, WitnessSetupError, WitnessStateError):
         sys.exit(run_witness(config, with_parent=True))
 

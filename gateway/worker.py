@@ -45,6 +45,7 @@ from gateway.identity import IdentityVerifier
 from gateway.join import Joins
 from gateway.join_desk import JoinDesk
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, WorkerName
+from gateway.log_output import begin_logging
 from gateway.mendable import EXIT_CODE, CannotServeError
 from gateway.networks import Networks, NetworksError, read_networks
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
@@ -96,6 +97,8 @@ class WorkerConfig:
     event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
     networks_file: str = ""  # list of networks by class (gateway.networks); "" = none
     trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, with commas
+    log_format: str = "console"
+    log_level: str = "info"
     seats_first: bool = False  # whether it serves only once it has seats: another, who has some, serves meanwhile
 
     def to_json(self) -> bytes:
@@ -347,12 +350,13 @@ def serve(config: WorkerConfig) -> int:
 
 def main() -> None:
     """Read the configuration and serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = WorkerConfig.from_json(sys.stdin.buffer.readline())
+    begin_logging(config.log_format, config.log_level)
     # aiohttp logs a traceback for whatever is not HTTP: on a public port anybody could fill the disk with it. What goes
     # wrong in a handler is logged by gateway.problems.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     allow_many_files()
-    sys.exit(serve(WorkerConfig.from_json(sys.stdin.buffer.readline())))
+    sys.exit(serve(config))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ It is the real service with another disk, and takes the same line on standard in
 FILE exists.
 """
 
-import json
 import logging
 import sys
 from pathlib import Path
 
 from counters.disk import Disk
-from gateway.ledger_service import LedgerConfig, run_ledger
+from gateway.ledger_service import run_ledger
+from gateway.settings import LedgerSettings
 from tests.counters.fragile_disk import FaultyDisk, die, full
 
 
@@ -51,7 +51,7 @@ def main() -> None:
             disk = FullDisk(Path(says_so))
         case _:
             sys.exit(__doc__)
-    config = LedgerConfig(**json.loads(sys.stdin.buffer.readline()))
+    config = LedgerSettings.from_line(sys.stdin.buffer.readline())
     sys.exit(run_ledger(config, with_parent=True, disk=disk))
 
 

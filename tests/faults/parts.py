@@ -20,9 +20,7 @@ from typing import IO, Any
 from counters.spool import read_lock
 from deploy import embedded_redis
 from deploy.embedded_redis import Role, ServerProgram
-from gateway import ledger_service, supervisor
-from gateway.ledger_service import LedgerConfig
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings, LedgerSettings
 from gateway.worker import READY
 from tests.gateway.commands import CERTAIN_S, children_of, living, port_of
 from tests.gateway.serving import Answer, ask, until
@@ -141,7 +139,7 @@ class LedgerPart(Part):
         super().__init__("ledger", folder)
         self.data = data
         self.ready_file = data / "ledger.json"
-        self.config = LedgerConfig(
+        self.config = LedgerSettings(
             event_file=str(event_file), data=str(data), live_url=live_url, host="127.0.0.1", port=0,
             metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo",
         )  # fmt: skip
@@ -174,7 +172,7 @@ class LedgerPart(Part):
         return [sys.executable, "-m", "gateway.ledger_service"]
 
     def _first_line(self) -> bytes:
-        return ledger_service.start_line(self.config)
+        return self.config.start_line()
 
     def _serves(self) -> bool:
         return self.ready_file.exists()
@@ -183,7 +181,7 @@ class LedgerPart(Part):
 class GatewayPart(Part):
     """One gateway: a supervisor and its workers. After the first start it keeps its port."""
 
-    def __init__(self, folder: Path, config: GatewayConfig) -> None:
+    def __init__(self, folder: Path, config: GatewaySettings) -> None:
         super().__init__(config.gateway, folder)
         self.config = config
         """A test that needs another replaces it before the start."""
@@ -285,7 +283,7 @@ class GatewayPart(Part):
         return [sys.executable, "-m", "gateway.supervisor"]
 
     def _first_line(self) -> bytes:
-        return supervisor.start_line(self.config)
+        return self.config.start_line()
 
     def _serves(self) -> bool:
         return self._ready_file.exists()

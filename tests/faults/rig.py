@@ -27,7 +27,7 @@ from counters.secrets import load_or_create_secrets
 from counters.segment import WINDOW_S
 from deploy.embedded_redis import ServerProgram
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings
 from gateway.viewing_token import TokenKeys
 from tests.faults import reckoning
 from tests.faults.crowd import Crowd
@@ -98,9 +98,9 @@ class Rig:
         self.log_key = ""
         self._manifests: dict[str, frozenset[str]] = {}
 
-    def _gateway_config(self, place: int, workers: int) -> GatewayConfig:
+    def _gateway_config(self, place: int, workers: int) -> GatewaySettings:
         redis_url = f"redis://127.0.0.1:{self.redis_line[place].port}/0"
-        return GatewayConfig(
+        return GatewaySettings(
             event_file=str(self.event_file), secrets_file=str(self.data / "secrets.json"),
             spool=str(self.folder / f"spool-g{place}"), registry_url=redis_url, live_url=redis_url,
             ledger_url=f"http://127.0.0.1:{self.ledger_line[place].port}", host="127.0.0.1", port=0,

@@ -22,10 +22,8 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import load_or_create_secrets
 from deploy.embedded_redis import EmbeddedRedis, ServerProgram
-from gateway import ledger_service, supervisor
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
-from gateway.ledger_service import LedgerConfig
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings, LedgerSettings
 from gateway.viewing_token import TokenKeys
 from tests.gateway.commands import CERTAIN_S, port_of
 from tests.gateway.conftest import EVENT_FILE
@@ -114,20 +112,20 @@ class SteppedEvent:
         self.event = load_event_creating_keys(event_file, self.data / "development-issuer")
         self.tokens = TokenKeys.derive(load_or_create_secrets(self.data / "secrets.json"), self.event.id)
         self.issuer = DevelopmentIssuer.load(self.data / "development-issuer", "tickets")
-        ledger = LedgerConfig(
+        ledger = LedgerSettings(
             event_file=str(event_file), data=str(self.data), live_url=redis_url, host="127.0.0.1", port=0,
             metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo",
         )  # fmt: skip
-        line = ledger_service.start_line(ledger)
+        line = ledger.start_line()
         self.ledger = started(host, "gateway.ledger_service", line, self.data / "ledger.json", stack)
         address = json.loads((self.data / "ledger.json").read_text())
         self.verifier = Verifier.decode(address["log"])
-        gateway = GatewayConfig(
+        gateway = GatewaySettings(
             event_file=str(event_file), secrets_file=str(self.data / "secrets.json"), spool=str(folder / "spool"),
             registry_url=redis_url, live_url=redis_url, ledger_url=address["ledger"], host="127.0.0.1", port=0,
             metrics_host="127.0.0.1", metrics_port=0, workers=2, gateway="g0", ready_file=str(folder / "g0.json"),
         )  # fmt: skip
-        line = supervisor.start_line(gateway)
+        line = gateway.start_line()
         self.gateway = started(host, "gateway.supervisor", line, folder / "g0.json", stack)
         self.port = port_of(json.loads((folder / "g0.json").read_text())["gateway"])
 

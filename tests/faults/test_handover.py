@@ -13,10 +13,9 @@ from typing import Any
 from counters.expected_reports import GRACE_S
 from counters.secrets import load_or_create_secrets
 from deploy.embedded_redis import ServerProgram
-from gateway import supervisor
 from gateway.development_issuer import load_event_creating_keys
 from gateway.mendable import EXIT_CODE
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings
 from tests.faults.loopback_line import CHUNK_BYTES
 from tests.faults.parts import GatewayPart, LedgerPart
 from tests.faults.rig import WINDOW, Rig, minute
@@ -75,13 +74,13 @@ def strangers(rig: Rig) -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
             process.stdin.close()
 
 
-def _supervisor(config: GatewayConfig, said: Path) -> "subprocess.Popen[bytes]":
+def _supervisor(config: GatewaySettings, said: Path) -> "subprocess.Popen[bytes]":
     with said.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway.supervisor"], stdin=subprocess.PIPE, stdout=output, stderr=output
         )
     assert process.stdin is not None
-    process.stdin.write(supervisor.start_line(config))
+    process.stdin.write(config.start_line())
     process.stdin.flush()
     return process
 
@@ -227,7 +226,7 @@ def test_a_gateway_whose_clock_is_off_says_so_and_by_more_than_half_a_minute_it_
     def started(name: str, offset: str) -> GatewayPart:
         gateway = GatewayPart(
             tmp_path,
-            GatewayConfig(
+            GatewaySettings(
                 event_file=str(event_file), secrets_file=str(data / "secrets.json"), spool=str(tmp_path / name),
                 registry_url=NO_REDIS, live_url=NO_REDIS, ledger_url=f"http://127.0.0.1:{ledger.port}",
                 host="127.0.0.1", port=0, metrics_host="127.0.0.1", metrics_port=0, workers=1, gateway=name,

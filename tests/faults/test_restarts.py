@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from deploy.embedded_redis import ServerProgram
-from gateway import supervisor
 from gateway.mendable import EXIT_CODE
+from gateway.settings import GatewaySettings
 from gateway.stopping import STOP_LIMIT_S
 from gateway.worker import SEATS_PATIENCE_S
 from tests.faults.crowd import Player
@@ -293,9 +293,7 @@ os.execv(sys.executable, [sys.executable, "-m", "gateway.supervisor"])
 
 
 @contextmanager
-def activated(
-    config: supervisor.GatewayConfig, listener: socket.socket, said: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
+def activated(config: GatewaySettings, listener: socket.socket, said: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a gateway as systemd does: the socket is descriptor 3, and the environment names this very process."""
     program = [sys.executable, "-c", ACTIVATED, str(listener.fileno())]
     with spawned(program, config, said, (listener.fileno(),)) as process:
@@ -304,14 +302,14 @@ def activated(
 
 @contextmanager
 def spawned(
-    program: list[str], config: supervisor.GatewayConfig, said: Path, descriptors: tuple[int, ...] = ()
+    program: list[str], config: GatewaySettings, said: Path, descriptors: tuple[int, ...] = ()
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a gateway and do not wait for it; it is ended at the end, if it has not."""
     with said.open("ab") as output, subprocess.Popen(
         program, stdin=subprocess.PIPE, stdout=output, stderr=output, pass_fds=descriptors
     ) as process:  # fmt: skip
         assert process.stdin is not None
-        process.stdin.write(supervisor.start_line(config))
+        process.stdin.write(config.start_line())
         process.stdin.flush()
         try:
             yield process

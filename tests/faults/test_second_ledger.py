@@ -12,7 +12,6 @@ import pytest
 from counters.clock import SimulatedClock
 from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
-from gateway import ledger_service
 from gateway.development_issuer import load_event_creating_keys
 from tests.faults.parts import LedgerPart
 from tests.faults.rig import STARTS_AT, WINDOW
@@ -35,7 +34,7 @@ def start(part: LedgerPart) -> "subprocess.Popen[bytes]":
         [sys.executable, "-m", "gateway.ledger_service"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin is not None
-    process.stdin.write(ledger_service.start_line(part.config))
+    process.stdin.write(part.config.start_line())
     process.stdin.flush()
     return process
 

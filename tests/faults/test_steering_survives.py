@@ -15,9 +15,8 @@ import pytest
 from counters.event import Event, load_event
 from counters.secrets import Secrets, load_secrets
 from deploy.embedded_redis import ServerProgram
-from gateway import supervisor
 from gateway.development_issuer import load_event_creating_keys
-from gateway.supervisor import GatewayConfig
+from gateway.settings import GatewaySettings
 from gateway.viewing_token import TokenKeys, ViewingToken
 from tests.gateway.commands import CERTAIN_S, FREE_PORTS, end, port_of, started, turnout
 from tests.gateway.conftest import EVENT_FILE
@@ -76,7 +75,7 @@ def gateway(event_file: Path, data: Path, ledger_url: str) -> Iterator[Gateway]:
     """Run a gateway on the ledger's clock; killed at the end if the test has not ended it."""
     ready = data / "gateway.json"
     ready.unlink(missing_ok=True)
-    config = GatewayConfig(
+    config = GatewaySettings(
         event_file=str(event_file), secrets_file=str(data / "secrets.json"), spool=str(data / "spool"),
         registry_url=NO_REDIS, live_url=NO_REDIS, ledger_url=ledger_url, host="127.0.0.1", port=0,
         metrics_host="127.0.0.1", metrics_port=0, workers=1, gateway="gw", clock_file=str(data / "clock"),
@@ -88,7 +87,7 @@ def gateway(event_file: Path, data: Path, ledger_url: str) -> Iterator[Gateway]:
         )
     assert process.stdin is not None
     try:
-        process.stdin.write(supervisor.start_line(config))
+        process.stdin.write(config.start_line())
         process.stdin.flush()
         until(lambda: ready.exists() or process.poll() is not None, "the gateway serves", CERTAIN_S)
         assert process.poll() is None, (data / "gateway.said").read_text()

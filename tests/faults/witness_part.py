@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gateway import witness_service
-from gateway.witness_service import WitnessConfig
+from gateway.settings import WitnessSettings
 from tests.faults.parts import Part, free_port
 from tests.gateway.commands import port_of
 from tests.gateway.serving import Answer, ask
@@ -67,12 +66,10 @@ class WitnessPart(Part):
         return [sys.executable, "-m", "gateway.witness_service"]
 
     def _first_line(self) -> bytes:
-        return witness_service.start_line(
-            WitnessConfig(
-                data=str(self.data), name=f"witness.test/{self.name}", log_keys=(), log_files=(str(self.logs),),
-                host="127.0.0.1", port=self.port, metrics_host="127.0.0.1", metrics_port=0,
-            )
-        )  # fmt: skip
+        return WitnessSettings(
+            data=str(self.data), name=f"witness.test/{self.name}", log_files=(str(self.logs),),
+            host="127.0.0.1", port=self.port, metrics_host="127.0.0.1", metrics_port=0,
+        ).start_line()  # fmt: skip
 
     def _serves(self) -> bool:
         return (self.data / "witness.json").exists()

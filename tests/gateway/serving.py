@@ -34,9 +34,9 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_or_create_secrets
 from counters.spool import WindowSpool, read_window, window_chunks
-from gateway import door, ledger_service
+from gateway import door
 from gateway.door import DoorKeeper
-from gateway.ledger_service import LedgerConfig
+from gateway.settings import LedgerSettings
 from gateway.viewing_token import TokenKeys, ViewingToken
 from gateway.worker import Worker, WorkerConfig
 
@@ -378,7 +378,7 @@ def ledger(
 ) -> Iterator[RunningLedger]:
     """Run a ledger with its data in `data`, and end it with SIGTERM."""
     data.mkdir(parents=True, exist_ok=True)
-    config = LedgerConfig(
+    config = LedgerSettings(
         event_file=str(event_file), data=str(data), live_url=live_url, host="127.0.0.1", port=0,
         metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo", timestamp_url=timestamp_url,
     )  # fmt: skip
@@ -391,7 +391,7 @@ def ledger(
         )
     assert process.stdin is not None
     try:
-        process.stdin.write(ledger_service.start_line(config))
+        process.stdin.write(config.start_line())
         process.stdin.flush()
         until(lambda: ready.exists() or process.poll() is not None, "the ledger serves")
         assert process.poll() is None, said.read_text()

@@ -118,7 +118,7 @@ CRASHING = """
 import os, signal, sys
 from pathlib import Path
 from gateway import witness_service
-from gateway.witness_service import WitnessConfig
+from gateway.settings import WitnessSettings
 from tests.counters.fragile_disk import FaultyDisk
 
 def kill(): os.kill(os.getpid(), signal.SIGKILL)
@@ -128,7 +128,7 @@ faulty = FaultyDisk(fail_at=at, after=after, fault=kill)
 real = witness_service.Witness
 witness_service.Witness = lambda *given: real(*given, disk=faulty)
 sys.exit(witness_service.run_witness(
-    WitnessConfig(data, "", (), (logs,), "127.0.0.1", int(port), "127.0.0.1", 0)))
+    WitnessSettings(data=data, log_files=(logs,), port=int(port), metrics_port=0)))
 """
 
 
