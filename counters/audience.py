@@ -40,6 +40,13 @@ class Aliases:
         found = self.canonical_seats[np.searchsorted(self.seats, seats_in(hits))]
         return (seats - hits) | set_of(np.unique(found))
 
+    def canonical_of_each(self, seats: Seats) -> Seats:
+        """Return the canonical seat of each seat."""
+        if not len(self.seats):
+            return seats
+        at = np.minimum(np.searchsorted(self.seats, seats), len(self.seats) - 1)
+        return np.where(self.seats[at] == seats, self.canonical_seats[at], seats)
+
 
 @dataclass(frozen=True, slots=True)
 class Audience:

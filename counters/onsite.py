@@ -18,7 +18,7 @@ Then, by attendee and session:
 Scans for no session of the event are no presence.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ from counters.event import Event
 from counters.journal import Direction
 from counters.journal_segment import JournalSegment
 from counters.journal_texts import Texts
-from counters.roll import Roll
+from counters.roll import Roll, Seats
 from counters.segment import WINDOW_S
 
 MARGIN_S: Final = 24 * 60 * 60
@@ -76,13 +76,18 @@ def read_inside(event: Event, journals: Iterable[JournalSegment], roll: Roll, as
     texts = Texts()
     scans, _ = _near(event, _every(journals, roll, texts))
     scans = _for_the_session_entered(scans[scans["scanned_at_ms"] < as_of * 1000], event, texts)
+    return _inside(event, scans, as_of)
+
+
+def _inside(event: Event, scans: Scans, over_by: int) -> dict[int, BitMap]:
+    """Return by session number whose last of these scans is an entry, but for sessions over by a time (unix s)."""
     last = np.ones(len(scans), bool)
     last[:-1] = scans["seat"][1:] != scans["seat"][:-1]
     scans = scans[last & (scans["direction"] == Direction.IN)]
     return {
         session.number: BitMap(np.sort(scans["seat"][scans["session"] == session.number]))
         for session in event.sessions
-        if event.session_windows(session)[-1] + WINDOW_S > as_of
+        if event.session_windows(session)[-1] + WINDOW_S > over_by
     }
 
 
@@ -97,6 +102,42 @@ def read_entries(event: Event, journals: Iterable[JournalSegment], roll: Roll) -
         for window, seats in _windows(windows[here], windows[here], scans["seat"][here]):
             present.setdefault(window, {})[session.number] = seats
     return present
+
+
+class ScansSoFar:
+    """Takes journals in as they are sealed; taking one in again changes nothing. Owned by its caller."""
+
+    def __init__(self, event: Event) -> None:
+        """Start without scans."""
+        self._event = event
+        self._texts = Texts()
+        self._scans = np.empty(0, _SCAN)  # accepted ones, each once
+
+    def add(self, journal: JournalSegment) -> None:
+        """Take in a journal."""
+        if len(journal.scans):
+            self._scans = _once(np.concatenate([self._scans, _accepted(journal, self._texts)]))
+
+    def there(self, window: int, canonical: Callable[[Seats], Seats]) -> dict[int, BitMap]:
+        """Return by session number who was in its room in a window, as far as scans until its end tell.
+
+        Besides those whom counting rules find present that is everybody who has entered and not left: without an exit
+        to come counting rules leave them their entry's window alone.
+
+        Args:
+            window: unix seconds of its start.
+            canonical: from seats to the canonical seat of each.
+        """
+        event, as_of = self._event, window + WINDOW_S
+        scans, _ = _near(event, self._scans[self._scans["scanned_at_ms"] < as_of * 1000])
+        scans["seat"] = canonical(scans["seat"])
+        scans = _for_the_session_entered(scans, event, self._texts)
+        there = _inside(event, scans, window)
+        for session in event.sessions:
+            starts, ends, seats = _stays(scans[scans["session"] == session.number], event.session_windows(session)[-1])
+            here = BitMap(np.unique(seats[(starts <= window) & (ends >= window)]))
+            there[session.number] = there.get(session.number, BitMap()) | here
+        return there
 
 
 def _every(journals: Iterable[JournalSegment], roll: Roll, texts: Texts) -> Scans:
