@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
+from counters.countries import COUNTRIES
 from counters.event import Event
 from gateway.reasons import Reason
 from metrics import exposition
@@ -17,6 +18,7 @@ def vocabulary_of(event: Event, workers: int = 0) -> exposition.Vocabulary:
         tuple(reason.label for reason in Reason),
         tuple(witness.name for witness in event.witnesses),
         tuple(map(str, range(workers))),
+        COUNTRIES,
     )
 
 

@@ -35,13 +35,15 @@ class Vocabulary:
     """The closed sets that the catalogue leaves open until a process starts.
 
     `sessions` are the ids of the event's sessions; `refusals` the labels of every reason for saying no; `witnesses` the
-    names of the event's witnesses; `workers` the places of the gateway's workers.
+    names of the event's witnesses; `workers` the places of the gateway's workers; `countries` those that attendees are
+    counted by.
     """
 
     sessions: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
 
     def values(self, label: Label) -> tuple[str, ...] | None:
         """Return every value that a label may have; None: the one that says what the process is."""
@@ -56,6 +58,8 @@ class Vocabulary:
                 more = self.witnesses
             case Open.WORKERS:
                 more = self.workers
+            case Open.COUNTRIES:
+                more = self.countries
             case None:
                 more = ()
         return (*label.values, *more)

@@ -14,6 +14,7 @@ _MORE: Final = {
     Open.IDENTITY: "",
     Open.WITNESSES: "the witness's name",
     Open.WORKERS: "the worker's place, from 0",
+    Open.COUNTRIES: "`other`, or an ISO 3166-1 alpha-2 code",
 }
 
 _HEAD: Final = """<!-- Generated from metrics/catalogue by `make generate`; do not edit. -->
@@ -24,7 +25,8 @@ are sums over its worker processes; its counters do not fall when a worker is re
 there from the start, at 0.
 
 The sets of label values are closed. No label says anything about one viewer: there is no seat, pseudonym, view, token
-or address, and no attribute of an attendee. The labels of refusals are the lower-case names in `gateway/reasons.py`,
+or address, and no attribute of an attendee but the country, of which cells of few people are not shown, nor those from
+which one would follow. The labels of refusals are the lower-case names in `gateway/reasons.py`,
 the same as in an error's `reason` and in a window's leaf.
 
 The event-wide numbers have names of their own, because people who watch two sessions are one attendee: adding up

@@ -27,8 +27,8 @@ LIVE_AGE: Final = largest(m.LIVE_AGE)
 LIVE_STALE: Final = largest(m.LIVE_STALE)
 
 # The audience, as it was sealed.
-WINDOW_ATTENDEES: Final = largest(m.WINDOW_EVENT_ATTENDEES)
-WINDOW_ATTENDEES_BY_SESSION: Final = largest(m.WINDOW_ATTENDEES, "session")
+WINDOW_ATTENDEES: Final = largest(m.WINDOW_EVENT_ATTENDEES, channel="online")
+WINDOW_ATTENDEES_BY_SESSION: Final = largest(m.WINDOW_ATTENDEES, "session", channel="online")
 
 # What players and scanners ask, and what they are told.
 HEARTBEATS: Final = summed_rate(m.HEARTBEATS)

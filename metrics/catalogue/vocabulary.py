@@ -1,7 +1,8 @@
 """What a metric is: its kind, the processes that expose it, and labels whose values form closed sets.
 
 The rules of naming are Prometheus' ("Metric and label naming", https://prometheus.io/docs/practices/naming/). A label
-never says anything about one viewer: no seat, pseudonym, view, token or address, and no attribute of an attendee.
+never says anything about one viewer: no seat, pseudonym, view, token or address, and no attribute of an attendee but
+the country, of which a cell of few people is not shown.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Open(StrEnum):
     SESSIONS = "sessions"  # the ids of the event's sessions
     IDENTITY = "identity"  # one value: what this process is
     WITNESSES = "witnesses"  # the names of the event's witnesses
+    COUNTRIES = "countries"  # ISO 3166-1 alpha-2, and what is none of them
     WORKERS = "workers"  # the places of a gateway's workers: 0, 1, 2 …
 
 

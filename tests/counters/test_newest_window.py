@@ -78,7 +78,7 @@ def expected(world: World, window: int) -> dict[str, Any]:
         online = {known.person_of_seat[seat] for seat in seats}
         estimate = hyperloglog.estimate(registers)
         if online or estimate:
-            difference = Fraction(estimate - len(online)) / max(Fraction(8125, 10**6) * len(online), 1)
+            difference = Fraction(estimate - len(online)) / max(Fraction(8125, 10**6) * len(online), Fraction(1))
             differences[name] = float(round(difference, 3))
         online, onsite = online - staff, {one for number in numbers for one in rooms[number]} - staff
         few = {len(online), len(onsite), len(online & onsite), len(online - onsite), len(onsite - online)}

@@ -12,7 +12,7 @@ from metrics.catalogue import CATALOGUE, OF_PROCESS, Kind, Label, Metric, Open, 
 from metrics.generate import page
 
 ALLOWED_LABELS = {
-    "outcome", "session", "channel", "version", "event", "simulated", "witness", "worker", "route", "code",
+    "outcome", "session", "channel", "version", "event", "simulated", "witness", "worker", "route", "code", "country",
 }  # fmt: skip
 """Whoever adds a label here has thought about whether it can point at one person."""
 

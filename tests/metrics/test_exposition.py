@@ -34,6 +34,7 @@ VOCABULARY = Vocabulary(
     refusals=("token_expired", "draining"),
     witnesses=("news", "town"),
     workers=("0", "1"),
+    countries=("other", "CN", "FR"),
 )
 IDENTITY = Identity(version="0.1.0", event="wiotc2023", simulated=True)
 GATEWAY = GatewaySnapshot(
@@ -146,11 +147,12 @@ def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
     assert {s.labels["session"]: s.value for s in samples} == {"opening": 700, "forum-7": 140}
     assert {s.labels["channel"] for s in samples} == {"online"}
     assert values(GATEWAY, "turnout_live_event_attendees") == {"": 812}
-    assert values(LEDGER, "turnout_window_event_attendees_exact") == {"": 812}
+    assert values(LEDGER, "turnout_window_event_attendees_exact") == {"online": 812}
 
 
 def test_a_number_that_the_leaf_suppresses_is_not_exposed_either() -> None:
-    assert values(LEDGER, "turnout_window_attendees_exact") == {"opening": 808}
+    samples = families(LEDGER)["turnout_window_attendees_exact"].samples
+    assert {(s.labels["session"], s.labels["channel"]): s.value for s in samples} == {("opening", "online"): 808}
 
 
 def test_what_is_not_known_yet_has_no_sample() -> None:
