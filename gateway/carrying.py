@@ -18,17 +18,16 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.live import LivePoller, SketchStore
 from counters.live_counts import live_document
-from counters.software import VERSION
 from gateway.courier import Courier, as_labels
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.operations import identity_of
 from gateway.processes import end_tasks
 from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
 from gateway.token_courier import TokenCourier
 from gateway.worker_folders import WorkerFolders
 from metrics.gateway_snapshot import GatewaySnapshot
-from metrics.readings import Identity
 
 FLUSH_EVERY_S: Final = 1.0
 LIVE_PAUSE_S: Final = 0.2
@@ -140,7 +139,7 @@ class Carrying:
         live = self._poller.last
         titles = {session.number: session.id for session in self._event.sessions} | {0: ""}
         return GatewaySnapshot(
-            identity=Identity(VERSION, self._event.id, self._event.simulated),
+            identity=identity_of(self._event),
             workers=workers,
             heartbeats=as_labels(totals, "beat", ("beat.",)),
             joins=as_labels(totals, "join", ("join.",)),

@@ -28,7 +28,6 @@ from counters.log_key import LOG_KEY, load_or_create_signer
 from counters.sealing import OtherEventError, Sealer, UnknownGatewayError
 from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.setback import Setback
-from counters.software import VERSION
 from counters.steering import Change, RevokedLimitError, SteeringError
 from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.audit_api import AuditApi
@@ -39,7 +38,7 @@ from gateway.log_files import LogFiles
 from gateway.log_output import begin_logging
 from gateway.lookout import Lookout
 from gateway.mendable import SettingsError, one_sentence
-from gateway.operations import operations, probes, vocabulary_of
+from gateway.operations import identity_of, operations, probes, vocabulary_of
 from gateway.organiser import Organiser
 from gateway.problems import Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
@@ -54,7 +53,6 @@ from gateway.verifier.served import page_route
 from gateway.viewing_token import TokenKeys
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 from metrics.ledger_snapshot import LedgerSnapshot
-from metrics.readings import Identity
 
 SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01
@@ -307,7 +305,7 @@ class LedgerService:
         state = await self._thread.do(lambda: self._sealer.state(now))
         sealed = float(state.sealed_window) if state.sealed_window else None
         return LedgerSnapshot(
-            identity=Identity(VERSION, self._event.id, self._event.simulated),
+            identity=identity_of(self._event),
             size=state.size,
             sealed_window_s=sealed,
             seal_lag_s=state.seal_lag_s,

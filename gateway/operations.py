@@ -6,9 +6,10 @@ from aiohttp import web
 
 from counters.countries import COUNTRIES
 from counters.event import Event
+from counters.software import VERSION
 from gateway.reasons import Reason
 from metrics import exposition
-from metrics.readings import Snapshot
+from metrics.readings import Identity, Snapshot
 
 
 def vocabulary_of(event: Event, workers: int = 0) -> exposition.Vocabulary:
@@ -20,6 +21,12 @@ def vocabulary_of(event: Event, workers: int = 0) -> exposition.Vocabulary:
         tuple(map(str, range(workers))),
         COUNTRIES,
     )
+
+
+def identity_of(event: Event) -> Identity:
+    """Return what a process that serves an event is."""
+    sessions = {one.id: (one.starts_at.timestamp(), one.ends_at.timestamp()) for one in event.sessions}
+    return Identity(VERSION, event.id, event.simulated, sessions)
 
 
 def operations(

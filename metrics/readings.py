@@ -2,10 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
-from metrics.catalogue import BUILD_INFO, EVENT_INFO, Metric, Process
+from metrics.catalogue import BUILD_INFO, EVENT_INFO, SESSION_ENDS, SESSION_STARTS, Metric, Process
 
 WHOLE_EVENT: Final = ""
 """The key that means the event in a mapping by session, as in a window's leaf."""
@@ -52,16 +52,22 @@ class Snapshot(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a process is: version of the software, id of the event, and whether its clock is simulated."""
+    """What a process is: version of the software, id of the event, and whether its clock is simulated.
+
+    `sessions` says by id when each begins and ends, unix seconds on the event's clock.
+    """
 
     version: str
     event: str
     simulated: bool
+    sessions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def readings(self) -> Iterator[tuple[Metric, Reading]]:
         """Yield them."""
         yield BUILD_INFO, {self.version: 1}
         yield EVENT_INFO, {(self.event, str(self.simulated).lower()): 1}
+        yield SESSION_STARTS, {session: starts_s for session, (starts_s, _) in self.sessions.items()}
+        yield SESSION_ENDS, {session: ends_s for session, (_, ends_s) in self.sessions.items()}
 
 
 def of_sessions(by_session: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -54,6 +54,8 @@ from metrics.catalogue.everywhere import (
     PROCESS_RESIDENT_MEMORY,
     PROCESS_START_TIME,
     PROCESS_VIRTUAL_MEMORY,
+    SESSION_ENDS,
+    SESSION_STARTS,
 )
 from metrics.catalogue.gateway import (
     ACCEPTED,
@@ -225,6 +227,8 @@ __all__ = [
     "SEAL_BUCKETS_S",
     "SEATS_LEASED",
     "SEATS_USED",
+    "SESSION_ENDS",
+    "SESSION_STARTS",
     "SKETCHES_SENT",
     "SPOOL",
     "SPOOL_DISK_FREE",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from metrics.catalogue.vocabulary import Kind, Label, Metric, Open, Process, metrics_in
+from metrics.catalogue.vocabulary import SESSION, Kind, Label, Metric, Open, Process, metrics_in
 
 OF_EVENT: Final = (Process.GATEWAY, Process.LEDGER)
 EVERYWHERE: Final = (*OF_EVENT, Process.WITNESS)
@@ -34,6 +34,22 @@ EVENT_INFO: Final = Metric(
     "Always 1; the labels name the event and say whether its clock, and so every number here, is SIMULATED.",
     OF_EVENT,
     (Label("event", more=Open.IDENTITY), Label("simulated", ("false", "true"))),
+)
+SESSION_STARTS: Final = Metric(
+    "turnout_session_starts_timestamp_seconds",
+    Kind.GAUGE,
+    "When the session begins by the event file, unix time on the event's clock.",
+    OF_EVENT,
+    (SESSION,),
+    unit="seconds",
+)
+SESSION_ENDS: Final = Metric(
+    "turnout_session_ends_timestamp_seconds",
+    Kind.GAUGE,
+    "When it ends. Alerts that are about an audience are quiet while no session runs or is about to.",
+    OF_EVENT,
+    (SESSION,),
+    unit="seconds",
 )
 HTTP_REQUESTS: Final = Metric(
     "turnout_http_requests_total",

@@ -36,7 +36,12 @@ VOCABULARY = Vocabulary(
     workers=("0", "1"),
     countries=("other", "CN", "FR"),
 )
-IDENTITY = Identity(version="0.1.0", event="wiotc2023", simulated=True)
+IDENTITY = Identity(
+    version="0.1.0",
+    event="wiotc2023",
+    simulated=True,
+    sessions={"opening": (100.0, 3700.0), "forum-7": (4000.0, 7600.0)},
+)
 GATEWAY = GatewaySnapshot(
     identity=IDENTITY,
     workers=2,
@@ -182,6 +187,12 @@ def test_a_label_value_outside_its_closed_set_is_an_error(wrong: Snapshot) -> No
 def test_a_simulated_clock_is_said() -> None:
     (sample,) = families(LEDGER)["turnout_event_info"].samples
     assert sample.labels == {"event": "wiotc2023", "simulated": "true"}
+
+
+def test_both_say_when_the_sessions_begin_and_end() -> None:
+    for snapshot in (GATEWAY, LEDGER):
+        assert values(snapshot, "turnout_session_starts_timestamp_seconds") == {"opening": 100, "forum-7": 4000}
+        assert values(snapshot, "turnout_session_ends_timestamp_seconds") == {"opening": 3700, "forum-7": 7600}
 
 
 def test_durations_that_were_counted_by_other_buckets_are_an_error() -> None:
