@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from metrics.prometheus_files import FOLDER, prometheus_files
 from metrics.yaml_text import to_yaml
