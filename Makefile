@@ -81,6 +81,7 @@ bench: $(DEV_STAMP) ## Measure a heartbeat beside nginx, Node, aiohttp, FastAPI 
 generate: $(DEV_STAMP) ## Write the files that are generated from code (a test compares them)
 	$(BIN)/python -m metrics.generate
 	$(BIN)/python -m gateway.verifier.build
+	$(BIN)/python -m deploy.sizing
 
 .PHONY: lock
 lock: | $(BIN)/python ## Write requirements/*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions too

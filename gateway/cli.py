@@ -13,6 +13,7 @@ from gateway.certify_commands import certify
 from gateway.command_line import FOLDER
 from gateway.fetch_commands import fetch
 from gateway.forget_commands import forget
+from gateway.plan_commands import plan
 from gateway.receipt_commands import receipt
 from gateway.recover_commands import recover
 from gateway.report_commands import report
@@ -53,7 +54,7 @@ def demo(data: Path, small: bool) -> None:
 
 for command in (
     up, gateway, ledger, witness, certify, verify, steer, retire, token,
-    attendees, audit, backup, fetch, forget, receipt, recover, report, restored, retention, verifier,
+    attendees, audit, backup, fetch, forget, plan, receipt, recover, report, restored, retention, verifier,
 ):  # fmt: skip
     main.add_command(command)
 
