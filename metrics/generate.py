@@ -1,9 +1,10 @@
-"""Writes docs/metrics.md and deploy/prometheus/ (`make generate`); tests compare what is checked in."""
+"""Writes docs/metrics.md and what deploy/ has for Prometheus and Grafana (`make generate`); tests compare it all."""
 
 from pathlib import Path
 from typing import Final
 
 from metrics.catalogue import CATALOGUE, OF_PROCESS, Label, Metric, Open
+from metrics.dashboards.files import grafana_files
 from metrics.prometheus_files import prometheus_files
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -68,5 +69,5 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    for path, text in prometheus_files().items():
+    for path, text in {**prometheus_files(), **grafana_files()}.items():
         path.write_text(text, encoding="utf-8")

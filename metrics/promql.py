@@ -13,8 +13,9 @@ from typing import Final
 from metrics.catalogue import Kind, Metric
 
 INSTANCE: Final = "instance"
-"""The label by which Prometheus tells processes apart. It adds it itself, as `job`; no expression relies on jobs,
-because they are named by whoever configures the scraping."""
+JOB: Final = "job"
+"""The labels that Prometheus adds itself. No expression selects by jobs, because whoever configures the scraping names
+them; a legend may say them."""
 
 
 class PromqlError(ValueError):
@@ -68,6 +69,8 @@ class Scope:
     """A PromQL duration, or Grafana's `$__rate_interval`."""
     instances: str = ""
     """A regular expression for the `instance` label, or a variable; "" = every process that Prometheus scrapes."""
+    reach: str = "1d"
+    """How far back `peak` looks: all that a panel shows."""
 
     def of(self, metric: Metric, **labels: Matcher) -> str:
         """Return the selector of a metric's series. A label's matcher is a value, `one_of`, `none_of` or `Like`.
@@ -90,6 +93,10 @@ class Scope:
     def increase(self, metric: Metric, **labels: Matcher) -> str:
         """Return how much a counter, or a histogram's count, grew within the window; raises as `rate`."""
         return f"increase({self._selector(metric, _counted(metric), labels)}[{self.window}])"
+
+    def peak(self, metric: Metric, **labels: Matcher) -> str:
+        """Return the largest value of each series of a gauge within the scope's reach; raises as `of`."""
+        return f"max_over_time({self.of(metric, **labels)}[{self.reach}])"
 
     def quantile(self, share: float, metric: Metric, by: tuple[str, ...] = (), **labels: Matcher) -> str:
         """Return a quantile of a histogram over the window, all processes together, by some labels.
@@ -161,8 +168,13 @@ def smallest(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     return Query(lambda scope: f"min{by(metric, *labels)}({scope.of(metric, **matchers)})")
 
 
+def at_work(query: Query, label: str) -> Query:
+    """Leave out series that are zero, so that of fifty reasons those are seen that happen; `none` is always there."""
+    return Query(lambda scope: f'({query(scope)}) > 0 or label_replace(vector(0), "{label}", "none", "", "")')
+
+
 def _labels_of(metric: Metric, names: tuple[str, ...]) -> tuple[str, ...]:
-    known = {label.name for label in metric.labels} | {INSTANCE}
+    known = {label.name for label in metric.labels} | {INSTANCE, JOB}
     if unknown := [name for name in names if name not in known]:
         raise PromqlError(f"{metric.name} has no label {', '.join(unknown)}")
     return names

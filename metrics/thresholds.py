@@ -26,6 +26,8 @@ CLOCK_OFFSET_REPORTED_S: Final = 2.0
 CLOCK_OFFSET_UNREADY_S: Final = 30.0
 """DESIGN.md §5: reported above the one, not ready above the other."""
 
+HANDOVER_SLOW_S: Final = 5.0
+"""A segment that takes longer is not there before its window is sealed, 8 s after its end."""
 SPOOL_OLD_WARN_S: Final = 30.0
 SPOOL_OLD_BAD_S: Final = 120.0
 """A window is handed over within seconds of its end, and sealed 8 s after it without those that were not."""
@@ -41,3 +43,19 @@ COSIGNED_OLD_BAD_S: Final = 300.0
 PATHS_APART_ERRORS: Final = 5.0
 PATHS_APART_WINDOWS: Final = 3
 """DESIGN.md §2: more than 5 standard errors in 3 windows running."""
+
+REQUESTS_FAILED_WARN: Final = 0.001
+REQUESTS_FAILED_BAD: Final = 0.01
+"""Players try again by themselves: one failure in a thousand is noise, one in a hundred is not."""
+BESIDE_THE_DOOR_SHARE: Final = 0.01
+"""DESIGN.md §3: at least 99 % of heartbeats take the door."""
+WORKER_CPU_WARN: Final = 0.7
+WORKER_CPU_BAD: Final = 0.9
+"""Of one core, which is all that a worker can use: a rush needs the rest."""
+FILES_WARN: Final = 0.7
+FILES_BAD: Final = 0.9
+"""Of the open files that a process may have: each connection is one."""
+SEATS_LOW: Final = 65_536
+SEATS_SCARCE: Final = 10_000
+"""Seats are granted in blocks of 65,536, and each worker keeps two to spare: less than one means that the ledger grants
+none, and joins of new attendees are refused when the rest is gone."""

@@ -16,6 +16,7 @@ MADE_FROM_WITHIN = (
     "load_tests/scale/journals.py",
     "load_tests/scale/generating.py",
 )
+DASHBOARDS_AND_WHO_USES_THEM = ("metrics/dashboards/", "metrics/generate.py", "metrics/preview")
 PEERS_OF_THE_BENCH = (  # they speak to a Redis of their own, which has nothing to do with Turnout's
     "load_tests/bench/peer_redis.py",
     "load_tests/peers/aiohttp_pfadd.py",
@@ -78,6 +79,16 @@ RULES = (
         "metrics knows no HTTP handler",
         lambda module: module.startswith("metrics/"),
         lambda name: within(name, "gateway", "deploy", "load_tests", "aiohttp"),
+    ),
+    Rule(
+        "only metrics/dashboards/ knows Grafana's SDK, which is there for development alone",
+        lambda module: not module.startswith("metrics/dashboards/"),
+        lambda name: within(name, "grafana_foundation_sdk"),
+    ),
+    Rule(
+        "the dashboards are made, compared and drawn, and nothing that serves imports them",
+        lambda module: not module.startswith(DASHBOARDS_AND_WHO_USES_THEM),
+        lambda name: within(name, "metrics.dashboards"),
     ),
     Rule(
         "deploy stands below the gateway",
@@ -145,6 +156,9 @@ def test_every_module_keeps_to(rule: Rule) -> None:
         ("only counters/redis_link.py", "load_tests/bench/joins.py", "from redis.asyncio import Redis"),
         ("metrics knows", "metrics/exposition.py", "from aiohttp import web"),
         ("metrics knows", "metrics/catalogue/gateway.py", "from gateway import reasons"),
+        ("only metrics/dashboards/", "metrics/queries.py", "from grafana_foundation_sdk.builders import stat"),
+        ("the dashboards are made", "gateway/carrying.py", "from metrics.dashboards.panel import Panel"),
+        ("the dashboards are made", "metrics/exposition.py", "from metrics.dashboards import files"),
         ("deploy stands", "deploy/redis.py", "import gateway.app"),
         ("load_tests is", "load_tests/demo.py", "from counters.event import load_event"),
         ("load_tests is", "load_tests/demo.py", "import counters"),

@@ -15,7 +15,6 @@ from tests.gateway.serving import until
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
 SCRAPES_S = 1
-UNTIL_THEN = "{global: {}, scrape_configs: [{job_name: gateway}, {job_name: ledger}, {job_name: witness}]}"
 
 
 def configuration(targets: Mapping[Process, Sequence[str]], folder: Path) -> dict[str, Any]:
@@ -23,9 +22,7 @@ def configuration(targets: Mapping[Process, Sequence[str]], folder: Path) -> dic
 
     Nothing else is changed: jobs, relabelling and rules are those that are deployed.
     """
-    deployed = DEPLOYED / "prometheus.yml"
-    text = deployed.read_text() if deployed.exists() else UNTIL_THEN  # landed before deploy/prometheus was
-    config: dict[str, Any] = yaml.safe_load(text)
+    config: dict[str, Any] = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
     config["global"] |= {"scrape_interval": f"{SCRAPES_S}s", "evaluation_interval": f"{SCRAPES_S}s"}
     config["global"].pop("scrape_timeout", None)
     config.pop("alerting", None)  # there is nobody to alert
