@@ -80,6 +80,7 @@ bench: $(DEV_STAMP) ## Measure a heartbeat beside nginx, Node, aiohttp, FastAPI 
 .PHONY: generate
 generate: $(DEV_STAMP) ## Write the files that are generated from code (a test compares them)
 	$(BIN)/python -m metrics.generate
+	$(BIN)/python -m gateway.settings_page
 	$(BIN)/python -m gateway.verifier.build
 	$(BIN)/python -m deploy.sizing
 

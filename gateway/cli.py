@@ -11,6 +11,7 @@ from gateway.audit_commands import audit
 from gateway.backup_commands import backup, restored
 from gateway.certify_commands import certify
 from gateway.command_line import FOLDER
+from gateway.config_commands import config
 from gateway.fetch_commands import fetch
 from gateway.forget_commands import forget
 from gateway.plan_commands import plan
@@ -53,9 +54,29 @@ def demo(data: Path, small: bool) -> None:
 
 
 for command in (
-    up, gateway, ledger, witness, certify, verify, steer, retire, token,
-    attendees, audit, backup, fetch, forget, plan, receipt, recover, report, restored, retention, verifier,
-):  # fmt: skip
+    up,
+    gateway,
+    ledger,
+    witness,
+    config,
+    certify,
+    verify,
+    steer,
+    retire,
+    token,
+    attendees,
+    audit,
+    backup,
+    fetch,
+    forget,
+    plan,
+    receipt,
+    recover,
+    report,
+    restored,
+    retention,
+    verifier,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

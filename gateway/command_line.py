@@ -91,6 +91,23 @@ class TimestampUrl(Url):
         return value
 
 
+class KeyName(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
+    """The name of a key that signs notes: a URL without its scheme."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if a key may have that name, or empty; otherwise fail with what is wrong with it."""
+        from counters.ledger.note import NoteError, check_key_name  # only here: it brings cryptography along
+
+        try:
+            if value:
+                check_key_name(value)
+        except NoteError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 class SecretFile(click.Path):
     """A file that holds a secret. Somebody who gives the secret itself is told so, and it is not repeated."""
 
@@ -112,4 +129,5 @@ REDIS_URL: Final = RedisUrl()
 HTTP_URL: Final = Url("http", "https")
 NETWORKS_HELP: Final = "List of networks by class, such as data centres: joins from there are flagged, not refused."
 PROXIES_HELP: Final = "Networks of load balancers whose X-Forwarded-For is believed: 10.0.0.0/8,2001:db8::/32."
+KEY_NAME: Final = KeyName()
 PORT: Final = click.IntRange(0, 65_535)

@@ -42,6 +42,8 @@ _PRECEDENCE: Final = {
     ParameterSource.ENVIRONMENT: "environment",
     ParameterSource.DEFAULT_MAP: "file",
 }
+PROBLEMS: Final = "turnout problems"
+"""In a context's `meta`: a list, if errors are noted in it and the reading goes on (gateway.settings_in_force)."""
 S = TypeVar("S", bound=Settings)
 
 
@@ -59,6 +61,33 @@ class Origin:
 def variable_of(command: str, key: str) -> str:
     """Return the environment variable of a command's setting."""
     return f"TURNOUT_{command}_{key}".upper()
+
+
+def _noted(ctx: click.Context, param: click.Parameter, error: click.UsageError) -> tuple[None, list[str]]:
+    """Note an error and go on without the value, if that is asked for; else raise it."""
+    if PROBLEMS not in ctx.meta:
+        raise error
+    ctx.meta[PROBLEMS].append(error.format_message())
+    ctx.params[str(param.name)] = None
+    return None, ctx.args
+
+
+class EventArgument(click.Argument):
+    """The event file that a command is for."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """As click does; who only reads settings may leave it out."""
+        try:
+            return super().handle_parse_result(ctx, opts, args)
+        except click.MissingParameter:
+            if PROBLEMS not in ctx.meta:
+                raise
+            ctx.params[str(self.name)] = None
+            return None, args
+        except click.BadParameter as error:
+            return _noted(ctx, self, error)
 
 
 class SettingOption(click.Option):
@@ -88,17 +117,17 @@ class SettingOption(click.Option):
         """As click does; an error names the source of the value."""
         try:
             return super().handle_parse_result(ctx, opts, args)
-        except click.MissingParameter as error:
+        except click.MissingParameter:
             how = f"Give the flag, or {self.envvar}, or {self.name} in [{self._command}] of the settings file."
-            raise click.MissingParameter(how, ctx, self) from error
+            return _noted(ctx, self, click.MissingParameter(how, ctx, self))
         except click.BadParameter as error:
             origin = self.origin(ctx)
             if origin.kind == "flag":
-                raise
+                return _noted(ctx, self, error)
             said = str(origin) if origin.where else f"default: {self.declared.default}"
             if origin.kind == "environment" and os.environ[origin.where].startswith(_ITS_VALUE):
                 said += f": {SERVICE_LINKS}"
-            raise click.BadParameter(f"{error.message} ({said})", ctx, self) from error
+            return _noted(ctx, self, click.BadParameter(f"{error.message} ({said})", ctx, self))
 
     def origin(self, ctx: click.Context) -> Origin:
         """Return where the value came from that is being read, or was."""
@@ -131,7 +160,7 @@ def with_settings(kind: type[S]) -> Callable[[Callable[[S], None]], Callable[...
             "go before it.",
         )(made)  # fmt: skip
         if "event_file" in {field.name for field in fields(kind)}:
-            made = click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)(made)
+            made = click.argument("event_file", cls=EventArgument, metavar="EVENT.toml", type=EVENT_FILE)(made)
         return made
 
     return decorate
@@ -145,7 +174,7 @@ def settings_of(kind: type[S], given: Mapping[str, Any]) -> S:
         # Not said, and click has no default that means this: the field has one.
         if given[declared.setting.key] is not None
     }
-    return kind(**values, **({"event_file": str(given["event_file"])} if "event_file" in given else {}))
+    return kind(**values, **({"event_file": str(given["event_file"] or "")} if "event_file" in given else {}))
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
@@ -154,7 +183,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None)
     try:
         tables = read_settings_file(value)
     except SettingsError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
+        _noted(ctx, param, click.BadParameter(str(error), ctx, param))
+        return
     ctx.meta[CONFIG] = str(value)
     ctx.default_map = tables.get(str(ctx.command.name), {})
 

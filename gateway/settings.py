@@ -25,6 +25,7 @@ from counters.event import Event
 from gateway.command_line import (
     DATA_HELP,
     HTTP_URL,
+    KEY_NAME,
     NETWORKS_HELP,
     PORT,
     PROXIES_HELP,
@@ -146,7 +147,7 @@ _PublicUrl = Annotated[
 ]
 _LogOrigin = Annotated[
     str,
-    Setting("--log-origin", click.STRING, "The log's URL without scheme and trailing slash; set before leaf 0. "
+    Setting("--log-origin", KEY_NAME, "The log's URL without scheme and trailing slash; set before leaf 0. "
             "Default: turnout.invalid/ and the event's id."),
 ]  # fmt: skip
 _Timestamps = Annotated[
@@ -283,7 +284,7 @@ class WitnessSettings(Settings):
                 "Its key and what it has cosigned. Never lose it, never run two witnesses on one."),
     ] = "turnout-witness"  # fmt: skip
     name: Annotated[
-        str, Setting("--name", click.STRING, "Name of its key, a URL without scheme that is yours; at the first start.")
+        str, Setting("--name", KEY_NAME, "Name of its key, a URL without scheme that is yours; at the first start.")
     ] = ""  # fmt: skip
     log_keys: Annotated[
         tuple[str, ...],

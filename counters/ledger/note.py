@@ -74,7 +74,12 @@ def encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _check_name(name: str) -> None:
+def check_key_name(name: str) -> None:
+    """See to it that a key may have this name.
+
+    Raises:
+        NoteError: it is empty, not valid UTF-8, or has a space, control character or '+'.
+    """
     if not name or "+" in name or any(character.isspace() for character in name) or _CONTROL_CHARACTER.search(name):
         raise NoteError(f"a key name is non-empty and has no space, control character or '+': {name[:80]!r}")
     try:
@@ -105,7 +110,7 @@ class Verifier:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_key_name(self.name)
         if len(self.public_key) != KEY_BYTES:
             raise NoteError(f"an Ed25519 public key has {KEY_BYTES} bytes, not {len(self.public_key)}")
 
@@ -153,7 +158,7 @@ class Signer:
     seed: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_key_name(self.name)
         if len(self.seed) != KEY_BYTES:
             raise NoteError(f"an Ed25519 seed has {KEY_BYTES} bytes, not {len(self.seed)}")
 
@@ -254,7 +259,7 @@ def _parse_line(line: str) -> Signature:
     if not line.startswith(_SIGNATURE_MARK) or len(parts) != 2:
         raise NoteError(f"this is not a signature line: {line[:80]!r}")
     name, encoded = parts
-    _check_name(name)
+    check_key_name(name)
     data = decode_base64(encoded)
     if len(data) <= KEY_ID_BYTES:
         raise NoteError(f"the signature line of {name[:80]!r} holds no signature")

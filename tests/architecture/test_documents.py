@@ -19,8 +19,11 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(turnout|make) ([a-z][a-z-]*)(.*)$")
 SHELL_LANGUAGES = ("", "sh", "bash", "console", "shell")
-GROUPS = ("audit",)
+GROUPS = ("audit", "config")
 """Commands that have commands."""
+ABOUT_ANOTHER = {"config", "doctor"}
+"""Commands that take the options of the serving command that stands behind them, else of `turnout up`."""
+SERVING = re.compile(r" (gateway|ledger|witness)(?= |$)")
 OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]+")
 
 
@@ -112,6 +115,8 @@ def test_every_turnout_command_that_a_page_names_exists_with_its_options(
     page: str, command: str, arguments: str
 ) -> None:
     text = help_of(command, *re.findall(r"^ ([a-z]+)(?= |$)", arguments) if command in GROUPS else ())
+    if command in ABOUT_ANOTHER:
+        text += help_of(*SERVING.findall(arguments)[:1] or ["up"])
     missing = [option for option in OPTION.findall(arguments) if option not in text and option != "--help"]
     assert missing == [], f"{page} names `turnout {command}{arguments}`"
 
