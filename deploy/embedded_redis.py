@@ -51,10 +51,10 @@ class EmbeddedRedisError(RuntimeError):
 
 
 class Role(Enum):
-    """What a server is for: the name of its configuration file beside this module."""
+    """What a server is for: the path of its configuration file from this folder."""
 
-    REGISTRY = "redis-registry.conf"  # append-only file, no eviction; small set-ups use it for the sketches too
-    LIVE = "redis-live.conf"  # nothing on disk
+    REGISTRY = "redis/registry.conf"  # append-only file, no eviction; small set-ups use it for the sketches too
+    LIVE = "redis/live.conf"  # nothing on disk
 
 
 @dataclass(frozen=True, slots=True)

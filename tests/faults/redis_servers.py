@@ -14,11 +14,13 @@ from typing import Any
 
 import redis as redis_client
 
+from deploy import embedded_redis
 from deploy.embedded_redis import ServerProgram
 from tests.faults.parts import RedisPart, free_port
 from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
+CLUSTER = Path(embedded_redis.__file__).parent / "redis" / "cluster.conf"
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1000
 """After this long a node that does not answer is taken for dead."""
@@ -49,13 +51,13 @@ class Server(RedisPart):
 
 
 class Node(Server):
-    """One node of a cluster."""
+    """One node of a cluster, with the configuration that deploy/ ships for it and faster time-outs."""
 
     def __init__(self, folder: Path, program: ServerProgram, name: str) -> None:
         self.bus_port = free_port()
         options = (
-            "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--cluster-port",
-            str(self.bus_port), "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
+            "--include", str(CLUSTER), "--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--cluster-port",
+            str(self.bus_port),
         )  # fmt: skip
         super().__init__(folder, program, name, options)
 
