@@ -86,6 +86,14 @@ class ExpectedReports:
             if holder.gateway == gateway and worker not in self._ended and not self._gone(worker)
         )
 
+    def gateways(self) -> frozenset[str]:
+        """Return the gateways that have workers which are expected for all windows to come."""
+        return frozenset(
+            holder.gateway
+            for worker, holder in self._holders.items()
+            if worker not in self._ended and not self._gone(worker)
+        )
+
     # What a window asks.
 
     def notice(self, window: int, tick: float) -> None:

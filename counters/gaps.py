@@ -16,6 +16,7 @@ from counters.event_keys import LONGEST_INTERVAL_S
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.ledger.note import encode_base64
 from counters.log_entries import SealedLog
+from counters.manifest import Manifest
 from counters.sealed_evidence import LeafEvidence, LeafOutline
 from counters.segment import WINDOW_S, Coverage
 
@@ -285,6 +286,12 @@ class Gaps:
             if window in sealed
         }
         return {window: seconds for window, seconds in uncovered.items() if seconds > TICK_S}
+
+
+def has_gap(event: Event, window: int, manifest: Manifest) -> bool:
+    """Whether evidence was wanting when a window (unix seconds) was sealed; other leaves may add some, or show more."""
+    wanting = bool(manifest.missing) or any(row.wanting for row in manifest.coverage)
+    return wanting or (bool(event.scheduled(window)) and uncovered_s(window, manifest.coverage) > TICK_S)
 
 
 def add_clocks(off_clocks: dict[int, OffClock], window: int, segments: Iterable[PresenceSegment]) -> None:

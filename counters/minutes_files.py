@@ -64,9 +64,9 @@ def make_minutes(
     making.rename(roll.folder / MINUTES)
 
 
-def has_minutes(roll: SealedRoll) -> bool:
-    """Whether the files of a roll are there."""
-    return (roll.folder / MINUTES).is_dir()
+def has_minutes(folder: Path) -> bool:
+    """Whether the files of the roll in a folder are there."""
+    return (folder / MINUTES).is_dir()
 
 
 def minutes_files(folder: Path) -> Iterator[tuple[int, str, Path]]:

@@ -180,20 +180,21 @@ def proof_of(entry: RollEntry, directory: Path) -> bytes | None:
 
 def newest_sealed(directory: Path) -> SealedRoll | None:
     """Return the newest roll that the log shows; None while there is none, or its leaves are lost."""
-    folder = _newest(directory)
+    folder = newest_folder(directory)
     if folder is None or not is_whole(folder):
         return None
     return SealedRoll(folder, RollTree(folder), (folder / _ENTRY).read_bytes(), (folder / _PROOF).read_bytes())
 
 
-def _newest(directory: Path) -> Path | None:
+def newest_folder(directory: Path) -> Path | None:
+    """Return the folder of the newest roll that the log shows, whole or not; None while there is none."""
     numbers = [int(folder.name) for folder in directory.glob("[0-9]*") if (folder / _PROOF).exists()]
     return directory / str(max(numbers)) if numbers else None
 
 
 def is_lost(directory: Path) -> bool:
     """Whether the newest roll that the log shows lacks its leaves, as after restoring a backup: `remake` makes them."""
-    folder = _newest(directory)
+    folder = newest_folder(directory)
     return folder is not None and not is_whole(folder)
 
 

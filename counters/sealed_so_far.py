@@ -15,6 +15,7 @@ from counters.audit_entries import AuditTrail
 from counters.corrections import CertificateLeaf, CorrectionLeaf, read_correction
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
+from counters.gaps import has_gap
 from counters.log_entries import read_retirement, read_steering, read_time
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
@@ -33,6 +34,17 @@ class Basis:
     def before(self, window: int) -> Mapping[int, SessionPresence]:
         """Presence in the clock minute before a window; empty if that has no leaf."""
         return self.presence if self.window == window - WINDOW_S else {}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCounts:
+    """How much is in the log."""
+
+    windows: int = 0
+    with_gaps: int = 0  # windows (counters.gaps.has_gap)
+    late: int = 0  # leaves
+    missing_workers: int = 0  # named missing, counted once for each window
+    evidence_bytes: int = 0  # files that leaves name, each once, and their manifests
 
 
 class SealedSoFar:
@@ -67,8 +79,8 @@ class SealedSoFar:
         """Which of them were superseded."""
         self.window = 0
         """The last window that has a leaf, unix seconds; 0 = none yet."""
-        self.missing_workers = 0
-        """Workers named missing so far, counted once for each window."""
+        self.counts = SealedCounts()
+        """How much there is so far; replaced whole."""
         self.attendees: dict[str, int | None] = {}
         """Last window: present by session id, "" = event; None = suppressed."""
         self.audits = AuditTrail()
@@ -105,15 +117,27 @@ class SealedSoFar:
             self.steering = replay(self._event, self.changes, self._read)
 
     def _take_evidence(self, leaf: dict[str, Any]) -> None:
-        manifest = Manifest.decode(self._read(leaf["manifest_sha256"]))
+        raw = self._read(leaf["manifest_sha256"])
+        manifest = Manifest.decode(raw)
+        fresh_bytes = len(raw) + sum(file.bytes for file in manifest.evidence if file.sha256 not in self.known)
         self.known.update(file.sha256 for file in manifest.evidence)
         journals = (self._decoded(file.sha256) for file in manifest.evidence if file.kind == "journal")
         self._exclusions.add(journals_of(journals))
         if leaf["type"] == "window":
-            self.missing_workers += len(leaf["missing"])
             self.window = int(datetime.fromisoformat(leaf["window"]).timestamp())
             self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
             self._last, self._presence = manifest, None
+        self._count(leaf, manifest, fresh_bytes)
+
+    def _count(self, leaf: dict[str, Any], manifest: Manifest, fresh_bytes: int) -> None:
+        is_window, so_far = leaf["type"] == "window", self.counts
+        self.counts = SealedCounts(
+            windows=so_far.windows + is_window,
+            with_gaps=so_far.with_gaps + (is_window and has_gap(self._event, self.window, manifest)),
+            late=so_far.late + (not is_window),
+            missing_workers=so_far.missing_workers + len(leaf.get("missing", ())),
+            evidence_bytes=so_far.evidence_bytes + fresh_bytes,
+        )
 
     def basis(self) -> Basis:
         """Return what the next group of leaves is built upon; building it changes nothing here."""

@@ -22,7 +22,6 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +40,7 @@ from counters.ledger.note import Signer
 from counters.manifest import Granted
 from counters.retirement import retired_entries
 from counters.sealed_so_far import Basis, SealedSoFar, journals_of, merged_presence
+from counters.sealing_state import OVERDUE_S, SealingState
 from counters.seat_grants import SeatGrants
 from counters.segment import WINDOW_S
 from counters.sighting import Sighting
@@ -65,20 +65,6 @@ class UnknownGatewayError(Exception):
 
 class EvidenceRefusedError(Exception):
     """A hand-over is no sound evidence of this event."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealingState:
-    """What /metrics shows of the ledger."""
-
-    size: int  # published
-    withheld: int  # entries that are in the log and not published
-    sealed_window: int  # unix seconds; 0 = none yet
-    unsealed: int  # windows that have ended and wait
-    seal_lag_s: float | None  # from the end of the last sealed window to its leaf; None = none yet
-    checkpoint_s: float | None  # when the newest checkpoint was signed, unix seconds; None = before this start
-    missing_workers: int  # workers named missing so far, counted once for each window
-    attendees: dict[str, int | None]  # last sealed window: present by session id, "" = event; None = suppressed
 
 
 def event_entry(event: Event, pseudonym_commitment: str, locked_at: str) -> bytes:
@@ -432,10 +418,13 @@ class Sealer:
             withheld=self.log.size - self.log.published.size,
             sealed_window=self._sealed.window,
             unsealed=self.unsealed(now),
+            overdue=len(self._candidates(now - OVERDUE_S, self._waiting.pending(self._sealed.window))),
             seal_lag_s=self._seal_lag_s,
             checkpoint_s=self._checkpoint_s,
-            missing_workers=self._sealed.missing_workers,
             attendees=self._sealed.attendees,
+            counts=self._sealed.counts,
+            waiting_bytes=self._waiting.size_bytes,
+            gateways=self._expected.gateways(),
         )
 
     def close(self) -> None:

@@ -37,6 +37,11 @@ class WaitingEvidence:
         waiting = self._waiting.get(digest)
         return waiting.file if waiting else None
 
+    @property
+    def size_bytes(self) -> int:
+        """How much it is."""
+        return sum(each.file.bytes for each in self._waiting.values())
+
     def drop(self, sealed: AbstractSet[str]) -> None:
         """Forget what is in leaves by now."""
         self._waiting = {digest: each for digest, each in self._waiting.items() if digest not in sealed}

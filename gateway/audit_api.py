@@ -1,7 +1,6 @@
 """The ledger's answers to the organiser about the roll and its audits: POST only, since the log shows the rest."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -9,11 +8,8 @@ from aiohttp import web
 from counters import roll_sealing
 from counters.audit_entries import AuditEntryError
 from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_draw, publish_result, round_of
-from counters.clock import Clock
-from counters.ledger.note import Verifier
-from counters.sealing import Sealer
 from counters.segment import is_count
-from gateway.ledger_thread import LedgerThread
+from gateway.ledger_parts import LedgerParts
 from gateway.organiser import Organiser
 from gateway.problems import Refused, json_response, read_json
 from gateway.reasons import Reason
@@ -23,26 +19,16 @@ from gateway.roll_keeper import RollKeeper
 class AuditApi:
     """Answers for one event. Owned by the ledger's event loop."""
 
-    def __init__(
-        self,
-        data: Path,
-        sealer: Sealer,
-        verifier: Verifier,
-        clock: Clock,
-        organiser: Organiser,
-        thread: LedgerThread,
-        rolls: RollKeeper,
-        before_writing: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Prepare; the sealer belongs to the thread."""
-        self._rolls_folder = data / roll_sealing.FOLDER
-        self._sealer = sealer
-        self._verifier = verifier
-        self._clock = clock
+    def __init__(self, parts: LedgerParts, organiser: Organiser, rolls: RollKeeper) -> None:
+        """Prepare; `organiser` knows who may ask."""
+        self._rolls_folder = parts.data / roll_sealing.FOLDER
+        self._sealer = parts.sealer
+        self._verifier = parts.verifier
+        self._clock = parts.clock
         self._organiser = organiser
-        self._thread = thread
+        self._thread = parts.thread
         self._rolls = rolls
-        self._before_writing = before_writing
+        self._before_writing = parts.lookout.before_writing
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""

@@ -2,17 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from counters import issuing
-from counters.clock import Clock
 from counters.corrections import places_taken
-from counters.ledger.note import Verifier
 from counters.reckoning import Progress
-from counters.sealing import Sealer
-from gateway.ledger_thread import LedgerThread
-from gateway.lookout import Lookout
+from gateway.ledger_parts import LedgerParts
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.roll_keeper import RollKeeper
@@ -29,38 +24,28 @@ class Certifying:
 
     def __init__(
         self,
-        directory: Path,
-        sealer: Sealer,
-        verifier: Verifier,
-        clock: Clock,
-        thread: LedgerThread,
-        lookout: Lookout,
+        parts: LedgerParts,
         quorum: WitnessQuorum,
         rolls: RollKeeper,
         until_sealed: Callable[[float, int], Awaitable[None]],
     ) -> None:
-        """Take the ledger's parts.
+        """Prepare.
 
         Args:
-            directory: where the certificates lie.
-            sealer: seals.
-            verifier: of the log.
-            clock: of the event.
-            thread: the sealer's.
-            lookout: knows whether the ledger may go on.
+            parts: the ledger's.
             quorum: knows what is published.
             rolls: seals the roll when the event is over.
             until_sealed: waits at most so many seconds until at most so many windows that have ended are unsealed.
         """
-        self._sealer = sealer
-        self._verifier = verifier
-        self._clock = clock
-        self._thread = thread
-        self._lookout = lookout
+        self._sealer = parts.sealer
+        self._verifier = parts.verifier
+        self._clock = parts.clock
+        self._thread = parts.thread
+        self._lookout = parts.lookout
         self._quorum = quorum
         self._rolls = rolls
         self._until_sealed = until_sealed
-        self.directory = directory
+        self.directory = parts.certificates
         """Where the certificates lie."""
 
     async def compute(self, progress: Progress, corrects: int | None = None, reason: str = "") -> bytes:

@@ -14,12 +14,9 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from counters.clock import Clock
-from counters.event import Event
 from counters.handover import HandOver, HandOverError
-from counters.sealing import EvidenceRefusedError, Sealer
+from counters.sealing import EvidenceRefusedError
 from counters.seat_grants import NoSeatsLeftError
-from counters.secrets import Secrets
 from counters.tokens_file import TokensFileError
 from gateway.ledger_client import (
     DIGEST_HEADER,
@@ -30,8 +27,7 @@ from gateway.ledger_client import (
     TOKENS_PATH,
     content_digest,
 )
-from gateway.ledger_thread import LedgerThread
-from gateway.lookout import Lookout
+from gateway.ledger_parts import LedgerParts
 from gateway.problems import BODY_S, Refused, reading
 from gateway.reasons import Reason
 from gateway.token_keeper import TokenKeeper
@@ -74,27 +70,22 @@ class GatewayNames:
         """Return for how long (s) the gateway was not heard; infinity if it never was."""
         return tick - self._held[name][1] if name in self._held else float("inf")
 
+    def heard_within(self, seconds: float, tick: float) -> frozenset[str]:
+        """Return the gateways that were heard within so many seconds."""
+        return frozenset(name for name, (_, at) in self._held.items() if tick - at <= seconds)
+
 
 class GatewayApi:
     """Answers gateways. Owned by the ledger's event loop."""
 
-    def __init__(
-        self,
-        event: Event,
-        secrets: Secrets,
-        clock: Clock,
-        sealer: Sealer,
-        thread: LedgerThread,
-        lookout: Lookout,
-        tokens: TokenKeeper,
-    ) -> None:
-        """Answer for one event's ledger."""
-        self._event = event
-        self._secrets = secrets
-        self._clock = clock
-        self._sealer = sealer
-        self._thread = thread
-        self._lookout = lookout
+    def __init__(self, parts: LedgerParts, tokens: TokenKeeper) -> None:
+        """Answer for one ledger."""
+        self._event = parts.event
+        self._secrets = parts.secrets
+        self._clock = parts.clock
+        self._sealer = parts.sealer
+        self._thread = parts.thread
+        self._lookout = parts.lookout
         self._tokens = tokens
         self.names = GatewayNames()
         self._reading = asyncio.Semaphore(READ_AT_ONCE)

@@ -33,12 +33,14 @@ from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.audit_api import AuditApi
 from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
+from gateway.ledger_metrics import LedgerMetrics
+from gateway.ledger_parts import LedgerParts
 from gateway.ledger_thread import LedgerThread
 from gateway.log_files import LogFiles
 from gateway.log_output import begin_logging
 from gateway.lookout import Lookout
 from gateway.mendable import SettingsError, one_sentence
-from gateway.operations import identity_of, operations, probes, vocabulary_of
+from gateway.operations import operations, probes, vocabulary_of
 from gateway.organiser import Organiser
 from gateway.problems import Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
@@ -51,8 +53,8 @@ from gateway.timestamping import Timestamping
 from gateway.token_keeper import TokenKeeper
 from gateway.verifier.served import page_route
 from gateway.viewing_token import TokenKeys
+from gateway.window_watch import WindowWatch
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
-from metrics.ledger_snapshot import LedgerSnapshot
 
 SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01
@@ -88,34 +90,23 @@ class LedgerService:
         setback = Setback(self._data, self._sealer, disk)
         self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
         self._tokens = TokenKeeper(self._data, event, secrets, clock, disk)
-        self._gateways = GatewayApi(event, secrets, clock, self._sealer, self._thread, self._lookout, self._tokens)
+        parts = LedgerParts(
+            self._data, event, secrets, clock, self._sealer, self._verifier, self._thread, self._lookout
+        )
+        self._gateways = GatewayApi(parts, self._tokens)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
         self._thread.held = self._quorum.held
-        self._rolls = RollKeeper(
-            self._data, self._sealer, self._thread, clock, self._lookout.before_writing, self._tokens.note_roll
-        )
+        self._rolls = RollKeeper(parts, self._tokens.note_roll)
         self._rolls.complete()
         self._poller = LivePoller(config.live_url, event)
         self._live_polled_at = 0.0
-        certifying = Certifying(
-            self._certificates,
-            self._sealer,
-            self._verifier,
-            clock,
-            self._thread,
-            self._lookout,
-            self._quorum,
-            self._rolls,
-            self._until_sealed,
-        )
-        self._organiser = Organiser(event, secrets, certifying)
+        self._organiser = Organiser(event, secrets, Certifying(parts, self._quorum, self._rolls, self._until_sealed))
         folders = self._data / "log", self._certificates
         self._timestamping = Timestamping(config.timestamp_url, self._sealer.log, folders, self._thread, disk)
-        self._audits = AuditApi(
-            self._data, self._sealer, self._verifier, clock, self._organiser, self._thread, self._rolls,
-            self._lookout.before_writing,
-        )  # fmt: skip
+        self._audits = AuditApi(parts, self._organiser, self._rolls)
         self._receipts = Receipts(event, secrets, signer, self._data / roll_sealing.FOLDER, clock.now)
+        self._watch = WindowWatch(self._sealer)
+        self._metrics = LedgerMetrics(parts, self._gateways.names, self._quorum, self._timestamping, self._watch)
         self.stopping = asyncio.Event()
 
     @property
@@ -135,7 +126,7 @@ class LedgerService:
         stop_when_told(self.stopping, with_parent=with_parent)
         config = self._config
         runner = await serve_http(self._application(), (config.host, config.port))
-        for_operators = operations(vocabulary_of(self._event), self._snapshot, self._why_not_ready)
+        for_operators = operations(vocabulary_of(self._event), self._metrics.snapshot, self._why_not_ready)
         operators = await serve_http(for_operators, (config.metrics_host, config.metrics_port))
         ready = {
             "ledger": address_of(runner),
@@ -173,6 +164,7 @@ class LedgerService:
             tasks.create_task(self._rolls.run())
             tasks.create_task(self._timestamping.run())
             tasks.create_task(self._tokens.keep())
+            tasks.create_task(self._watch.run())
             tasks.create_task(self._thread.keep_sealing(self._may_seal))
 
     async def _entries(self) -> list[bytes]:
@@ -297,27 +289,6 @@ class LedgerService:
             if await self._thread.do(lambda: self._sealer.unsealed(self._clock.now())) <= limit:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
-
-    # Operations.
-
-    async def _snapshot(self) -> LedgerSnapshot:
-        now = self._clock.now()
-        state = await self._thread.do(lambda: self._sealer.state(now))
-        sealed = float(state.sealed_window) if state.sealed_window else None
-        return LedgerSnapshot(
-            identity=identity_of(self._event),
-            size=state.size,
-            sealed_window_s=sealed,
-            seal_lag_s=state.seal_lag_s,
-            checkpoint_s=state.checkpoint_s,
-            set_back=self._lookout.set_back,
-            missing_workers=state.missing_workers,
-            window_attendees=state.attendees,
-            withheld=state.withheld,
-            witnesses=self._quorum.witnesses,
-            cosignings=dict(self._quorum.counts),
-            timestamps=dict(self._timestamping.counts),
-        )
 
 
 def open_event_clock(event: Event, data: Path) -> Clock:

@@ -17,6 +17,8 @@ from counters.clock import Clock
 from counters.sealing import Sealer
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from metrics.catalogue import SEAL_BUCKETS_S
+from metrics.readings import Durations
 
 SEAL_EVERY_S: Final = 0.2
 SIMULATED_SEAL_EVERY_S: Final = 0.1
@@ -41,6 +43,8 @@ class LedgerThread:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self.held: Callable[[], Refused | None] = lambda: None
         """Why nothing may change the ledger, whatever its disk says; None if it may."""
+        self.seal_durations = Durations.none(SEAL_BUCKETS_S)
+        """How long sealing took each time that something was sealed; replaced whole."""
         self.refused = ""
         """Why the disk was not written when it last should have been; "" = it was."""
 
@@ -91,7 +95,7 @@ class LedgerThread:
                 if refused:
                     await self.do(self._sealer.check_disk)
                 if may_seal():
-                    await self.do(lambda: self._sealer.seal(self._clock.now(), time.monotonic()))
+                    await self.do(self._seal)
             except OSError as error:
                 self._note(error)
                 await asyncio.sleep(DISK_RETRY_S)
@@ -100,6 +104,11 @@ class LedgerThread:
                 _log.warning("the ledger's disk takes evidence again")
                 self.refused = ""
             await asyncio.sleep(self._pause_s)
+
+    def _seal(self) -> None:
+        begun = time.monotonic()
+        if self._sealer.seal(self._clock.now(), begun):
+            self.seal_durations = self.seal_durations.observed(time.monotonic() - begun)
 
     def _note(self, error: OSError) -> None:
         cause = "its disk is full" if error.errno in NO_ROOM else f"its disk fails: {error.strerror or error}"

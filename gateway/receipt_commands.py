@@ -80,7 +80,7 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
             f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
             "by turnout certify"
         )
-    if not has_minutes(roll):
+    if not has_minutes(roll.folder):
         click.echo("reading the evidence once, for everybody's minutes", err=True)
         make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
     return roll

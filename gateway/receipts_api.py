@@ -16,7 +16,7 @@ from counters.ledger.note import Signer
 from counters.minutes_files import MINUTES, has_minutes, make_minutes, minutes_of
 from counters.receipt import issue
 from counters.roll_leaf import RollLeaf
-from counters.roll_sealing import newest_sealed
+from counters.roll_sealing import newest_folder, newest_sealed
 from counters.roll_tree import SealedRoll
 from counters.sealed_evidence import ReadEvidence
 from counters.secrets import Secrets
@@ -67,8 +67,10 @@ class Receipts:
 
         try:
             while True:
-                roll = await asyncio.to_thread(newest_sealed, self._rolls)
-                if roll is not None and not has_minutes(roll):
+                folder = await asyncio.to_thread(newest_folder, self._rolls)
+                made = folder is None or has_minutes(folder)
+                roll = None if made else await asyncio.to_thread(newest_sealed, self._rolls)
+                if roll is not None:
                     try:
                         await asyncio.to_thread(make_minutes, await entries(), read, roll, go_on)
                         _log.info("receipts can be given: %d attendees", roll.tree.size)
@@ -113,7 +115,7 @@ class Receipts:
 
     def _issue(self, who: int | bytes) -> bytes:
         roll = newest_sealed(self._rolls)
-        if roll is None or not has_minutes(roll):
+        if roll is None or not has_minutes(roll.folder):
             raise Refused(Reason.ROLL_NOT_SEALED)
         return issue_receipt(self._event, self._signer, roll, who, self._now())
 

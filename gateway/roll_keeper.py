@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from counters import roll_sealing
 from counters.beacon import Round
-from counters.clock import Clock
 from counters.roll_tree import RollTree
-from counters.sealing import Sealer
-from gateway.ledger_thread import LedgerThread
+from gateway.ledger_parts import LedgerParts
 from gateway.problems import Refused
 
 LOOK_EVERY_S: Final = 5.0
@@ -22,30 +19,13 @@ _log = logging.getLogger("turnout.ledger")
 class RollKeeper:
     """Makes the roll, one at a time. Owned by the ledger's event loop; owns `DIR/roll`, which its thread writes."""
 
-    def __init__(
-        self,
-        data: Path,
-        sealer: Sealer,
-        thread: LedgerThread,
-        clock: Clock,
-        before_writing: Callable[[], Awaitable[None]],
-        sealed: Callable[[RollTree], None],
-    ) -> None:
-        """Prepare.
-
-        Args:
-            data: the ledger's data directory.
-            sealer: belongs to `thread`.
-            thread: changes the ledger.
-            clock: the event's.
-            before_writing: refuses where nothing may change the ledger now.
-            sealed: told of each roll that is in the log.
-        """
-        self._folder = data / roll_sealing.FOLDER
-        self._sealer = sealer
-        self._thread = thread
-        self._clock = clock
-        self._before_writing = before_writing
+    def __init__(self, parts: LedgerParts, sealed: Callable[[RollTree], None]) -> None:
+        """Prepare; `sealed` is told of each roll that is in the log."""
+        self._folder = parts.data / roll_sealing.FOLDER
+        self._sealer = parts.sealer
+        self._thread = parts.thread
+        self._clock = parts.clock
+        self._before_writing = parts.lookout.before_writing
         self._one_at_a_time = asyncio.Lock()
         self._sealed = sealed
 

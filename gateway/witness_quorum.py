@@ -18,7 +18,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ import aiohttp
 from counters.durable_file import make_folder
 from counters.event import Event, WitnessOfEvent
 from counters.ledger.checkpoint import Checkpoint
-from counters.ledger.cosignature import WitnessKey, cosignatures, with_cosignatures
+from counters.ledger.cosignature import WitnessKey, cosignatures, cosigned_at, with_cosignatures
 from counters.ledger.log import Log
 from counters.ledger.note import Signature, Verifier, open_note
 from counters.ledger.witness_protocol import AddCheckpoint, Verdict
@@ -121,6 +121,10 @@ class WitnessQuorum:
         self._withheld_since = 0.0
         self.counts: Counter[tuple[str, str]] = Counter()
         """How often each witness has said what: (name, outcome) → requests."""
+        self.by_witness_s: dict[str, int] = {}
+        """When each witness cosigned last, by name: unix seconds on its clock."""
+        self.cosigned_s: int | None = None
+        """When the last cosignature was made that the newest checkpoint with a quorum needs; None: there is none."""
         self._refused = ""
         self._said = ""
 
@@ -222,6 +226,8 @@ class WitnessQuorum:
                 "and nobody outside vouches for when the log was written (docs/witnesses.md)"
             )
             return
+        _, shown = self._log.published.signed
+        self._note_published(cosignatures(shown, [asked.key for asked in self._all]) if shown else {})
         async with aiohttp.ClientSession(auto_decompress=False) as session, asyncio.TaskGroup() as tasks:
             for asked in self._all:
                 tasks.create_task(self._follow(asked, WitnessClient(asked.witness, session)))
@@ -249,6 +255,7 @@ class WitnessQuorum:
             if asked.trouble:
                 _log.info("witness %s cosigns again", asked.witness.name)
             asked.failures, asked.trouble, asked.cosigned = 0, "", checkpoint
+            self.by_witness_s[asked.witness.name] = cosigned_at(line.signature)
             if self._target is not None and checkpoint == self._target[0]:
                 self._lines[asked.key] = line
                 self._collected.set()
@@ -349,11 +356,21 @@ class WitnessQuorum:
             self._collected.clear()
             if self._target is None or len(self._lines) < max(self._required, 1):
                 continue
-            lines = [self._lines[asked.key] for asked in self._all if asked.key in self._lines]
-            note = with_cosignatures(self._target[1], lines)
+            lines = {asked.key: self._lines[asked.key] for asked in self._all if asked.key in self._lines}
+            note = with_cosignatures(self._target[1], lines.values())
             try:
                 await self._publish(note)
+                self._note_published(lines)
             except Refused:
                 # The disk refuses: it was noted, and is tried again.
                 await asyncio.sleep(FIRST_RETRY_S)
                 self._collected.set()
+
+    def _note_published(self, lines: Mapping[WitnessKey, Signature]) -> None:
+        """Note when what is published was cosigned, also before this start."""
+        for asked in self._all:
+            if asked.key in lines:
+                self.by_witness_s.setdefault(asked.witness.name, cosigned_at(lines[asked.key].signature))
+        times = sorted(cosigned_at(line.signature) for line in lines.values())
+        if len(times) >= max(self._required, 1):
+            self.cosigned_s = times[max(self._required, 1) - 1]

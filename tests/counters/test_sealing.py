@@ -235,9 +235,9 @@ def test_after_the_grace_a_window_is_sealed_and_names_who_is_missing(ledger: Led
     ledger.tick += 0.02
     assert ledger.seal() == 1
     assert ledger.checked().windows[NINE].missing == (A, B)
-    assert ledger.sealer.state(ledger.now).missing_workers == 2
+    assert ledger.sealer.state(ledger.now).counts.missing_workers == 2
     ledger.restart()
-    assert ledger.sealer.state(ledger.now).missing_workers == 2
+    assert ledger.sealer.state(ledger.now).counts.missing_workers == 2
 
 
 def test_the_manifest_of_a_window_names_the_seats_of_whoever_is_missing_and_of_nobody_else(
@@ -757,7 +757,10 @@ def test_seats_are_never_granted_twice_whatever_ends_the_ledger(ledger: LedgerAt
 
 def test_the_state_shows_what_waits_and_what_was_sealed_last(ledger: LedgerAtHand) -> None:
     ledger.now = NINE + 130.5
-    assert ledger.sealer.state(ledger.now).unsealed == 2
+    state = ledger.sealer.state(ledger.now)
+    assert (state.unsealed, state.overdue) == (2, 2)
+    # The second window ended ten seconds ago.
+    assert ledger.sealer.state(NINE + 129).overdue == 1
     ledger.accept(bundle(NINE + 60, (presence(NINE + 60, {1, 2}),)))
     ledger.settle()
     state = ledger.sealer.state(ledger.now)
@@ -767,6 +770,52 @@ def test_the_state_shows_what_waits_and_what_was_sealed_last(ledger: LedgerAtHan
     ledger.restart()
     again = ledger.sealer.state(ledger.now)
     assert (again.sealed_window, again.attendees, again.seal_lag_s) == (NINE + 60, state.attendees, None)
+    assert again.overdue == 0
+    assert again.counts == state.counts
+
+
+def test_the_state_counts_what_is_in_the_log_and_how_much_evidence_it_stands_on(ledger: LedgerAtHand) -> None:
+    ledger.now = NINE
+    ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.now = NINE + 125
+    ledger.accept(bundle(NINE, (presence(NINE, {1, 2}), journal(NINE, [a_join(1)]))))
+    ledger.accept(bundle(NINE + 60, through=NINE + 60))
+    ledger.settle()
+    # Of the second window a worker is missing.
+    state = ledger.sealer.state(ledger.now)
+    assert (state.counts.windows, state.counts.with_gaps, state.counts.late) == (2, 1, 0)
+    assert (state.counts.missing_workers, state.gateways) == (1, frozenset({"gw-1"}))
+    on_disk = sum(path.stat().st_size for path in (ledger.data / "evidence").iterdir())
+    assert (state.counts.evidence_bytes, state.waiting_bytes) == (on_disk, 0)
+    late = presence(NINE + 60, {1})
+    ledger.accept(bundle(NINE + 60, (late,), ended=True))
+    assert ledger.sealer.state(ledger.now).waiting_bytes == len(late)
+    ledger.settle()
+    state = ledger.sealer.state(ledger.now)
+    assert (state.counts.windows, state.counts.with_gaps, state.counts.late) == (2, 1, 1)
+    assert (state.waiting_bytes, state.gateways) == (0, frozenset())
+    assert state.counts.evidence_bytes == sum(path.stat().st_size for path in (ledger.data / "evidence").iterdir())
+    ledger.restart()
+    assert ledger.sealer.state(ledger.now).counts == state.counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "gap"),
+    [
+        ({}, False),
+        ({"until_ms": NINE * 1000 + 30_000}, True),  # from then on nobody was there
+        ({"crashed": True}, False),
+        ({"crashed": True, "synced_until_ms": NINE * 1000}, True),
+        ({"unreadable": True, "records": 0}, True),
+    ],
+)
+def test_a_window_has_a_gap_where_evidence_is_wanting(ledger: LedgerAtHand, changes: dict[str, Any], gap: bool) -> None:
+    segment = evidence.decode(presence(NINE, {1}))
+    head = replace(segment.head, workers=(replace(segment.head.workers[0], **changes),))
+    ledger.now = NINE + 60
+    ledger.accept(bundle(NINE, (evidence.encode(replace(segment, head=head)),)))
+    ledger.settle()
+    assert ledger.sealer.state(ledger.now).counts.with_gaps == gap
 
 
 def test_a_certificate_does_not_stand_in_the_way_of_opening_again(ledger: LedgerAtHand) -> None:

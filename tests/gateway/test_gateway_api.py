@@ -63,6 +63,16 @@ def test_a_second_gateway_of_the_same_name_is_refused_and_one_that_comes_back_is
         names.claim("g", "one", 105 + NAME_HELD_S)
 
 
+def test_whoever_asked_lately_is_heard_whichever_spool_it_has() -> None:
+    names = GatewayNames()
+    names.claim("g", "one", 100)
+    names.claim("h", "two", 104)
+    assert names.heard_within(10, 110) == {"g", "h"}
+    assert names.heard_within(10, 110.5) == {"h"}
+    names.claim("g", "three", 120)
+    assert names.heard_within(10, 121) == {"g"}
+
+
 def test_only_the_organiser_retires_a_gateway_and_only_one_that_had_seats(running: RunningLedger) -> None:
     path = "/v1/events/expo/gateways/lost%2Fhost/retire"
     for headers in ({}, {"Authorization": "Bearer wrong"}):

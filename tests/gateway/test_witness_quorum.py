@@ -39,6 +39,7 @@ class Fake:
     asked: list[AddCheckpoint] = field(default_factory=list)
     behaviour: Behaviour | None = None
     url: str = ""
+    now: int = NOW  # its clock
 
     def __post_init__(self) -> None:
         self.signer = Signer(f"witness.example/{self.number}", bytes([self.number + 1] * 32))
@@ -63,7 +64,7 @@ class Fake:
         return await (self.behaviour or self.good)(body)
 
     async def good(self, body: bytes) -> web.Response:
-        answer = self.witness.add_checkpoint(body, NOW)
+        answer = self.witness.add_checkpoint(body, self.now)
         return web.Response(text=answer.body, status=answer.verdict.value)
 
 
@@ -284,6 +285,33 @@ def test_cosignatures_beyond_the_quorum_are_added_as_they_come(tmp_path: Path, e
         await scene.until(lambda: scene.cosigned_by() == {"w0", "w1", "w2"})
 
     play(tmp_path, event, 3, 2, scenario, behaviours=[None, None, said(500)])
+
+
+def test_it_is_known_when_each_witness_cosigned_last_and_when_the_quorum_was_complete(
+    tmp_path: Path, event: Event
+) -> None:
+    async def scenario(scene: Scene) -> None:
+        first, second, third = scene.fakes
+        first.now, second.now = NOW + 5, NOW + 3
+        await scene.until(lambda: scene.quorum.cosigned_s == NOW + 5)
+        assert scene.quorum.by_witness_s == {"w0": NOW + 5, "w1": NOW + 3}
+        # The third adds its word to a quorum that was complete before.
+        third.now, third.behaviour = NOW + 9, None
+        await scene.until(lambda: len(scene.cosigned_by()) == 3)
+        assert (scene.quorum.cosigned_s, scene.quorum.by_witness_s["w2"]) == (NOW + 5, NOW + 9)
+        second.behaviour = third.behaviour = said(500)
+        first.now = NOW + 60
+        scene.append(b"1")
+        await scene.until(lambda: scene.quorum.by_witness_s["w0"] == NOW + 60)
+        assert scene.quorum.cosigned_s == NOW + 5, "one is no quorum"
+
+    async def after_a_restart(scene: Scene) -> None:
+        await scene.until(lambda: scene.quorum.counts["w0", "unreachable"] > 0)
+        assert scene.quorum.cosigned_s == NOW + 5
+        assert scene.quorum.by_witness_s == {"w0": NOW + 5, "w1": NOW + 3, "w2": NOW + 9}
+
+    play(tmp_path, event, 3, 2, scenario, behaviours=[None, None, said(500)])
+    play(tmp_path, event, 3, 2, after_a_restart, behaviours=[said(500)] * 3)
 
 
 def test_a_fork_is_noticed_and_the_ledger_stops(tmp_path: Path, event: Event) -> None:

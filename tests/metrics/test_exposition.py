@@ -4,6 +4,7 @@ import math
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,14 +20,16 @@ from metrics.catalogue import (
     FLUSH_BUCKETS_S,
     HEARTBEAT_OUTCOMES,
     OF_PROCESS,
+    SEAL_BUCKETS_S,
     WITNESS_VERDICTS,
     Kind,
     Process,
 )
 from metrics.exposition import UnknownLabelError, Vocabulary, render
 from metrics.gateway_snapshot import GatewaySnapshot
-from metrics.ledger_snapshot import LedgerSnapshot
+from metrics.ledger_snapshot import LedgerSnapshot, Sealing, Vouching
 from metrics.readings import Durations, Identity, Snapshot
+from metrics.window_snapshot import WindowSnapshot
 from metrics.witness_snapshot import WitnessSnapshot
 
 VOCABULARY = Vocabulary(
@@ -70,19 +73,53 @@ GATEWAY = GatewaySnapshot(
 )
 LEDGER = LedgerSnapshot(
     identity=IDENTITY,
-    size=42,
-    sealed_window_s=1700355600,
-    seal_lag_s=1.5,
-    checkpoint_s=1700355661.5,
-    set_back=False,
-    missing_workers=0,
-    window_attendees={"": 812, "opening": 808, "forum-7": None},
-    withheld=3,
-    witnesses=2,
-    cosignings={("news", "cosigned"): 5, ("town", "unreachable"): 2},
-    timestamps={"kept": 2, "unreachable": 1},
+    sealing=Sealing(
+        size=42,
+        withheld=3,
+        sealed_window_s=1700355600,
+        seal_lag_s=1.5,
+        checkpoint_s=1700355661.5,
+        set_back=False,
+        overdue=1,
+        sealed=40,
+        with_gaps=2,
+        late=1,
+        missing_workers=0,
+        durations=Durations.none(SEAL_BUCKETS_S).observed(0.02),
+    ),
+    vouching=Vouching(
+        witnesses=2,
+        quorum=1,
+        quorum_held=True,
+        cosigned_s=1700355661,
+        by_witness_s={"news": 1700355662},
+        cosignings={("news", "cosigned"): 5, ("town", "unreachable"): 2},
+        timestamps={"kept": 2, "unreachable": 1},
+    ),
+    gateways=2,
+    gateways_silent=1,
+    evidence_bytes=1_000_000,
+    disk_free_bytes=5_000_000_000,
+    disk_refuses=False,
+    window=WindowSnapshot(
+        attendees={
+            ("", "online"): 812,
+            ("", "onsite"): 40,
+            ("", "either"): 820,
+            ("opening", "online"): 808,
+            ("forum-7", "either"): 50,
+        },
+        countries={"FR": 500, "other": 20},
+        differences={"": 0.4, "opening": -1.25},
+        compared=39,
+    ),
 )
 WITNESS = WitnessSnapshot(version="0.1.0", requests={"cosigned": 4, "failed": 1}, logs=2, cosigned_s=1700355661)
+
+
+def ledger_with(**changes: Any) -> LedgerSnapshot:
+    """Return the ledger with something else about who vouches for it."""
+    return replace(LEDGER, vouching=replace(LEDGER.vouching, **changes))
 
 
 def families(snapshot: Snapshot) -> dict[str, Family]:
@@ -134,11 +171,13 @@ def test_a_witness_that_was_never_asked_is_there_with_every_outcome_at_zero() ->
     samples = families(LEDGER)["turnout_ledger_cosignings"].samples
     said = {(s.labels["witness"], s.labels["outcome"]): s.value for s in samples}
     assert len(said) == 2 * len(COSIGNING_OUTCOMES)
-    assert {pair: count for pair, count in said.items() if count} == LEDGER.cosignings
+    assert {pair: count for pair, count in said.items() if count} == LEDGER.vouching.cosignings
 
 
 def test_an_event_without_witnesses_has_no_cosignings() -> None:
-    text, _ = render(replace(LEDGER, cosignings={}), Vocabulary(("opening", "forum-7")))
+    text, _ = render(
+        ledger_with(cosignings={}, by_witness_s={}), Vocabulary(("opening", "forum-7"), countries=("FR", "other"))
+    )
     read = {family.name: family for family in text_string_to_metric_families(text.decode())}
     assert read["turnout_ledger_cosignings"].samples == []
 
@@ -152,18 +191,29 @@ def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
     assert {s.labels["session"]: s.value for s in samples} == {"opening": 700, "forum-7": 140}
     assert {s.labels["channel"] for s in samples} == {"online"}
     assert values(GATEWAY, "turnout_live_event_attendees") == {"": 812}
-    assert values(LEDGER, "turnout_window_event_attendees_exact") == {"online": 812}
+    assert values(LEDGER, "turnout_window_event_attendees_exact") == {"online": 812, "onsite": 40, "either": 820}
+    assert values(LEDGER, "turnout_window_event_path_difference_standard_errors") == {"": 0.4}
+    assert values(LEDGER, "turnout_window_path_difference_standard_errors") == {"opening": -1.25}
 
 
-def test_a_number_that_the_leaf_suppresses_is_not_exposed_either() -> None:
+def test_a_number_of_people_that_must_not_be_shown_has_no_sample() -> None:
     samples = families(LEDGER)["turnout_window_attendees_exact"].samples
-    assert {(s.labels["session"], s.labels["channel"]): s.value for s in samples} == {("opening", "online"): 808}
+    shown = {(s.labels["session"], s.labels["channel"]): s.value for s in samples}
+    assert shown == {("opening", "online"): 808, ("forum-7", "either"): 50}
+    assert values(LEDGER, "turnout_window_country_attendees_exact") == {"FR": 500, "other": 20}
 
 
 def test_what_is_not_known_yet_has_no_sample() -> None:
-    new = replace(LEDGER, sealed_window_s=None, seal_lag_s=None, checkpoint_s=None, window_attendees={})
-    for name in ("turnout_ledger_sealed_window_timestamp_seconds", "turnout_ledger_seal_lag_seconds"):
-        assert families(new)[name].samples == []
+    sealing = replace(LEDGER.sealing, sealed_window_s=None, seal_lag_s=None, checkpoint_s=None)
+    new = replace(ledger_with(cosigned_s=None), sealing=sealing, window=WindowSnapshot(), disk_free_bytes=None)
+    for name in (
+        "sealed_window_timestamp_seconds",
+        "seal_lag_seconds",
+        "cosigned_timestamp_seconds",
+        "disk_free_bytes",
+    ):
+        assert families(new)[f"turnout_ledger_{name}"].samples == []
+    assert families(new)["turnout_window_event_path_difference_standard_errors"].samples == []
     assert families(replace(GATEWAY, live_age_s=None))["turnout_live_age_seconds"].samples == []
 
 
@@ -174,9 +224,13 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
         replace(GATEWAY, joins={"playing": 1}),
         replace(GATEWAY, handovers={"token_expired": 1}),
         replace(GATEWAY, live_attendees={"party": 3}),
-        replace(LEDGER, window_attendees={"party": 3}),
-        replace(LEDGER, cosignings={("stranger", "cosigned"): 1}),
-        replace(LEDGER, cosignings={("news", "failed"): 1}),
+        replace(LEDGER, window=WindowSnapshot(attendees={("party", "online"): 30})),
+        replace(LEDGER, window=WindowSnapshot(attendees={("opening", "asleep"): 30})),
+        replace(LEDGER, window=WindowSnapshot(countries={"Atlantis": 30})),
+        replace(LEDGER, window=WindowSnapshot(differences={"party": 1.0})),
+        ledger_with(by_witness_s={"stranger": 1}),
+        ledger_with(cosignings={("stranger", "cosigned"): 1}),
+        ledger_with(cosignings={("news", "failed"): 1}),
     ],
 )
 def test_a_label_value_outside_its_closed_set_is_an_error(wrong: Snapshot) -> None:
