@@ -4,6 +4,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from structlog.contextvars import bound_contextvars
+
 from counters.cells import Cells
 from counters.event import Event, Session
 from gateway.admission import Admission
@@ -12,6 +14,7 @@ from gateway.identity import ATTRIBUTE_LIMIT_CHARS
 from gateway.join import Joins, View
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from gateway.request_ids import broken, new_request_id
 from gateway.traffic import Player
 from gateway.viewing_token import TEXT_BYTES
 
@@ -114,8 +117,10 @@ class JoinDesk:
     def _refused(self, error: Exception) -> Refused:
         """Count a refusal; whatever else broke is one too, and the log has its traceback."""
         if not isinstance(error, Refused):
-            _log.error("a join failed", exc_info=error)
-            error = Refused(Reason.INTERNAL)
+            number = new_request_id()
+            with bound_contextvars(request=number):
+                _log.error("a join failed", exc_info=error)
+            error = Refused(Reason.INTERNAL, broken(number, Reason.INTERNAL.detail))
         self._cells.add(f"refused.join.{error.reason.label}")
         return error
 

@@ -46,6 +46,7 @@ from gateway.problems import Refused, json_response, problems, read_json
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.reasons import Reason
 from gateway.receipts_api import Receipts
+from gateway.request_ids import request_ids
 from gateway.roll_keeper import RollKeeper
 from gateway.settings import LedgerSettings
 from gateway.steering_api import announced, in_force, read_change
@@ -186,7 +187,7 @@ class LedgerService:
         await self._thread.keep(show)
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[problems], client_max_size=HAND_OVER_LIMIT_BYTES)
+        app = web.Application(middlewares=[request_ids, problems], client_max_size=HAND_OVER_LIMIT_BYTES)
         event = "/v1/events/{event}"
         app.add_routes(
             [
@@ -346,7 +347,7 @@ def run_ledger(config: LedgerSettings, *, with_parent: bool = False, disk: Disk 
 def main() -> None:
     """Run a ledger whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     config = LedgerSettings.from_line(sys.stdin.buffer.readline())
-    begin_logging(config.log_format, config.log_level)
+    begin_logging(config.log_format, config.log_level, "ledger")
     with one_sentence(OSError, EventFileError, SecretsError, OtherEventError, LogError, WitnessesError, SettingsError):
         sys.exit(run_ledger(config, with_parent=True))
 

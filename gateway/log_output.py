@@ -1,36 +1,97 @@
-"""How the serving processes log: to standard error, for people or as JSON, one object a line."""
+"""How the serving processes log: to standard error, for people or as JSON, one object a line.
 
-import json
+Levels, as docs/logging.md has them for operators:
+
+    error      somebody has to do something
+    warning    something is worse than it should be, and heals by itself when its cause is gone
+    info       what the process did, a few lines an hour
+    debug      every request that aiohttp answers; never a heartbeat
+
+No line says anything about a viewer: whoever logs names windows, workers, files, and counts. In case a library's error
+text or a traceback quotes a credential all the same, it is blotted out of every line, here.
+"""
+
 import logging
-from datetime import UTC, datetime
-from typing import Final
+import os
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
-FOR_PEOPLE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
 
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, and what was raised."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["raised"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+BLOTTED: Final = "[blotted out]"
+_CREDENTIALS: Final = re.compile(
+    r"(?<=://)[^\s/@]+(?=@)"  # user and password of a URL
+    r"|(?i:(?<=bearer )\S+)"
+    r"|(?<=[?&]token=)[^\s&]+"
+    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JWT
+    r"|\bPRIVATE\+KEY\+\S+"  # a note's signing key
+)
+_ORDER: Final = ("time", "level", "process", "logger", "message")
 
 
-def begin_logging(log_format: str, log_level: str) -> None:
+def without_credentials(text: str) -> str:
+    """Return a text without tickets, tokens and passwords."""
+    return _CREDENTIALS.sub(BLOTTED, text)
+
+
+def begin_logging(log_format: str, log_level: str, process: str, **about: str) -> None:
     """Log to standard error from now on.
 
     Args:
         log_format: "console" or "json".
         log_level: "debug", "info", "warning" or "error": the least that is logged.
+        process: which process this is: "gateway", "worker", "ledger", "witness".
+        about: more that stands in each line.
     """
+    as_json = log_format == "json"
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(FOR_PEOPLE))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+                _adding({"process": process, "pid": os.getpid(), **about} if as_json else {}),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.EventRenamer("message"),
+                _blot,
+                *([_in_order, structlog.processors.JSONRenderer(_json)] if as_json else [_for_people]),
+            ],
+        )
+    )
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
+
+
+def _adding(fields: EventDict) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
+    def add(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:  # noqa: ARG001 - structlog's processor
+        return {**line, **fields}
+
+    return add
+
+
+def _blot(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:  # noqa: ARG001
+    return {name: without_credentials(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _in_order(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:  # noqa: ARG001
+    first = {name: line.pop(name) for name in _ORDER if name in line}
+    return first | dict(sorted(line.items()))
+
+
+def _json(line: EventDict, **_options: Any) -> str:
+    return orjson.dumps(line, default=str).decode()
+
+
+def _for_people(logger: WrappedLogger, method: str, line: EventDict) -> str:  # noqa: ARG001
+    """One line, and below it what was raised."""
+    time, level, name, message = (line.pop(key) for key in ("time", "level", "logger", "message"))
+    raised = line.pop("exception", "")
+    more = "".join(f" {key}={value}" for key, value in sorted(line.items()))
+    return f"{time} {level.upper()} {name}: {message}{more}" + (f"\n{raised}" if raised else "")

@@ -11,6 +11,7 @@ from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.reasons import Reason, retry_after_s
+from gateway.request_ids import REQUEST_ID, broken
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -79,8 +80,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             refusal.headers["Allow"] = answer.headers["Allow"]  # RFC 9110 §15.5.6
         return refusal
     except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the traceback
-        _log.exception("%s %s failed", request.method, request.path)
-        return problem_response(Reason.INTERNAL)
+        _log.exception("a request failed")
+        return problem_response(Reason.INTERNAL, broken(request[REQUEST_ID], Reason.INTERNAL.detail))
 
 
 @asynccontextmanager

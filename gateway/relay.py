@@ -8,6 +8,7 @@ from yarl import URL
 
 from gateway.problems import CORS, Refused, reading
 from gateway.reasons import Reason
+from gateway.request_ids import HEADER, REQUEST_ID
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
@@ -46,7 +47,7 @@ class LedgerRelay:
             name: request.headers[name].encode("ascii", errors="replace").decode()
             for name in _ASKED
             if name in request.headers
-        }
+        } | {HEADER: request[REQUEST_ID]}
         # The path alone: a request line may hold a whole URL. Its spelling is kept, since the ledger judges it.
         url = URL(self._url + request.rel_url.raw_path_qs, encoded=True)
         async with reading():

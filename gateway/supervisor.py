@@ -257,7 +257,7 @@ def run_gateway(config: GatewaySettings, *, with_parent: bool = False) -> int:
 def main() -> None:
     """Run a gateway whose configuration is one line of JSON on standard input: how `turnout up` starts it."""
     config = GatewaySettings.from_line(sys.stdin.buffer.readline())
-    begin_logging(config.log_format, config.log_level)
+    begin_logging(config.log_format, config.log_level, "gateway")
     with one_sentence(
         OSError, EventFileError, SecretsError, NetworksError, CannotServeError, TakeOverError, SettingsError
     ):

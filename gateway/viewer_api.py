@@ -25,6 +25,7 @@ from gateway.problems import CORS, Refused, bearer, json_response, problem_respo
 from gateway.reasons import Reason, retry_after_s
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import BATCH_BYTES, RelayBatches
+from gateway.request_ids import request_ids
 from gateway.traffic import Player
 
 BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
@@ -58,7 +59,7 @@ class ViewerApi:
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[problems], client_max_size=BODY_LIMIT_BYTES)
+        app = web.Application(middlewares=[request_ids, problems], client_max_size=BODY_LIMIT_BYTES)
         event = "/v1/events/{event}"
         app.add_routes(
             [

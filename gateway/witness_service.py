@@ -30,6 +30,7 @@ from gateway.mendable import one_sentence
 from gateway.operations import operations, probes
 from gateway.problems import problems, reading
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
+from gateway.request_ids import request_ids
 from gateway.settings import WitnessSettings
 from metrics import exposition
 from metrics.witness_snapshot import WitnessSnapshot
@@ -160,7 +161,7 @@ class WitnessService:
         return 0
 
     def _public(self) -> web.Application:
-        app = web.Application(middlewares=[problems], client_max_size=REQUEST_LIMIT_BYTES)
+        app = web.Application(middlewares=[request_ids, problems], client_max_size=REQUEST_LIMIT_BYTES)
         app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint), *probes()])
         return app
 
@@ -213,7 +214,7 @@ def run_witness(config: WitnessSettings, *, with_parent: bool = False) -> int:
 def main() -> None:
     """Run a witness whose configuration is one line of JSON on standard input; it ends with its parent."""
     config = WitnessSettings.from_line(sys.stdin.buffer.readline())
-    begin_logging(config.log_format, config.log_level)
+    begin_logging(config.log_format, config.log_level, "witness")
     with one_sentence(OSError, WitnessSetupError, WitnessStateError):
         sys.exit(run_witness(config, with_parent=True))
 

@@ -350,12 +350,12 @@ def serve(config: WorkerConfig) -> int:
 
 def main() -> None:
     """Read the configuration and serve."""
+    allow_many_files()
     config = WorkerConfig.from_json(sys.stdin.buffer.readline())
-    begin_logging(config.log_format, config.log_level)
+    begin_logging(config.log_format, config.log_level, "worker", worker=config.worker)
     # aiohttp logs a traceback for whatever is not HTTP: on a public port anybody could fill the disk with it. What goes
     # wrong in a handler is logged by gateway.problems.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    allow_many_files()
     sys.exit(serve(config))
 
 
