@@ -7,7 +7,8 @@ Of each session and of the event as a whole. The first pair adds up to everybody
     foreground    people whose player was in the foreground in some window; all person-minutes online but those below
     background    people who were online only ever in the background; person-minutes of players in the background
 
-A person-minute is one person in one window of one session; the event's are those of its sessions added up, and so are
+People of several namespaces are counted each by itself (counters.namespaces). A person-minute is one person in one
+window of one session; the event's are those of its sessions added up, and so are
 its person-minutes of whoever is in two sessions at a time.
 """
 
@@ -21,6 +22,7 @@ from pyroaring import BitMap
 from counters.attendance import ONLINE, Attendance, scheduled_windows
 from counters.event import Event
 from counters.evidence import SessionPresence
+from counters.namespaces import Figure, figure, parts
 
 PARTS: Final = ("in_schedule", "outside", "foreground", "background")
 TOTALS: Final = ("unique-attendees", "unique-attendees-online")
@@ -89,16 +91,21 @@ def apart(attendance: Attendance, foreground: Foreground, withheld: Collection[t
         sums = {part: sums[part] + minutes[part] for part in PARTS}
         online = net.within(ONLINE, number, None)
         hidden = tuple((rule, session.id) in withheld for rule in TOTALS)
-        rows.append(_row({"session": session.id}, _people(here, on_time, online, seen), minutes, below, hidden))
+        rows.append(
+            _row({"session": session.id}, _people(attendance, here, on_time, online, seen), minutes, below, hidden)
+        )
     everybody, online = (net.within(channel, None, None) for channel in (None, ONLINE))
-    whole = _row({}, _people(everybody, inside, online, front), sums, below)
+    whole = _row({}, _people(attendance, everybody, inside, online, front), sums, below)
     return {"statement": STATEMENT, "rows": [whole, *rows]}
 
 
-def _people(everybody: BitMap, on_time: BitMap, online: BitMap, front: BitMap) -> dict[str, int]:
+def _people(
+    attendance: Attendance, everybody: BitMap, on_time: BitMap, online: BitMap, front: BitMap
+) -> dict[str, Figure]:
     pairs = ((everybody, on_time), (online, front))
-    counted = [count for whole, part in pairs for count in (len(whole & part), len(whole - part))]
-    return dict(zip(PARTS, counted, strict=True))
+    sets = [who for whole, part in pairs for who in (whole & part, whole - part)]
+    spaces = attendance.roll.namespaces
+    return {part: figure(attendance.event, spaces, who) for part, who in zip(PARTS, sets, strict=True)}
 
 
 def _person_minutes(attendance: Attendance, number: int, foreground: Foreground) -> dict[str, int]:
@@ -112,7 +119,7 @@ def _person_minutes(attendance: Attendance, number: int, foreground: Foreground)
 
 def _row(
     scope: dict[str, str],
-    people: Mapping[str, int],
+    people: Mapping[str, Figure],
     minutes: Mapping[str, int],
     below: int,
     hidden: Sequence[bool] = (False, False),
@@ -120,8 +127,16 @@ def _row(
     """Return a row; of a pair of which one is of few people neither is shown, nor if its total is `hidden`."""
     row: dict[str, Any] = {"scope": scope}
     for pair, total_hidden in zip((PARTS[:2], PARTS[2:]), hidden, strict=True):
-        few = total_hidden or any(0 < people[part] < below for part in pair)
+        few = total_hidden or any(0 < sum(parts(people[part])) < below for part in pair)
+        small = {name for part in pair for name, count in _by_space(people[part]).items() if 0 < count < below}
         for part in pair:
-            row[part] = {"people": None if few else people[part], "person_minutes": None if few else minutes[part]}
-            row[part] |= {"suppressed": True} if few else {}
+            shown = {name: None if name in small else count for name, count in _by_space(people[part]).items()}
+            row[part] = {
+                "people": None if few else shown or people[part],
+                "person_minutes": None if few else minutes[part],
+            } | ({"suppressed": True} if few else {})
     return row
+
+
+def _by_space(people: Figure) -> dict[str, int]:
+    return {} if isinstance(people, int) else people

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.event import Event
-from counters.partition import set_of
+from counters.partition import belonging, set_of
 from counters.presence import CHANNELS, ONLINE, ONSITE, Presence, PresenceInMemory, Presences, Seats
 from counters.reckoner import Asked, Totals
 from counters.stays import added_up
@@ -176,12 +176,14 @@ class CountedPresence(Presence):
             self._attended[key] = found
         return self._attended[key]
 
-    def histogram(self, session: int | None, channel: str | None) -> Numbers:
-        """Return how many attendees were present in exactly m windows, at index m."""
-        few = self._few.histogram(session, channel)
+    def histogram(self, session: int | None, channel: str | None, among: BitMap | None = None) -> Numbers:
+        """Return how many of some attendees were present in exactly m windows, at index m."""
+        few = self._few.histogram(session, channel, among)
         if channel == ONSITE:
             return few
-        _, minutes = self._minutes_of(session, in_schedule=False)
+        seats, minutes = self._minutes_of(session, in_schedule=False)
+        if among is not None:
+            minutes = minutes[belonging(seats, among)]
         many = np.bincount(minutes, minlength=1)
         longer, shorter = (many, few) if len(many) >= len(few) else (few, many)
         added = longer.astype(np.int64)

@@ -1,7 +1,8 @@
 """The distribution of minutes attended: how many people were present for how long, of the event and of each session.
 
 A minute is a window: present in 42 windows, in or out of schedule, is 42 minutes attended, once for whoever was in
-several sessions or on both channels at a time. Bands of fewer people than may be shown are joined with the next ones,
+several sessions or on both channels at a time. Of an event of several namespaces each has its own distribution, since
+nobody knows whose minutes in two of them add up. Bands of fewer people than may be shown are joined with the next ones,
 and not withheld: what is withheld would follow from the others and the total.
 """
 
@@ -11,8 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap  # noqa: TC002 - mypy needs it to tell the list's type
 
 from counters.attendance import Attendance
+from counters.namespaces import named
 from counters.numbers import printed_value
 
 BANDS: Final = (1, 5, 15, 30, 60, 120, 240, 480)
@@ -21,15 +24,24 @@ BANDS: Final = (1, 5, 15, 30, 60, 120, 240, 480)
 
 def minutes_attended(attendance: Attendance, withheld: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
     """Return the certificate's member `minutes`; `withheld` are (rule, session id) of numbers that may not follow."""
-    below = attendance.event.counting.suppress_below
-    rows = [_row({}, attendance.net.histogram(None, None), below)]
+    below, rows = attendance.event.counting.suppress_below, []
+    spaces = named(attendance.event, attendance.namespaces)
+    of_whom: list[tuple[dict[str, str], BitMap | None]] = [({"namespace": name}, who) for name, who in spaces.items()]
+    of_whom = of_whom or [({}, None)]
+    for of, among in of_whom:
+        # Of the whole event it is shown of few people as well: its numbers are always printed.
+        rows.append(_row(of, attendance.net.histogram(None, None, among), below))
     for session in attendance.event.sessions:
-        histogram = attendance.net.histogram(session.number, None)
-        scope = {"session": session.id}
-        nothing = {"scope": scope, "unit": "people", "bands": None, "median": None, "mean": None, "suppressed": True}
-        few = 0 < int(histogram.sum()) < below
-        rows.append(nothing if few or ("unique-attendees", session.id) in withheld else _row(scope, histogram, below))
+        hidden = ("unique-attendees", session.id) in withheld
+        for of, among in of_whom:
+            histogram = attendance.net.histogram(session.number, None, among)
+            scope, few = {"session": session.id} | of, 0 < int(histogram.sum()) < below
+            rows.append(_nothing(scope) if few or hidden else _row(scope, histogram, below))
     return rows
+
+
+def _nothing(scope: dict[str, str]) -> dict[str, Any]:
+    return {"scope": scope, "unit": "people", "bands": None, "median": None, "mean": None, "suppressed": True}
 
 
 def _row(scope: dict[str, str], histogram: npt.NDArray[np.int64], below: int) -> dict[str, Any]:

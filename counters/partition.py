@@ -33,6 +33,14 @@ def set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
     return BitMap(array("I", seats.tobytes()))
 
 
+def belonging(seats: npt.NDArray[np.uint32], among: BitMap) -> npt.NDArray[np.bool_]:
+    """Return which of some seats, ascending, are `among` others."""
+    found = np.zeros(int(seats[-1]) + 1 if len(seats) else 0, bool)
+    others = seats_in(among)
+    found[others[: np.searchsorted(others, len(found))]] = True
+    return found[seats]
+
+
 class Partition:
     """Which part each seat is in. Read-only, but for `close`; owned by whoever counts."""
 

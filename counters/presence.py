@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.event import Event
-from counters.partition import seats_in, set_of
+from counters.partition import belonging, seats_in, set_of
 from counters.segment import WINDOW_S
 
 Seats = npt.NDArray[np.uint32]
@@ -88,11 +88,10 @@ class Presence(ABC):
         """
         raise NotImplementedError
 
-    def histogram(self, session: int | None, channel: str | None) -> npt.NDArray[np.int64]:
-        """Return how many attendees were present in exactly m windows, in schedule or not, at index m; 0 at index 0.
+    def histogram(self, session: int | None, channel: str | None, among: BitMap | None = None) -> npt.NDArray[np.int64]:
+        """Return how many of some attendees were present in exactly m windows, in schedule or not, at m; 0 at index 0.
 
-        A window counts once for who was in it in several sessions or on both channels. The last value is not 0: the
-        array is as long as the longest attendance, and one more.
+        A window counts once for who was in it in several sessions or on both channels.
         """
         raise NotImplementedError
 
@@ -194,9 +193,11 @@ class PresenceInMemory(Presence):
         seats, minutes = self._minutes(windows, session, channel, in_schedule=in_schedule)
         return set_of(seats[minutes >= least])
 
-    def histogram(self, session: int | None, channel: str | None) -> npt.NDArray[np.int64]:
-        """Return how many attendees were present in exactly m windows, at index m."""
-        _, minutes = self._minutes(self._everywhere(), session, channel, in_schedule=False)
+    def histogram(self, session: int | None, channel: str | None, among: BitMap | None = None) -> npt.NDArray[np.int64]:
+        """Return how many of some attendees were present in exactly m windows, at index m."""
+        seats, minutes = self._minutes(self._everywhere(), session, channel, in_schedule=False)
+        if among is not None:
+            minutes = minutes[belonging(seats, among)]
         return np.bincount(minutes, minlength=1).astype(np.int64)
 
     def _there(self, channel: str | None, window: int, session: int | None, *, in_schedule: bool) -> BitMap:

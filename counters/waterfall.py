@@ -2,8 +2,9 @@
 
 Rows add up, people and views each: gross, minus invalid traffic reason by reason (MRC's words: general invalid traffic,
 GIVT, before sophisticated, SIVT), minus excluded categories, is net; and net is what `unique-attendees` and `views`
-count. Whoever falls under several goes under the first. People are ticketed: guests are devices and stand apart, but
-for their views, which are among all views as everywhere else. What was refused at the door was never let in, and is
+count. Whoever falls under several goes under the first. People are ticketed, and of several namespaces counted each by
+itself (counters.namespaces): guests are devices and stand apart, but for their views, which are among all views as
+everywhere else. What was refused at the door was never let in, and is
 counted apart; so are flags that the event does not act on, and revocations, which end what comes after them.
 """
 
@@ -16,6 +17,7 @@ from pyroaring import BitMap
 from counters.attendance import Attendance
 from counters.invalid_traffic import REASONS, TrafficReason
 from counters.log_entries import SealedLog
+from counters.namespaces import Figure, figure, parts
 from counters.window_leaf import FIRST_GUEST_SEAT, SEATS_END
 
 STATEMENT: Final = (
@@ -40,14 +42,15 @@ def waterfall(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
     guests = BitMap(roll.guests)
     guests.add_range(FIRST_GUEST_SEAT, SEATS_END)
     left = present - guests
-    rows = [_row("gross", None, None, len(left), len(attendance.gross_views))]
+    rows = [_row("gross", None, None, _figure(attendance, left), len(attendance.gross_views))]
     for reason in REASONS:
         if reason.id in event.counting.exclude_traffic:
             people = left & roll.invalid.get(reason.id, BitMap())
-            rows.append(_row("minus", reason.id, reason.kind, len(people), attendance.invalid_views.get(reason.id, 0)))
+            views = attendance.invalid_views.get(reason.id, 0)
+            rows.append(_row("minus", reason.id, reason.kind, _figure(attendance, people), views))
             left = left - people
     rows += _categories(attendance, left)
-    rows.append(_row("net", None, None, len(net), len(attendance.net_views)))
+    rows.append(_row("net", None, None, _figure(attendance, net), len(attendance.net_views)))
     return {
         "statement": STATEMENT,
         "rows": rows,
@@ -61,21 +64,46 @@ def waterfall(attendance: Attendance, log: SealedLog) -> dict[str, Any]:
     }
 
 
-def _row(step: str, reason: str | None, kind: str | None, people: int, views: int) -> dict[str, Any]:
+def _figure(attendance: Attendance, people: BitMap) -> Figure:
+    return figure(attendance.event, attendance.roll.namespaces, people)
+
+
+def _row(step: str, reason: str | None, kind: str | None, people: Figure, views: int) -> dict[str, Any]:
     return {"step": step, "reason": reason, "kind": kind, "people": people, "views": views}
 
 
 def _categories(attendance: Attendance, left: BitMap) -> list[dict[str, Any]]:
-    """Return a row for each excluded category, those of few people or views together in one."""
-    below, rows, others = attendance.event.counting.suppress_below, [], [0, 0]
-    for name in attendance.event.counting.exclude_categories:
-        seats = attendance.roll.categories.get(name, BitMap())
-        counted = left.intersection_cardinality(seats), attendance.sound_views.count(None, None, seats)
-        if any(0 < count < below for count in counted):
-            others = [others[0] + counted[0], others[1] + counted[1]]
-        else:
-            rows.append(_row("minus", name, CATEGORY, *counted))
-    return rows + ([_row("minus", OTHERS, CATEGORY, *others)] if any(others) else [])
+    """Return a row for each excluded category, those of few people or views together in one.
+
+    One of them alone would be told by that row, and so would few in all: then the smallest others join them. Where
+    there are none, it is all that is excluded, which gross and net tell.
+    """
+    below = attendance.event.counting.suppress_below
+    sets = {
+        name: attendance.roll.categories.get(name, BitMap()) for name in attendance.event.counting.exclude_categories
+    }
+    counted = {
+        name: (_figure(attendance, left & seats), attendance.sound_views.count(None, None, seats))
+        for name, seats in sets.items()
+    }
+    together = {name for name, (people, views) in counted.items() if _are_few(people, views, below)}
+    others = sorted(
+        (name for name, (people, views) in counted.items() if name not in together and any((*parts(people), views))),
+        key=lambda name: (sum(parts(counted[name][0])), counted[name][1], name),
+    )
+
+    def in_all() -> tuple[Figure, int]:
+        seats = BitMap.union(BitMap(), *(sets[name] for name in together))
+        return _figure(attendance, left & seats), attendance.sound_views.count(None, None, seats)
+
+    while together and others and (len(together) == 1 or _are_few(*in_all(), below)):
+        together.add(others.pop(0))
+    rows = [_row("minus", name, CATEGORY, *counted[name]) for name in counted if name not in together]
+    return rows + ([_row("minus", OTHERS, CATEGORY, *in_all())] if together else [])
+
+
+def _are_few(people: Figure, views: int, below: int) -> bool:
+    return any(0 < count < below for count in (*parts(people), views))
 
 
 def _flagged(attendance: Attendance, reason: TrafficReason) -> dict[str, Any]:

@@ -80,10 +80,10 @@ class Reasons:
     def __init__(self, log: SealedLog, document: Mapping[str, Any]) -> None:
         """Take the log, and the certificate for its aliases."""
         self._log = log
-        self._aliases = int(document["aliases"]["count"])
+        self.aliases = int(document["aliases"]["count"])
         self._traffic = bool(log.event.counting.exclude_traffic)
         self._categories = bool(log.event.counting.exclude_categories)
-        self._late = {leaf.window for leaf in log.late if leaf.counted}
+        self.late = {leaf.window for leaf in log.late if leaf.counted}
         self._namespaces = {issuer.namespace for issuer in log.event.issuers}
         self._public, self._ceiling = PublicNumbers(log), PublicNumbers(log, arrivals=False)
 
@@ -107,16 +107,16 @@ class Reasons:
         if rule.id == "views":
             return "a view that two journals hold" if value < leaves else None
         # The peak: each seat that is another's is one person fewer at most, and never one more.
-        return "several seats of one attendee" if self._aliases and leaves - self._aliases <= value <= leaves else None
+        return "several seats of one attendee" if self.aliases and leaves - self.aliases <= value <= leaves else None
 
     def _may_be_more(self, rule: Rule, leaves: float, value: Any) -> bool:
         """Whether leaves can have left out so many whom the certificate counts: only at seats that are another's."""
         of_seats = rule.id == "views" or rule.id in OF_TIME
-        return bool(self._aliases) and (of_seats or value <= leaves + self._aliases)
+        return bool(self.aliases) and (of_seats or value <= leaves + self.aliases)
 
     def _why_of_time(self, rule: Rule, cell: Cell, leaves: float, value: Any) -> str | None:
         ceiling = self._ceiling.measure(rule, cell)
-        if self._aliases and ceiling is not None and value <= printed_value(ceiling.value):
+        if self.aliases and ceiling is not None and value <= printed_value(ceiling.value):
             return "several seats of one attendee"
         return "a journal of a longer heartbeat interval" if self._log.steering and value < leaves else None
 
@@ -128,31 +128,37 @@ class Reasons:
             if len(self._namespaces) < 2 or not rule.of_people:
                 raise FailedError(f"{named(row)}: nobody is counted in two namespaces, and yet it is an interval")
             return
-        known = not (self._categories or self._traffic or rule.id in OF_TIME or self._came_late(rule, cell))
-        least = measure.value - (0 if rule.id == "views" else self._aliases) if measure and known else 0
-        if not row["scope"].keys() & SMALL_SCOPES or least >= self._log.event.counting.suppress_below:
+        # Of views nobody knows how many two journals hold; what leaves tell of them, nobody can withhold anyway.
+        uncertain = self._categories or self._traffic or rule.id in (*OF_TIME, "views") or self._came_late(rule, cell)
+        least = 1 if uncertain or measure is None else measure.value - self.aliases
+        if not row["scope"].keys() & SMALL_SCOPES or max(least, 1) >= self._log.event.counting.suppress_below:
             raise FailedError(f"{named(row)}: it is withheld, and is none of the small cells that may be")
 
-    def may_be_present(self, window: int, present: int | None, printed: int | None) -> bool:
-        """Return whether as many can be printed for a window whose leaf has `present` online; None is withheld."""
-        below = self._log.event.counting.suppress_below
-        if window in self._late:
-            return True
-        least, most = (0, below - 1) if present is None else (present, present)
+    def came_late(self, window: int) -> bool:
+        """Whether evidence came late for a window, and counts."""
+        return window in self.late
+
+    def between(self, window: int, counted: int | None) -> tuple[int, int | None]:
+        """Return between what and what that count can be of which a window's leaf has so many; None: no upper limit.
+
+        `counted` is how many were online, or online in the background; None is withheld.
+        """
+        if window in self.late:
+            return 0, None
+        least, most = (0, self._log.event.counting.suppress_below - 1) if counted is None else (counted, counted)
         if self._categories:
-            most += self._aliases
+            most += self.aliases
         if self._traffic or self._categories:
             least = 0
-        least = max(least - self._aliases, 0)
-        return (least < below and most > 0) if printed is None else least <= printed <= most
+        return max(least - self.aliases, 0), most
 
     def _came_late(self, rule: Rule, cell: Cell) -> bool:
         """Whether evidence that came late may be of this cell: of a session, nobody but the evidence says."""
         if rule.id in OF_TIME:
             windows = scheduled_windows(self._log.event, cell.session, cell.day)
             # Somebody who was there a minute before has not arrived.
-            return any(window in self._late or window - WINDOW_S in self._late for window in windows)
-        return any(cell.day in (None, self._log.event.day(window)) for window in self._late)
+            return any(window in self.late or window - WINDOW_S in self.late for window in windows)
+        return any(cell.day in (None, self._log.event.day(window)) for window in self.late)
 
 
 def _well_formed(log: SealedLog, document: dict[str, Any]) -> set[tuple[str, str]]:

@@ -6,6 +6,8 @@ from itertools import groupby
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from gateway.report.tables import lines_of
+
 WIDTH: Final = 1000
 INK: Final = "#1c2733"
 FAINT: Final = "#c9d2da"
@@ -37,18 +39,22 @@ def round_steps(most: float, steps: int = 4) -> list[int]:
     return list(range(0, int(max(most, 1) + step - 1) // step * step + 1, step))
 
 
-def curve_chart(curve: Mapping[str, Sequence[Any]], height: int = 340) -> str:
+def curve_chart(curve: Mapping[str, Any], height: int = 340) -> str:
     """Return the audience minute by minute, the days side by side, as SVG.
 
     Args:
-        curve: `windows` (ISO 8601 times, ascending), `online` and `onsite` (people; None = withheld), as long as them.
+        curve: `windows` (ISO 8601 times, ascending), `online` and `onsite` (people; None = withheld), as long as them;
+            of several namespaces a shape for each, of which none is the sum.
         height: of the picture; its width is `WIDTH`.
     """
     windows = list(curve["windows"])
-    series = {
-        name: [value or 0 for value in curve[name]] for name in ("online", "onsite") if any(curve.get(name) or ())
-    }
-    ticks = round_steps(max((max(values) for values in series.values()), default=1))
+    series = [
+        (name, [value or 0 for value in values])
+        for name in ("online", "onsite")
+        for _, values in lines_of(curve.get(name) or (), name)
+        if any(values)
+    ]
+    ticks = round_steps(max((max(values) for _, values in series), default=1))
     scale = _Scale(18, height - 50, ticks[-1])
     days = [(day, [at for at, _ in group]) for day, group in groupby(enumerate(windows), key=lambda item: item[1][:10])]
     minute = (WIDTH - _LEFT - _RIGHT - _DAY_GAP * (len(days) - 1)) / max(len(windows), 1)
@@ -67,7 +73,7 @@ def curve_chart(curve: Mapping[str, Sequence[Any]], height: int = 340) -> str:
                 and (before is None or windows[before][:13] != windows[member][:13])
             )
         ]
-        for name, values in series.items():
+        for name, values in series:
             line = [(at[member], scale(values[member])) for member in members]
             parts.append(_shape(line, scale.bottom, filled=name == "online"))
         left += minute * len(members) + _DAY_GAP

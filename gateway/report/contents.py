@@ -36,6 +36,11 @@ IN_BREAKDOWNS: Final = (
     "Average minute audience, online", "Hours viewed, online",
 )  # fmt: skip
 """What a page's width has room for; the spreadsheet has every column."""
+SEVERAL: Final = (
+    "Attendees are known in the namespaces {names}. Nobody can tell whether somebody in one is somebody in another, so "
+    "people of several are in no one figure: numbers are from the largest namespace's to the sum of all, and tables "
+    "and the curve have each by itself."
+)
 NO_HOST: Final = ".invalid"
 """What a log is named under that was given no address (RFC 2606)."""
 WIDE: Final = 5
@@ -225,8 +230,11 @@ def _dates(sessions: Sequence[Mapping[str, str]]) -> str:
 def _statements(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the sentences that say what the numbers mean and what they cannot tell."""
     settings = document["settings"]
+    names = sorted({issuer["namespace"] for issuer in document["identity"]["issuers"]})
+    several = SEVERAL.format(names=", ".join(names)) if len(names) > 1 else ""
     said = [
         ("Who is counted", document["identity"]["statement"]),
+        ("Several namespaces", several),
         ("Guests", document["identity"]["guests"]),
         ("Heartbeats", f"Players were asked for one every {settings['interval_s']} s. {settings['silence']}"),
         ("Pause", settings["pause"]),

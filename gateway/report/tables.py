@@ -59,10 +59,7 @@ def cell_of(number: Mapping[str, Any]) -> Cell:
     """Return a number of a certificate as a cell."""
     if number.get("suppressed"):
         return WITHHELD
-    if number["value"] is None:
-        return " to ".join(f"{bound:,}" for bound in number["bounds"])
-    value: int | float = number["value"]
-    return value
+    return _figure_of(number)
 
 
 def truth_of(number: Mapping[str, Any]) -> str:
@@ -137,7 +134,7 @@ def breakdown_table(certificate: Mapping[str, Any], key: str) -> Table:
 def comparability_table(certificate: Mapping[str, Any]) -> Table:
     """Return all rules over the same evidence, beside each other."""
     sheet = certificate.get("comparability") or {"statement": "", "rows": []}
-    rows = [(row["rule"], _value(row["value"]), row["unit"], row["definition"]) for row in sheet["rows"]]
+    rows = [(row["rule"], _figure_of(row), row["unit"], row["definition"]) for row in sheet["rows"]]
     columns = ("Rule", "Value", "Unit", "Counts")
     return _table("comparability", "Comparability sheet", sheet["statement"], columns, rows)
 
@@ -155,21 +152,29 @@ def minutes_table(certificate: Mapping[str, Any]) -> Table:
 def apart_table(certificate: Mapping[str, Any]) -> Table:
     """Return what is shown apart: outside the schedule, in the background."""
     apart = certificate.get("apart") or {"statement": "", "rows": []}
-    rows: list[tuple[Cell, ...]] = []
-    for each in apart["rows"]:
-        for part, counts in each.items():
-            if isinstance(counts, Mapping) and part != "scope":
-                of = scope_name(certificate, each.get("scope", {}))
-                rows.append((of, part.replace("_", " "), _value(counts["people"]), _value(counts["person_minutes"])))
-    columns = ("Of", "Part", "People", "Person-minutes")
+    parts = [
+        (scope_name(certificate, each.get("scope", {})), part.replace("_", " "), counts)
+        for each in apart["rows"]
+        for part, counts in each.items()
+        if isinstance(counts, Mapping) and part != "scope"
+    ]
+    spaces = _spaces(counts["people"] for *_, counts in parts)
+    rows = [
+        (of, part, *_people(counts["people"], spaces), _value(counts["person_minutes"])) for of, part, counts in parts
+    ]
+    columns = ("Of", "Part", *_people_columns("People", spaces), "Person-minutes")
     return _table("apart", "Shown apart", apart["statement"], columns, rows)
 
 
 def waterfall_table(certificate: Mapping[str, Any]) -> Table:
     """Return the way from all joins to what is counted."""
     waterfall = certificate.get("waterfall") or {"statement": "", "rows": []}
-    rows = [(row["step"], row["reason"], _value(row["people"]), _value(row["views"])) for row in waterfall["rows"]]
-    return _table("waterfall", "From gross to net", waterfall["statement"], ("Step", "Reason", "People", "Views"), rows)
+    spaces = _spaces(row["people"] for row in waterfall["rows"])
+    rows = [
+        (row["step"], row["reason"], *_people(row["people"], spaces), _value(row["views"])) for row in waterfall["rows"]
+    ]
+    columns = ("Step", "Reason", *_people_columns("People", spaces), "Views")
+    return _table("waterfall", "From gross to net", waterfall["statement"], columns, rows)
 
 
 def gaps_table(certificate: Mapping[str, Any]) -> Table:
@@ -208,11 +213,39 @@ def cross_check_table(certificate: Mapping[str, Any]) -> Table:
 def curve_table(certificate: Mapping[str, Any]) -> Table:
     """Return how many people were present, minute by minute."""
     curve = certificate.get("curve") or {"windows": []}
-    names = [name for name in ("either", "online", "onsite") if name in curve]
-    rows = list(zip(curve["windows"], *(curve[name] for name in names), strict=True))
     titles = {"either": "People", "online": "People online", "onsite": "People on site"}
-    columns = ("Minute", *(titles[name] for name in names))
+    lines = [line for name, title in titles.items() if name in curve for line in lines_of(curve[name], title)]
+    rows = list(zip(curve["windows"], *(values for _, values in lines), strict=True))
+    columns = ("Minute", *(title for title, _ in lines))
     return _table("curve", "Minute by minute", "", columns, [tuple(map(_value, row)) for row in rows])
+
+
+def lines_of(column: Any, title: str) -> list[tuple[str, Sequence[int | None]]]:
+    """Return a column of the curve with its title; of several namespaces one for each."""
+    if not isinstance(column, Mapping):
+        return [(title, column)]
+    return [(f"{title}, {space_name(name)}", values) for name, values in column.items()]
+
+
+def space_name(namespace: str) -> str:
+    """Return a namespace as people read it."""
+    return namespace or "in no journal"
+
+
+def _spaces(figures: Iterable[Any]) -> list[str]:
+    """Return the namespaces that figures of people are of; nothing if there is only one."""
+    return sorted({name for figure in figures if isinstance(figure, Mapping) for name in figure})
+
+
+def _people_columns(title: str, spaces: Sequence[str]) -> list[str]:
+    return [f"{title}, {space_name(name)}" for name in spaces] or [title]
+
+
+def _people(figure: Any, spaces: Sequence[str]) -> list[Cell]:
+    """Return the cells of a figure of people; of several namespaces no cell adds them up."""
+    if not isinstance(figure, Mapping):
+        return [_value(figure)] * max(len(spaces), 1)
+    return [_value(figure.get(name, 0)) for name in spaces]
 
 
 def numbers_table(certificate: Mapping[str, Any]) -> Table:
@@ -240,15 +273,24 @@ def numbers_table(certificate: Mapping[str, Any]) -> Table:
 def scope_name(certificate: Mapping[str, Any], scope: Mapping[str, str]) -> str:
     """Return a scope as people read it: "Opening ceremony, online"; of nothing "the event"."""
     titles = {session["id"]: session["title"] for session in certificate["event"]["sessions"]}
+    said = dict(scope)
+    space = [space_name(said.pop("namespace"))] if "namespace" in said else []
     parts = [
         titles.get(value, value) if key == "session" else CHANNELS.get(value, value)
-        for key, value in sorted(scope.items(), key=lambda item: item[0] == "channel")
-    ]
+        for key, value in sorted(said.items(), key=lambda item: item[0] == "channel")
+    ] + space
     return ", ".join(parts) or "the event"
 
 
 def _table(name: str, title: str, note: str, columns: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> Table:
     return Table(name, title, note, tuple(map(Column, columns)), tuple(rows))
+
+
+def _figure_of(row: Mapping[str, Any]) -> Cell:
+    """Return a row's number; of several namespaces its interval."""
+    if row["value"] is None and "bounds" in row:
+        return " to ".join(f"{bound:,}" for bound in row["bounds"])
+    return _value(row["value"])
 
 
 def _value(value: Cell) -> Cell:

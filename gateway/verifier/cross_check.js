@@ -5,8 +5,8 @@ import { REGISTERS, estimate, raise } from "./hyperloglog.js";
 import { Fraction } from "./rationals.js";
 import { scopeKey } from "./rules.js";
 
-const LARGEST_USUAL = new Fraction(5);
-const RUNNING = 3;
+export const LARGEST_USUAL = new Fraction(5);
+export const RUNNING = 3;
 
 /** Merges the windows' sketches of attendees as evidence is read. */
 export class SketchUnions {
@@ -53,13 +53,13 @@ function at(map, name, make) {
 }
 
 /** By how many standard errors, max(0.8125 % of the exact count, 1), an estimate differs. */
-function deviation(guess, exact) {
+export function deviation(guess, exact) {
   const error = 8125 * exact > 1_000_000 ? BigInt(8125 * exact) : 1_000_000n;
   return new Fraction(BigInt(guess - exact) * 1_000_000n, error);
 }
 
 /** 1.96 standard errors to each side, rounded half to even. */
-function interval95(guess) {
+export function interval95(guess) {
   const reach = new Fraction(BigInt(guess) * 196n * 8125n, 100_000_000n).rounded(0);
   return [Math.max(0, guess - reach), guess + reach];
 }

@@ -47,16 +47,22 @@ export class Differences {
     return this.#log.steering.length > 0 && value < leaves ? "a journal of a longer heartbeat interval" : null;
   }
 
-  /** Return whether so many (null: withheld) can be printed for a window whose leaf has `present` online. */
-  mayBePresent(window, present, said) {
+  /** The windows for which evidence came late, and counts. */
+  get late() {
+    return this.#late;
+  }
+
+  get aliases() {
+    return this.#aliases;
+  }
+
+  /** Return between what and what a count can be of which a window's leaf has so many (null: withheld); no upper limit is Infinity. */
+  between(window, counted) {
     const { event } = this.#log;
-    const below = event.suppressBelow;
-    if (this.#late.has(window)) return true;
+    if (this.#late.has(window)) return [0, Infinity];
     const excludes = event.excludeCategories.length > 0;
-    const [fewest, counted] = present === null ? [0, below - 1] : [present, present];
-    const most = counted + (excludes ? this.#aliases : 0);
-    const least = excludes || event.excludeTraffic.length ? 0 : Math.max(fewest - this.#aliases, 0);
-    return said === null ? least < below && most > 0 : least <= said && said <= most;
+    const [fewest, known] = counted === null ? [0, event.suppressBelow - 1] : [counted, counted];
+    return [excludes || event.excludeTraffic.length ? 0 : Math.max(fewest - this.#aliases, 0), known + (excludes ? this.#aliases : 0)];
   }
 
   /** Throw unless a number that is not printed may be withheld; `measure` is what the leaves give, or null. */
@@ -68,8 +74,9 @@ export class Differences {
       return;
     }
     const { excludeCategories, excludeTraffic } = this.#log.event;
-    const known = !(excludeCategories.length || excludeTraffic.length || OF_TIME.includes(row.rule) || this.#cameLate(row.rule, row.scope));
-    const least = measure !== null && known ? measure.value - (row.rule === "views" ? 0 : this.#aliases) : 0;
+    // Of views nobody knows how many two journals hold; what leaves tell of them, nobody can withhold anyway.
+    const uncertain = excludeCategories.length || excludeTraffic.length || [...OF_TIME, "views"].includes(row.rule) || this.#cameLate(row.rule, row.scope);
+    const least = measure === null || uncertain ? 1 : Math.max(measure.value - this.#aliases, 1);
     const small = SMALL_SCOPES.some((name) => name in row.scope) && least < this.#log.event.suppressBelow;
     require(small, `${named(row)}: it is withheld, and is none of the small cells that may be`);
   }

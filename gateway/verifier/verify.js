@@ -180,7 +180,7 @@ class Verification {
   }
 
   members() {
-    const said = checkMembers(this.#log(), this.#document());
+    const said = checkMembers(this.#log(), this.#document(), this.words[this.#document().version]);
     const told = ["comparability", "press"].filter((name) => this.#document()[name]);
     if (told.length) this.notRecomputed.push(`whether the comparability sheet and the press sentences say what the numbers say (${told.join(", ")})`);
     return said;

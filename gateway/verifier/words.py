@@ -8,6 +8,8 @@ those of thousands with commas, and in `interim` the end of the last window in t
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from counters.apart import STATEMENT as APART
+from counters.bounds import STATEMENT as BOUNDS
 from counters.certificate import ALIASES_STATEMENT, VERSIONS
 from counters.certificate_statements import (
     INTERIM,
@@ -20,8 +22,11 @@ from counters.certificate_statements import (
 )
 from counters.cross_check import STATEMENT as CROSS_CHECK
 from counters.event import Counting, Event, Issuer, Session
+from counters.invalid_traffic import REASONS
 from counters.log_entries import SealedLog
 from counters.rule_ids import KNOWN_RULES
+from counters.waterfall import REVOKED
+from counters.waterfall import STATEMENT as WATERFALL
 
 _BELOW: Final = 987
 """A threshold that no sentence holds otherwise."""
@@ -45,6 +50,11 @@ def _words_of(version: int) -> dict[str, Any]:
         "silence_timeout": stated["settings"]["silence_timeout"],
         "time_shift": stated["settings"]["time_shift"],
         "identity_key": stated["identity"]["identity_key"]["statement"],
+        "waterfall": WATERFALL,
+        "revoked": REVOKED,
+        "flagged": [{"reason": one.id, "kind": one.kind, "definition": one.definition} for one in REASONS],
+        "apart": APART,
+        "gap_bounds": BOUNDS,
     } if version > 2 else {}  # fmt: skip
     return since_3 | {
         "simulated": SIMULATED,

@@ -84,6 +84,14 @@ def plain_world(people: int = 12, rules: tuple[str, ...] = KNOWN_RULES) -> World
     return world
 
 
+def two_namespaces(world: World) -> World:
+    """Return the world with an issuer of another namespace."""
+    names = ("tickets", "press")
+    issuers = tuple(replace(issuer, namespace=names[number % 2]) for number, issuer in enumerate(world.event.issuers))
+    world.event = replace(world.event, issuers=issuers)
+    return world
+
+
 def results(report: Report) -> dict[str, bool | None]:
     return {check.name: check.passed for check in report.checks}
 

@@ -2,11 +2,13 @@
 
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median_low
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +33,22 @@ def shown(world: World) -> World:
     return world
 
 
+def figure(world: World, persons: Iterable[str]) -> Any:
+    """How many these are, as it is printed: of an event of several namespaces of each by itself."""
+    names = {issuer.namespace for issuer in world.event.issuers}
+    found = Counter(world.namespace(person) for person in persons)
+    return dict.fromkeys(names, 0) | found if len(names) > 1 else found.total()
+
+
+def by_space(world: World) -> dict[str | None, set[str]]:
+    """Return by namespace, as minutes and curve are printed, who counts; under None if there is only one."""
+    net = {fact[0] for fact in world.net()}
+    of_each = figure(world, net)
+    if isinstance(of_each, int):
+        return {None: net}
+    return {name: {person for person in net if world.namespace(person) == name} for name in sorted(of_each)}
+
+
 def scheduled(world: World, number: int) -> set[int]:
     session = next(one for one in world.event.sessions if one.number == number)
     first = int(session.starts_at.timestamp()) // 60 * 60
@@ -47,19 +65,24 @@ def test_the_waterfall_adds_up_and_each_row_is_the_truth(seed: int) -> None:
     gross, *minus, net = said["rows"]
     assert (gross["step"], {row["step"] for row in minus} <= {"minus"}, net["step"]) == ("gross", True, "net")
     present = {fact[0] for fact in world.facts()}
-    assert (gross["people"], gross["views"]) == (len(present), len(world.opened()))
-    assert (net["people"], net["views"]) == (len({fact[0] for fact in world.net()}), len(world.views()))
-    for unit in ("people", "views"):
-        assert gross[unit] - sum(row[unit] for row in minus) == net[unit]
-    people, views = Counter[str](), Counter[str]()
+    assert (gross["people"], gross["views"]) == (figure(world, present), len(world.opened()))
+    assert (net["people"], net["views"]) == (figure(world, {fact[0] for fact in world.net()}), len(world.views()))
+    assert gross["views"] - sum(row["views"] for row in minus) == net["views"]
+    taken = [row["people"] for row in minus]
+    if isinstance(gross["people"], int):
+        assert gross["people"] - sum(taken) == net["people"]
+    else:
+        for name, count in gross["people"].items():
+            assert count - sum(row.get(name, 0) for row in taken) == net["people"].get(name, 0)
+    people, views = defaultdict[str, set[str]](set), Counter[str]()
     for person in present & world.invalid():
         reasons = [world.reason(join) for join in world.joins if world.person_of_seat[join.seat] == person]
-        people[min((reason for reason in reasons if reason), key=REASONS.index)] += 1
+        people[min((reason for reason in reasons if reason), key=REASONS.index)].add(person)
     for join in world.opened():
         views[world.reason(join) or ""] += 1
     excluded = world.event.counting.exclude_traffic
     assert [(row["reason"], row["people"], row["views"]) for row in minus if row["kind"] != "category"] == [
-        (reason, people[reason], views[reason]) for reason in REASONS if reason in excluded
+        (reason, figure(world, people[reason]), views[reason]) for reason in REASONS if reason in excluded
     ]
     assert {row["reason"]: row["kind"] for row in said["flagged"]} == dict(
         zip(REASONS, ["GIVT"] * 2 + ["SIVT"] * 2, strict=True)
@@ -87,12 +110,31 @@ def test_what_was_refused_at_the_door_is_apart_and_what_the_leaves_say() -> None
 def test_excluded_categories_of_few_people_are_one_row() -> None:
     world = fixed_world(people=60)
     names = ("staff", "visitor")
+    issuers = tuple(replace(issuer, namespace="one") for issuer in world.event.issuers)
     for below, expected in ((1, names), (50, ("other categories",))):
         counting = replace(world.event.counting, exclude_categories=names, suppress_below=below)
-        world.event = replace(world.event, counting=counting)
+        world.event = replace(world.event, counting=counting, issuers=issuers)
         rows = read(certify(world, seal(world)))["waterfall"]["rows"]
         assert tuple(row["reason"] for row in rows if row["step"] == "minus") == expected
         assert rows[0]["people"] - sum(row["people"] for row in rows[1:]) == 0
+
+
+def test_a_single_small_category_is_not_told_by_the_row_of_the_others() -> None:
+    """With another that may be shown it makes one row; where it is all that is excluded, gross and net tell it."""
+    world = fixed_world(people=60)
+    issuers = tuple(replace(issuer, namespace="one") for issuer in world.event.issuers)
+    world.event = replace(world.event, issuers=issuers)
+
+    def taken(*names: str, below: int = 1) -> dict[str, int]:
+        counting = replace(world.event.counting, exclude_categories=names, suppress_below=below)
+        world.event = replace(world.event, counting=counting)
+        rows = read(certify(world, seal(world)))["waterfall"]["rows"]
+        return {row["reason"]: row["people"] for row in rows if row["step"] == "minus"}
+
+    few, many = sorted(taken("staff", "visitor").items(), key=lambda row: row[1])
+    assert 0 < few[1] < many[1]
+    assert taken("staff", "visitor", "nobody", below=many[1]) == {"nobody": 0, "other categories": few[1] + many[1]}
+    assert taken(few[0], "nobody", below=few[1] + 1) == {"nobody": 0, "other categories": few[1]}
 
 
 @UNTIL_SEALED
@@ -100,10 +142,19 @@ def test_excluded_categories_of_few_people_are_one_row() -> None:
 def test_minutes_are_the_windows_in_which_somebody_was_present(seed: int) -> None:
     world = shown(world_of(random.Random(seed)))
     said = read(certify(world, seal(world)))["minutes"]
-    assert [row["scope"] for row in said] == [{}, *({"session": one.id} for one in world.event.sessions)]
-    numbers = [None, *(one.number for one in world.event.sessions)]
-    for row, number in zip(said, numbers, strict=True):
-        windows = {(person, window) for person, window, session, _ in world.net() if number in (None, session)}
+    spaces = by_space(world)
+    ids: dict[int | None, dict[str, str]] = {None: {}}
+    ids |= {one.number: {"session": one.id} for one in world.event.sessions}
+    of_whom = [(number, name) for number in ids for name in spaces]
+    assert [row["scope"] for row in said] == [
+        ids[number] | ({} if name is None else {"namespace": name}) for number, name in of_whom
+    ]
+    for row, (number, name) in zip(said, of_whom, strict=True):
+        windows = {
+            (person, window)
+            for person, window, session, _ in world.net()
+            if number in (None, session) and person in spaces[name]
+        }
         minutes = Counter(person for person, _ in windows)
         assert sum(band["people"] for band in row["bands"]) == len(minutes)
         for band in row["bands"]:
@@ -148,13 +199,13 @@ def test_what_is_apart_adds_up_to_all_of_it(seed: int, late: bool) -> None:
         everybody_in |= persons[0]
         everybody_front |= persons[1]
         truth = {
-            "in_schedule": (len(persons[0]), len(on_time)),
-            "outside": (len({person for person, _ in here} - persons[0]), len(here - on_time)),
-            "foreground": (len(persons[1]), len(seen)),
-            "background": (len({person for person, _ in online} - persons[1]), len(online - seen)),
+            "in_schedule": (persons[0], len(on_time)),
+            "outside": ({person for person, _ in here} - persons[0], len(here - on_time)),
+            "foreground": (persons[1], len(seen)),
+            "background": ({person for person, _ in online} - persons[1], len(online - seen)),
         }
         for part, (people, minutes) in truth.items():
-            assert row[part] == {"people": people, "person_minutes": minutes}, part
+            assert row[part] == {"people": figure(world, people), "person_minutes": minutes}, part
             totals[part] += minutes
     online_ever = {person for person, _, _, by in net if by == "online"}
     whole = {
@@ -164,7 +215,7 @@ def test_what_is_apart_adds_up_to_all_of_it(seed: int, late: bool) -> None:
         "background": online_ever - everybody_front,
     }
     for part, who in whole.items():
-        assert rows[0][part] == {"people": len(who), "person_minutes": totals[part]}, part
+        assert rows[0][part] == {"people": figure(world, who), "person_minutes": totals[part]}, part
 
 
 @UNTIL_SEALED
@@ -178,15 +229,17 @@ def test_the_curve_is_who_was_present_minute_by_minute(seed: int) -> None:
         *(scheduled(world, one.number) for one in world.event.sessions)
     )
     assert said["windows"] == [world.event.iso(window) for window in sorted(minutes)]
-    for at, window in enumerate(sorted(minutes)):
-        counted = [
-            len({person for person, minute, _, by in facts if minute == window and channel in (None, by)})
-            for channel in ("online", "onsite", None)
-        ]
-        expected = [None if 0 < people < below else people for people in counted]
-        if None in expected[:2]:
-            expected[2] = None
-        assert [said[name][at] for name in ("online", "onsite", "either")] == expected
+    for name, persons in by_space(world).items():
+        columns = [said[channel] if name is None else said[channel][name] for channel in ("online", "onsite", "either")]
+        for at, window in enumerate(sorted(minutes)):
+            here = {(person, by) for person, minute, _, by in facts if minute == window and person in persons}
+            counted = [
+                len({person for person, by in here if channel in (None, by)}) for channel in ("online", "onsite", None)
+            ]
+            expected = [None if 0 < people < below else people for people in counted]
+            if None in expected[:2]:
+                expected[2] = None
+            assert [column[at] for column in columns] == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from counters import canonical_json
 from counters.event import Counting
 from counters.rule_ids import KNOWN_RULES
 from counters.verify import Verdict
-from tests.counters.published import Files, detail, plain_world, publish, results, signed_anew
+from tests.counters.forgeries import ADDED_UP, FORGERIES
+from tests.counters.published import Files, detail, plain_world, publish, results, signed_anew, two_namespaces
 from tests.counters.synthetic import world_of
 
 ALIASES = 11  # seats of attendees with several, in the plain world
@@ -185,7 +186,7 @@ MEMBERS: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     ),
     "nobody refused": ("'refused' is not what", lambda said: said["waterfall"].update(refused=[])),
     "somebody revoked": ("'revoked' is not what", lambda said: said["waterfall"]["revoked"].update(attendees=7)),
-    "longer minutes": ("are not of its", lambda said: said["minutes"][0]["bands"][-1].update(people=1_000)),
+    "longer minutes": ("is not one of its bands", lambda said: said["minutes"][0]["bands"][0].update(people=1_000)),
     "a higher curve": ("online in the window", lambda said: _curve(said, ALIASES)),
     "a much lower curve": ("online in the window", lambda said: _curve(said, -ALIASES - 1)),
     "a curve with a hole": ("the curve lacks the window", _forget_a_minute),
@@ -204,6 +205,41 @@ def test_what_stands_beside_the_numbers_agrees_with_them_and_with_the_leaves(
     report = signed_anew(plain, tmp_path, canonical_json.encode(said)).report(evidence_dir=None)
     assert [check.name for check in report.failed] == ["members"]
     assert words in detail(report, "members"), detail(report, "members")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The same of two namespaces."""
+    return publish(two_namespaces(plain_world()), tmp_path_factory.mktemp("several"))
+
+
+@pytest.mark.parametrize("what", [*FORGERIES, *ADDED_UP])
+def test_what_only_a_forger_prints_beside_the_numbers_is_refused_by_the_log_alone(
+    plain: Files, several: Files, tmp_path: Path, what: str
+) -> None:
+    files, (words, lie) = (plain, FORGERIES[what]) if what in FORGERIES else (several, ADDED_UP[what])
+    said = json.loads(files.certificate)
+    lie(said)
+    report = signed_anew(files, tmp_path, canonical_json.encode(said)).report(evidence_dir=None)
+    assert "members" in {check.name for check in report.failed}
+    assert words in detail(report, "members"), detail(report, "members")
+
+
+def test_what_the_log_cannot_show_beside_the_numbers_is_named(plain: Files, tmp_path: Path) -> None:
+    """Who was in the foreground, within what leaves allow, they do not tell: nobody may take it for checked."""
+    said = json.loads(plain.certificate)
+    part = said["waterfall"]["flagged"][0]
+    part["joins"] += 7
+    report = signed_anew(plain, tmp_path, canonical_json.encode(said)).report(evidence_dir=None)
+    assert results(report)["members"] is True
+    assert "Only the evidence shows" in detail(report, "members")
+    for what in (
+        "how many joins are flagged",
+        "foreground and the background",
+        "the aliases",
+        "what each gap may hide",
+    ):
+        assert what in detail(report, "members")
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,5 +1,6 @@
 """The browser verifier's modules, under Node: published vectors, and the answers of our other implementation."""
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -18,11 +19,16 @@ from counters import canonical_json, evidence, hyperloglog, roaring
 from counters.evidence import SegmentError
 from counters.ledger.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, subtree_of, tree_root
 from counters.ledger.note import Verifier
+from counters.ledger.reader import LogReader
 from counters.ledger.tiles import Tile
 from counters.manifest import Manifest
 from counters.segment import SegmentHead
 from gateway.verifier.build import WORDS, BuildError, bundle, page, words_json
+from gateway.verifier.words import words as words_of
+from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.ledger.test_golden_log import ENTRIES, ROOTS_AND_SIGNATURES, VERIFIER, golden_note
+from tests.counters.published import plain_world, publish, two_namespaces
+from tests.counters.synthetic import SIGNER
 from tests.gateway.verifier_node import Modules
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "evidence-v1"
@@ -329,6 +335,30 @@ def test_times_are_written_as_their_zone_has_them(node: Callable[..., Modules]) 
 
 def _iso(zone: str, at: int) -> str:
     return datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat(timespec="seconds")
+
+
+def test_lies_beside_the_numbers_are_refused_as_the_command_line_refuses_them(
+    node: Callable[..., Modules], tmp_path: Path
+) -> None:
+    words = {"plain": FORGERIES, "several": ADDED_UP}
+    for name, world in (("plain", plain_world()), ("several", two_namespaces(plain_world()))):
+        files = publish(world, tmp_path / name)
+        sound = json.loads(files.certificate)
+        documents = [sound, *(json.loads(files.certificate) for _ in words[name])]
+        for document, (_, lie) in zip(documents[1:], words[name].values(), strict=True):
+            lie(document)
+        entries = list(LogReader(files.log_dir, SIGNER.verifier).entries())[: sound["log"]["size"]]
+        said = node("bytes", "log_entries", "members").run(
+            "const log = log_entries_js.readEntries(given.entries.map(bytes)); "
+            "return given.documents.map((document) => "
+            "outcome(() => members_js.checkMembers(log, document, given.words)).error ?? null)",
+            {"entries": [entry.hex() for entry in entries], "documents": documents, "words": words_of()["3"]},
+        )
+        assert said[0] is None
+        expected = {what: part for what, (part, _) in words[name].items()}
+        assert {what: part in error for (what, part), error in zip(expected.items(), said[1:], strict=True)} == (
+            dict.fromkeys(expected, True)
+        ), said
 
 
 def test_a_segment_without_anybody_is_still_a_segment(node: Callable[..., Modules]) -> None:

@@ -27,10 +27,11 @@ UNASKED: Final = {"no contradiction": None}
 """The command line leaves this out where nothing is given to contradict; the page says that nothing was."""
 VERDICTS: Final = {
     "given_less": {"open", "holds"}, "events": {"holds", "open", "fails"}, "torn": {"fails"}, "untrue": {"fails"},
-    "misshapen": {"fails"},
+    "misshapen": {"fails"}, "beside": {"holds", "fails"},
     "policies": {"holds", "fails"}, "contradictions": {"holds", "open", "fails"},
 }  # fmt: skip
 """What each part of the corpus holds: one that agreed by passing everything would show nothing."""
+SOUND_BESIDE: Final = ["beside: nothing untrue", "several namespaces"]
 CONTRASTS: Final = """() => {
   const luminance = ([r, g, b]) => [r, g, b].map((part) => part / 255)
     .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
@@ -129,7 +130,7 @@ def as_the_command_line_has_it(said: dict[str, Any]) -> dict[str, Any]:
     return {name: passed for name, passed in said.items() if name not in EVIDENCE} | {"evidence": evidence}
 
 
-@pytest.mark.parametrize("part", ["given_less", "events", "torn", "untrue", "misshapen", "policies", "contradictions"])
+@pytest.mark.parametrize("part", VERDICTS)
 def test_page_and_command_line_say_the_same_of_every_certificate(
     page: Page, corpus: Corpus, tmp_path: Path, part: str
 ) -> None:
@@ -155,6 +156,8 @@ def test_page_and_command_line_say_the_same_of_every_certificate(
     assert {str(said["verdict"]) for said in theirs.values()} == VERDICTS[part]
     if part == "events":
         assert [name for name, said in theirs.items() if said["verdict"] == "fails"] == ["corrected"]
+    if part == "beside":
+        assert [name for name, said in theirs.items() if said["verdict"] == "holds"] == SOUND_BESIDE
 
 
 def test_what_gaps_may_hide_is_not_recomputed_and_the_page_says_so(page: Page, tmp_path: Path) -> None:

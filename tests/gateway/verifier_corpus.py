@@ -29,7 +29,10 @@ from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
 from counters.rule_ids import KNOWN_RULES
 from counters.steering import Change, Steering, apply, revocations_file, steering_entry
+from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.gappy_world import GappyWorld, gappy_world
+from tests.counters.published import plain_world as bare_world
+from tests.counters.published import two_namespaces
 from tests.counters.synthetic import SIGNER, SOFTWARE, START, World, fixed_world, seal, world_of
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
@@ -258,6 +261,20 @@ class Corpus:
         """Certificates with members that no certificate has, signed all the same; nobody hands out the evidence."""
         for name, wrong in _MISSHAPEN.items():
             yield Case(f"misshapen: {name}", self._signing(self.plain, wrong, "log"))
+
+    def beside(self) -> Iterator[Case]:
+        """Certificates with lies beside their numbers, seen without the evidence.
+
+        One about each member; all of them are told to the page's modules by themselves (test_verifier_modules).
+        """
+        plain = publish(bare_world(), self._folder / "plain, of twelve")
+        several = publish(two_namespaces(bare_world()), self._folder / "of two namespaces")
+        yield Case("beside: nothing untrue", lambda to: plain.put(to, "log", policy=POLICY))
+        yield Case("several namespaces", lambda to: several.put(to, "log", policy=POLICY))
+        for name in {name.partition(":")[0]: name for name in FORGERIES}.values():
+            yield Case(f"beside: {name}", self._signing(plain, FORGERIES[name][1], "log"))
+        for name in list(ADDED_UP)[:2]:
+            yield Case(f"beside: {name}", self._signing(several, ADDED_UP[name][1], "log"))
 
     def _signing(self, files: Files, untrue: Callable[[dict[str, Any]], object], *what: str) -> Callable[[Path], None]:
         def make(to: Path) -> None:

@@ -96,6 +96,47 @@ def test_every_number_is_in_the_tables_and_every_row_has_its_columns(document: d
     assert tables["curve"].rows[0][1:] == (WITHHELD, 0, WITHHELD)
 
 
+def test_people_of_several_namespaces_are_added_up_in_no_table_and_no_chart(document: dict[str, Any]) -> None:
+    windows = document["curve"]["windows"][:2]
+    several = document | {
+        "curve": {"windows": windows} | {
+            name: {"press": [3, None], "tickets": [20, 21]} for name in ("online", "onsite", "either")
+        },
+        "minutes": [
+            {"scope": {"namespace": name}, "unit": "people", "median": 3, "mean": 3.5,
+             "bands": [{"from": 1, "to": None, "people": people}]}
+            for name, people in (("press", 3), ("tickets", 21))
+        ],
+        "waterfall": document["waterfall"] | {
+            "rows": [{"step": "gross", "reason": None, "people": {"press": 3, "tickets": 21}, "views": 80}],
+        },
+        "apart": {"statement": "", "rows": [
+            {"scope": {}, "outside": {"people": {"press": None, "tickets": 20}, "person_minutes": 700}}
+        ]},
+        "comparability": {"statement": "", "confusions": [], "rows": [
+            {"rule": "unique-attendees", "value": None, "bounds": [21, 24], "unit": "people", "definition": "Once."}
+        ]},
+    }  # fmt: skip
+    tables = {table.name: table for table in tables_of(several)}
+    rows = {name: [tuple(row) for row in tables[name].rows] for name in tables}
+    assert rows["curve"] == [(windows[0], *[3, 20] * 3), (windows[1], *[WITHHELD, 21] * 3)]
+    assert [column.title for column in tables["curve"].columns][1:3] == ["People, press", "People, tickets"]
+    assert rows["minutes"] == [("press", "1 or more", 3), ("tickets", "1 or more", 21)]
+    assert rows["waterfall"] == [("gross", None, 3, 21, 80)]
+    assert rows["apart"] == [("the event", "outside", WITHHELD, 20, 700)]
+    assert rows["comparability"][0][:2] == ("unique-attendees", "21 to 24")
+    assert curve_chart(several["curve"]).count("<path") == 6
+    assert "24" not in " ".join(
+        str(cell) for name in ("curve", "minutes", "waterfall") for row in rows[name] for cell in row
+    )
+    several["identity"] = document["identity"] | {
+        "issuers": [
+            row | {"namespace": name} for row in document["identity"]["issuers"] for name in ("press", "tickets")
+        ]
+    }
+    assert "in the namespaces press, tickets" in pages(render_pdf(json.dumps(several).encode(), b"proof"))
+
+
 def test_a_text_that_begins_like_a_formula_is_a_text(document: dict[str, Any]) -> None:
     raw = json.dumps(document).encode()
     files = dict(csv_files(raw))
