@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from metrics.alerts import alerts_yml, cases_yml
+from metrics.rules import rules_yml
 from metrics.scraping import RULE_FILES, prometheus_yml
 from metrics.yaml_text import to_yaml
 
@@ -16,8 +18,9 @@ def prometheus_files() -> Mapping[Path, str]:
     rules, alerts = RULE_FILES
     return {
         FOLDER / "prometheus.yml": _text("metrics/scraping.py", prometheus_yml()),
-        FOLDER / rules: _text("metrics/rules.py", {"groups": []}),
-        FOLDER / alerts: _text("metrics/alerts.py", {"groups": []}),
+        FOLDER / rules: _text("metrics/rules.py", rules_yml()),
+        FOLDER / alerts: _text("metrics/alerts.py", alerts_yml()),
+        FOLDER / "turnout.tests.yml": _text("metrics/alerts.py", cases_yml()),
     }
 
 

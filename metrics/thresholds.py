@@ -59,3 +59,12 @@ SEATS_LOW: Final = 65_536
 SEATS_SCARCE: Final = 10_000
 """Seats are granted in blocks of 65,536, and each worker keeps two to spare: less than one means that the ledger grants
 none, and joins of new attendees are refused when the rest is gone."""
+WORKER_STARTS_MANY: Final = 4
+"""Within a quarter of an hour: two rolling restarts are two."""
+FLUSH_FAILURES_MANY: Final = 60
+"""Of the 300 flushes of five minutes: a replica that takes over needs half a minute."""
+SEATS_A_WORKER_FEW: Final = 32_768
+"""Half a block of 65,536. A worker holds two blocks beside the one in use, and asks for another when it opens one:
+so few are left only if the ledger has granted nothing for long."""
+WINDOWS_OVERDUE_MANY: Final = 3
+"""One may be on its way, and a restart of the ledger makes two."""

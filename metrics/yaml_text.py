@@ -54,12 +54,17 @@ def _scalar(value: Any) -> str:
         return "{}"
     if isinstance(value, list | tuple):
         return "[]"
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, int):
-        return str(value)
+        return str(value).lower()
     if not isinstance(value, str):
         raise TypeError(f"no YAML for a {type(value).__name__}")
-    plain = _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT
+    return _text(value)
+
+
+def _text(value: str) -> str:
+    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+        return value
+    if '"' in value and "'" not in value and value.isprintable():
+        return f"'{value}'"
     # A JSON text is a YAML text.
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
