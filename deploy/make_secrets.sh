@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the secrets that are not Turnout's own: Redis' password and users, and Grafana's first password.
+# Make the secrets that are not Turnout's own: Redis' users and their passwords, and Grafana's first password.
 #
 #     deploy/make_secrets.sh FOLDER        such as deploy/secrets, which git does not know
 #
@@ -21,8 +21,15 @@ keep() {
     echo "$folder/$1"
 }
 
+digest() { printf %s "$(cat "$folder/$1")" | sha256sum | cut -d ' ' -f 1; }
+
 random | keep redis-password
-# The one user of both servers, by the digest of the password; Turnout needs no command that configures or ends a server.
-digest=$(printf %s "$(cat "$folder/redis-password")" | sha256sum | cut -d ' ' -f 1)
-printf 'user default on #%s ~* &* +@all -@admin -@dangerous +info +role\n' "$digest" | keep redis-users
+random | keep redis-operator-password
+# The users of both servers, by the digests of their passwords. Turnout is `default`, and needs no command that empties,
+# configures or ends a server; `operator` is you, and a replica at its master.
+{
+    printf 'user default on #%s ~* &* +@all -@admin -@dangerous +info +role +cluster|info +cluster|slots\n' \
+        "$(digest redis-password)"
+    printf 'user operator on #%s ~* &* +@all\n' "$(digest redis-operator-password)"
+} | keep redis-users
 random | keep grafana-password

@@ -1,4 +1,7 @@
-"""The files of deploy/prometheus/ that are generated: the configuration, the rules, the alerts and their tests."""
+"""The files for Prometheus that are generated: the configuration, the rules, the alerts and their tests.
+
+In deploy/prometheus/; and rules and alerts once more as the Prometheus operator of a Kubernetes cluster takes them.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +13,7 @@ from metrics.scraping import RULE_FILES, prometheus_yml
 from metrics.yaml_text import to_yaml
 
 FOLDER: Final = Path(__file__).parent.parent / "deploy" / "prometheus"
+FOR_THE_OPERATOR: Final = FOLDER.parent / "kubernetes" / "components" / "monitoring" / "prometheus-rule.yaml"
 _HEAD: Final = "# Generated from {source} by `make generate`; do not edit.\n"
 
 
@@ -21,6 +25,16 @@ def prometheus_files() -> Mapping[Path, str]:
         FOLDER / rules: _text("metrics/rules.py", rules_yml()),
         FOLDER / alerts: _text("metrics/alerts.py", alerts_yml()),
         FOLDER / "turnout.tests.yml": _text("metrics/alerts.py", cases_yml()),
+        FOR_THE_OPERATOR: _text("metrics/prometheus_files.py", _operator_rule(rules_yml(), alerts_yml())),
+    }
+
+
+def _operator_rule(*files: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "turnout"},
+        "spec": {"groups": [group for file in files for group in file["groups"]]},
     }
 
 

@@ -1,5 +1,6 @@
 """deploy/redis and the users of deploy/make_secrets.sh, as real servers take them."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ import redis as redis_client
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from counters.registry import SeatRegistry
 from deploy.embedded_redis import ServerProgram
 from tests.faults.parts import RedisPart
 from tests.faults.redis_servers import ClusterAtHand, Node
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -66,14 +69,15 @@ def test_secrets_are_made_once_each_of_its_own_and_the_folder_is_its_owners_alon
     made = make_secrets(first)
     before = {path.name: path.read_bytes() for path in first.iterdir()}
 
-    assert made.split() == [f"{first}/{name}" for name in ("redis-password", "redis-users", "grafana-password")]
+    names = ("redis-password", "redis-operator-password", "redis-users", "grafana-password")
+    assert made.split() == [f"{first}/{name}" for name in names]
     assert make_secrets(first) == ""
     assert {path.name: path.read_bytes() for path in first.iterdir()} == before
     assert first.stat().st_mode & 0o777 == 0o700
     make_secrets(second)
     everything = [path.read_bytes() for folder in (first, second) for path in sorted(folder.iterdir())]
-    assert len(set(everything)) == 6
-    assert before["redis-password"] not in before["redis-users"]
+    assert len(set(everything)) == 8
+    assert all(before[name] not in before["redis-users"] for name in names[:2])
 
 
 def test_turnout_may_what_it_needs_and_whoever_steals_its_password_cannot_empty_the_registry(guarded: Guarded) -> None:
@@ -91,11 +95,45 @@ def test_turnout_may_what_it_needs_and_whoever_steals_its_password_cannot_empty_
         guarded.client("no password of it").ping()
 
 
+class GuardedNode(Node):
+    """A node of a cluster with those users; the test asks it as the operator."""
+
+    def __init__(self, folder: Path, program: ServerProgram, name: str, secrets: Path) -> None:
+        super().__init__(folder, program, name)
+        self._password = (secrets / "redis-operator-password").read_text()
+        users = ("--aclfile", str(secrets / "redis-users"), "--masteruser", "operator", "--masterauth", self._password)
+        self._options = [*self._options, *users]
+
+    @property
+    def url(self) -> str:
+        return f"redis://operator:{self._password}@127.0.0.1:{self.port}/0"
+
+    def _serves(self) -> bool:
+        try:
+            return bool(self.ask("PING"))
+        except redis_client.ConnectionError:
+            return False
+
+
+async def claimed(url: str) -> list[int]:
+    """The seats of two people, one of whom asks twice, in a registry there."""
+    registry = SeatRegistry(url, "expo", CERTAIN_S)
+    try:
+        wished = ((bytes(16), 7), (bytes(16), 9), (bytes([9] * 16), 8))
+        return [await registry.claim(pseudonym, seat) for pseudonym, seat in wished]
+    finally:
+        await registry.close()
+
+
 def test_the_script_makes_a_cluster_of_six_nodes_once(
-    tmp_path: Path, redis_program: ServerProgram, needed: Callable[[str], str]
+    tmp_path: Path, redis_program: ServerProgram, needed: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed("redis-cli")
-    nodes = [Node(tmp_path, redis_program, f"node-{number}") for number in range(6)]
+    secrets = tmp_path / "secrets"
+    make_secrets(secrets)
+    monkeypatch.setenv("REDIS_USER", "operator")
+    monkeypatch.setenv("REDISCLI_AUTH", (secrets / "redis-operator-password").read_text())
+    nodes = [GuardedNode(tmp_path, redis_program, f"node-{number}", secrets) for number in range(6)]
     places = [f"127.0.0.1:{node.port}" for node in nodes]
     script = [SHELL, str(DEPLOY / "redis" / "cluster.sh"), *places]
     with ExitStack() as ended:
@@ -106,6 +144,9 @@ def test_the_script_makes_a_cluster_of_six_nodes_once(
         assert made.returncode == 0, made.stdout + made.stderr
         until(lambda: all(ClusterAtHand.whole(node) for node in nodes), "the cluster is whole")
         assert [node.info("replication")["role"] for node in nodes] == ["master"] * 3 + ["slave"] * 3
+        until(lambda: all(node.info("replication")["master_link_status"] == "up" for node in nodes[3:]), "all follow")
+        as_turnout = f"redis+cluster://default:{(secrets / 'redis-password').read_text()}@{','.join(places)}"
+        assert asyncio.run(claimed(as_turnout)) == [7, 7, 8]
         again = subprocess.run(script, capture_output=True, check=True, text=True)
         assert again.stdout.startswith("they are a cluster already")
     assert subprocess.run(script[:-1], capture_output=True, check=False).returncode == 2
