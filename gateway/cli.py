@@ -12,6 +12,7 @@ from gateway.backup_commands import backup, restored
 from gateway.certify_commands import certify
 from gateway.command_line import FOLDER
 from gateway.config_commands import config
+from gateway.doctor_commands import doctor
 from gateway.fetch_commands import fetch
 from gateway.forget_commands import forget
 from gateway.plan_commands import plan
@@ -59,6 +60,7 @@ for command in (
     ledger,
     witness,
     config,
+    doctor,
     certify,
     verify,
     steer,

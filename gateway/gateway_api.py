@@ -21,6 +21,7 @@ from counters.tokens_file import TokensFileError
 from gateway.ledger_client import (
     DIGEST_HEADER,
     GRANT_PATH,
+    GREETING_PATH,
     HAND_OVER_PATH,
     SLOWEST_BYTES_A_S,
     STEERING_PATH,
@@ -97,6 +98,7 @@ class GatewayApi:
             web.post(HAND_OVER_PATH, self._hand_over),
             web.post(TOKENS_PATH, self._take_tokens),
             web.post(STEERING_PATH, self._tell_steering),
+            web.post(GREETING_PATH, self._greet),
         ]
 
     async def _admit(self, request: web.Request, limit_bytes: int) -> int:
@@ -195,6 +197,11 @@ class GatewayApi:
             except TokensFileError as error:
                 raise Refused(Reason.EVIDENCE_MALFORMED, f"The tokens: {error}.") from None
         return self._answer(request, {"outcome": outcome})
+
+    async def _greet(self, request: web.Request) -> web.Response:
+        """Tell whoever has this event's file and secrets that they are this ledger's, and what time it is here."""
+        await self._asked(request, "whether it is welcome")
+        return self._answer(request, {})
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, if it does not know."""

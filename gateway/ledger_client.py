@@ -34,6 +34,7 @@ GRANT_PATH: Final = "/v1/ledger/seats"
 HAND_OVER_PATH: Final = "/v1/ledger/evidence"
 TOKENS_PATH: Final = "/v1/ledger/tokens"
 STEERING_PATH: Final = "/v1/ledger/steering"
+GREETING_PATH: Final = "/v1/ledger/greeting"
 CONNECT_S: Final = 2.0
 PATIENCE_S: Final = 30.0
 """A hand-over is a few fsyncs; a ledger that takes longer is down. The way there comes on top:"""
@@ -212,6 +213,16 @@ class LedgerClient:
                 return None
             revoked = frozenset([*map(read_seat, answer["seats"]), *map(read_view, answer["views"])])
             return Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked)
+
+    async def greet(self, event_digest: str) -> None:
+        """Ask whether a gateway with this event and these secrets would be welcome; nothing is changed by it.
+
+        Raises:
+            LedgerUnavailableError: no answer.
+            LedgerRefusedError: another event, secret or pseudonym key.
+        """
+        asked = {"event_sha256": event_digest, "pseudonym_key_sha256": self._secrets.pseudonym_commitment}
+        await self._post(GREETING_PATH, orjson.dumps(asked))
 
     async def _post(self, path: str, body: bytes) -> Any:
         claim = self._remembered.claim() if self._remembered else ""
