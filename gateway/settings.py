@@ -268,8 +268,7 @@ class LedgerSettings(Settings):
     def completed(self, event: Event) -> Self:
         """Return them with the password in the URL, and the log's origin."""
         live = _logged_in("--redis", self.live_url, self.redis_password_file)
-        origin = self.log_origin or f"turnout.invalid/{event.id}"
-        return replace(self, live_url=live, redis_password_file="", log_origin=origin)
+        return replace(self, live_url=live, redis_password_file="", log_origin=self.log_origin or default_origin(event))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -299,6 +298,11 @@ class WitnessSettings(Settings):
     port: _Port = 8082
     metrics_host: _MetricsHost = "127.0.0.1"
     metrics_port: _MetricsPort = 9466
+
+
+def default_origin(event: Event) -> str:
+    """Return the log's origin where nobody has given the URL that it will be published under."""
+    return f"turnout.invalid/{event.id}"
 
 
 def _logged_in(flag: str, url: str, password_file: str) -> str:

@@ -14,6 +14,7 @@ from counters.log_key import LOG_KEY
 from counters.secrets import SecretsError, bound_log, load_secrets
 from deploy.embedded_redis import EmbeddedRedisError, find_server
 from gateway.doctor.finding import Finding, fail, ok, warn
+from gateway.settings import default_origin
 
 OTHERS: Final = 0o077
 """Permissions of everybody but the owner."""
@@ -39,7 +40,7 @@ def log(data: Path, event: Event | None, log_origin: str) -> Iterator[Finding]:
     Args:
         data: the ledger's data directory; it may be empty or absent.
         event: None = it is not known.
-        log_origin: as the settings ask for it; "" = they do not.
+        log_origin: as the settings have it; "" or the default: nobody asks for one.
     """
     if not log_begun(data / "log"):
         yield ok("log", f"{data} has none: it begins with the first start")
@@ -60,7 +61,7 @@ def log(data: Path, event: Event | None, log_origin: str) -> Iterator[Finding]:
     elif bound not in {"", hashlib.sha256(first).hexdigest()}:
         yield fail("log", f"{data / 'secrets.json'} belongs to another log",
                    "Restore secrets and log from one backup (docs/backup.md).")  # fmt: skip
-    elif log_origin and log_origin != signer.name:
+    elif log_origin not in {"", signer.name, default_origin(event) if event else ""}:
         yield warn("log", f"it is named {signer.name} since its key was made; --log-origin {log_origin} does nothing",
                    "Leave --log-origin out, or begin an event in an empty data directory.")  # fmt: skip
     else:
