@@ -1,6 +1,7 @@
 """`turnout doctor` with real Redis servers, a real ledger and real ports: it says what to mend and changes nothing."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -190,7 +191,7 @@ def test_a_taken_port_is_named_with_who_has_it(
     with socket.create_server(("127.0.0.1", 0)) as other:
         found = doctor(*given, other.getsockname()[1], code=1)
         assert "another port" in found["port"]["fix"]
-        assert "pytest" in found["port"]["detail"]
+        assert f"process {os.getpid()}:" in found["port"]["detail"]
     found = doctor(*given, port_of(running.url), code=0)
     assert found["port"]["verdict"] == "warn"
     assert "Turnout runs here already" in found["port"]["fix"]
