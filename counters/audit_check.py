@@ -1,13 +1,13 @@
 """The auditor's check of a draw: each drawn leaf is held against the ticket behind it, and counted bogus if it fails.
 
-A leaf is genuine if an issuer of the event signed its ticket, with a key of entry 0 and for this event, the ticket was
-valid when its attendee joined, its digest, key, issuer, country and category are the leaf's, and its outlet if it names
-one, the pseudonym that the confidential key makes of its subject is the leaf's, and the leaf is in its place
-(counters.roll_opening). So one genuine ticket makes one leaf genuine, however often it is opened. A leaf that cannot be
-opened is bogus.
+A leaf is genuine if an issuer of the event signed its ticket, with a key that was in force when its attendee joined and
+for this event, the ticket was valid then, its digest, key, issuer, country and category are the leaf's, and its outlet
+if it names one, the pseudonym that the confidential key makes of its subject is the leaf's, and the leaf is in its
+place (counters.roll_opening). So one genuine ticket makes one leaf genuine, however often it is opened. A leaf that
+cannot be opened is bogus.
 
-The keys of issuers are those of entry 0: a key that an issuer takes into use later is not on record in this version of
-the log, and no ticket that it signed is let in.
+The keys of issuers are those of entry 0, and those that `issuer-key` entries have added since (counters.keys_in_force).
+What one signed that was added later, or was retired before, is bogus.
 """
 
 from collections import Counter
@@ -119,7 +119,7 @@ def judge(event: Event, draw: DrawEntry, opening: Opening, pseudonym_key: bytes,
         draw: as it stands in the log.
         opening: what the organiser opened of it.
         pseudonym_key: the event's; `check_key` it first.
-        identify: verifies a ticket as of a time, against the keys of `event`.
+        identify: verifies a ticket as of a time, against the keys of the log.
 
     Raises:
         AuditError: the opening is of another event or draw, or what it opens is not what the roll's root binds: a drawn

@@ -12,6 +12,7 @@ from counters.audit_order import Order, OrderError, order_of
 from counters.audit_result import AuditResult
 from counters.beacon import BeaconError, read_value
 from counters.bogus_bound import CONFIDENCE_PERCENT
+from counters.certificate_statements import vouching
 from counters.event import Event
 from counters.ledger.note import NoteError, Verifier
 from counters.ledger.reader import LogReader
@@ -88,7 +89,7 @@ def check_draw(
     raw: bytes,
     log_dir: Path,
     pseudonym_key: bytes,
-    identify_for: Callable[[Event], Identify],
+    identify_for: Callable[[SealedLog], Identify],
     *,
     policy: TrustPolicy | None = None,
     beacon_value: str = "",
@@ -99,7 +100,7 @@ def check_draw(
         raw: the file that the organiser opened.
         log_dir: the public log, or a copy of it.
         pseudonym_key: given to the auditor in confidence.
-        identify_for: makes the verification of an event's tickets (`Identify`).
+        identify_for: makes the verification of tickets (`Identify`) by the keys of a log.
         policy: which log key and whose cosignatures the auditor trusts.
         beacon_value: what the auditor found as the round's value, hex or JSON; "" = the auditor did not look.
     """
@@ -114,11 +115,11 @@ def check_draw(
         check_key(pseudonym_key, canonical_json.decode(entries[0]))
         order, line = _order(log.event, draw, entries, opening, verifier, policy)
         lines += [line, _beacon(draw, beacon_value)]
-        judged = judge(log.event, draw, opening, pseudonym_key, identify_for(log.event))
+        judged = judge(log.event, draw, opening, pseudonym_key, identify_for(log))
     except (OpeningError, AuditError, NoteError, LogError, LogEntryError, OSError) as error:
         lines.append(Line("opening", passed=False, detail=str(error)))
         return AuditReport(tuple(lines))
-    lines += [_leaves(judged), _issuers(log.event)]
+    lines += [_leaves(judged), _issuers(log)]
     result = judged.result(log.event, order_witnessed=order is not None and order.witnessed)
     return AuditReport(tuple(lines), judged, result)
 
@@ -188,9 +189,12 @@ def _leaves(judged: Judged) -> Line:
     return Line(_LEAVES, passed=False, detail=f"{len(bogus)} of {drawn} are bogus: {causes}")
 
 
-def _issuers(event: Event) -> Line:
+def _issuers(log: SealedLog) -> Line:
+    event = log.event
     who = "; ".join(f"{issuer.id} is operated by {issuer.operated_by}" for issuer in event.issuers)
     said = f"{who}. Who operates an issuer can sign tickets for people who do not exist; no audit of tickets finds them"
+    if log.key_changes:
+        said += f". {vouching(log)}"
     if any(issuer.development for issuer in event.issuers):
         return Line("issuers", passed=None, detail=f"{said}. A DEVELOPMENT ISSUER vouches for nobody")
     return Line("issuers", passed=True, detail=said)

@@ -14,6 +14,7 @@ from counters.event import Event, Issuer
 from counters.event_rules import rules_of
 from counters.gaps import gaps_in_log
 from counters.issuer_keys import thumbprint
+from counters.keys_in_force import ADD
 from counters.log_entries import SealedLog
 from counters.segment import WINDOW_S
 
@@ -68,6 +69,14 @@ COMPLEMENTS: Final = (
     "days, sessions, countries, categories or outlets, and of on site, online and both, none or at least two cells are "
     "withheld. What the public leaves tell is not withheld; a limit may still follow."
 )
+KEYS_ADDED: Final = (
+    "AN ORGANISER WHO ADDS KEYS CAN VOUCH FOR ANYBODY. Keys of issuers that were added after entry 0 had locked the "
+    "others: {added:,}, of them after the first session had begun: {begun:,}."
+)
+KEYS_RETIRED: Final = (
+    "Keys of issuers that were retired: {retired:,}. Whoever joined before, with a ticket that such a key had signed, "
+    "stays counted."
+)
 PAUSE: Final = "Paused, ended and idle players do not count as presence; a player in the background does."
 
 
@@ -98,7 +107,7 @@ def stated_by_log(log: SealedLog, version: int, correction: Correction | None = 
         "simulated": event.simulated,
         "event": _event(log),
         "event_sha256": event.digest,
-        "identity": _identity(event),
+        "identity": _identity(event) | _key_changes(log),
         "settings": _settings(log),
         "rules": rules,
         "suppression": _suppression(event, version),
@@ -219,6 +228,37 @@ def _identity(event: Event) -> dict[str, Any]:
         "statement": ISSUER_STATEMENT,
         "guests": "Devices without a ticket are in no number of people, of their time, or of person-days or -sessions.",
     }
+
+
+def _key_changes(log: SealedLog) -> dict[str, Any]:
+    """Return the keys that issuers took into use or gave up after entry 0, and what that is worth.
+
+    Only where there were any, so that the certificates of before this was known stay what they were.
+    """
+    if not log.key_changes:
+        return {}
+    changes = [
+        {
+            "entry": leaf.index,
+            "at": log.event.iso(leaf.change.at),
+            "issuer": leaf.change.issuer,
+            "action": leaf.change.action,
+            "thumbprint": leaf.change.thumbprint,
+            "reason": leaf.change.reason,
+        }
+        for leaf in log.key_changes
+    ]
+    return {"key_changes": changes, "key_changes_statement": vouching(log)}
+
+
+def vouching(log: SealedLog) -> str:
+    """Return in words what it means that keys were added and retired; "" if none were."""
+    begun_at = min(session.starts_at for session in log.event.sessions).timestamp()
+    added = [leaf.change.at for leaf in log.key_changes if leaf.change.action == ADD]
+    begun = sum(at >= begun_at for at in added)
+    retired = len(log.key_changes) - len(added)
+    said = [KEYS_ADDED.format(added=len(added), begun=begun)] * bool(added)
+    return " ".join(said + [KEYS_RETIRED.format(retired=retired)] * bool(retired))
 
 
 def _witnessed(event: Event) -> str:

@@ -1,10 +1,10 @@
 """The entries of the log as values: what a verifier may rely on once an entry has been read without an error.
 
 Every entry is a canonical JSON object with `type` and `version`. Entry 0 is the event; windows follow in ascending
-order, each at most once; late evidence, steering, restorations, retirements, certificates, rolls and their audits may
-stand anywhere after it, a correction right after the certificate that makes it. A type that is not known here is an
-error: an old verifier must not pass over an entry that changes what the others mean. Entries of windows are in
-counters.window_entries.
+order, each at most once; late evidence, steering, changes of issuers' keys, restorations, retirements, certificates,
+rolls and their audits may stand anywhere after it, a correction right after the certificate that makes it. A type that
+is not known here is an error: an old verifier must not pass over an entry that changes what the others mean. Entries of
+windows are in counters.window_entries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,8 @@ from counters.corrections import (
     read_correction,
 )
 from counters.event import Event, EventFileError
+from counters.keys_in_force import TYPE as ISSUER_KEY
+from counters.keys_in_force import IssuerKeys, KeyChangeError, KeyLeaf, read_key_leaf
 from counters.restoration import RestoredLeaf, read_restored
 from counters.retirement import RetiredLeaf, read_retired
 from counters.segment import WINDOW_S, is_count, is_digest
@@ -34,6 +36,7 @@ __all__ = [
     "WindowLeaf",
     "certificate_entry",
     "read_event",
+    "read_key_change",
     "read_log",
     "read_retirement",
     "read_steering",
@@ -57,6 +60,12 @@ class SealedLog:
     certificates: tuple[CertificateLeaf, ...] = ()  # in the order of the log
     corrections: tuple[CorrectionLeaf, ...] = ()  # in the order of the log
     pseudonym_key_sha256: str = ""  # commitment to the key that makes pseudonyms, hex
+    key_changes: tuple[KeyLeaf, ...] = ()  # in the order of the log
+
+    @property
+    def issuer_keys(self) -> IssuerKeys:
+        """The keys of issuers: those of entry 0, and what came and went since."""
+        return IssuerKeys.of(self.event, (leaf.change for leaf in self.key_changes))
 
     def announced_before(self, index: int) -> set[int]:
         """Return the heartbeat intervals (s) that entries before this one announce."""
@@ -78,7 +87,9 @@ class SealedLog:
         return [leaf for leaf in self.leaves if isinstance(leaf, LateLeaf)]
 
 
-_Leaf: TypeAlias = WindowLeaf | LateLeaf | SteeringLeaf | RestoredLeaf | RetiredLeaf | CertificateLeaf | CorrectionLeaf
+_Leaf: TypeAlias = (
+    WindowLeaf | LateLeaf | SteeringLeaf | KeyLeaf | RestoredLeaf | RetiredLeaf | CertificateLeaf | CorrectionLeaf
+)
 
 
 def certificate_entry(certificate_sha256: str, event_sha256: str, issued_at: str) -> bytes:
@@ -106,7 +117,7 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
     event, locked_at = _read_event(first)
     so_far = _LogSoFar(event)
     for index, raw in enumerate(entries[1:], start=1):
-        so_far.take(index, _read_entry(event, index, raw, so_far.audits))
+        so_far.take(index, _read_entry(event, index, raw, so_far))
     return SealedLog(
         event,
         locked_at,
@@ -118,6 +129,7 @@ def read_log(entries: Sequence[bytes]) -> SealedLog:
         tuple(so_far.certificates),
         tuple(so_far.corrections),
         str(first.get("pseudonym_key_sha256", "")),
+        tuple(so_far.key_changes),
     )
 
 
@@ -133,6 +145,8 @@ class _LogSoFar:
     audits: AuditTrail = field(default_factory=AuditTrail)
     certificates: list[CertificateLeaf] = field(default_factory=list)
     corrections: list[CorrectionLeaf] = field(default_factory=list)
+    key_changes: list[KeyLeaf] = field(default_factory=list)
+    keys: IssuerKeys | None = None
     announced: set[int] = field(default_factory=set)
     last: int = -1  # window with a leaf, unix seconds
 
@@ -153,6 +167,8 @@ class _LogSoFar:
                 _check_change(self.event, self.steering, leaf)
                 self.steering.append(leaf)
                 self.announced.add(leaf.interval_s)
+            case KeyLeaf():
+                self._take_key(leaf)
             case RestoredLeaf():
                 _check_restoration(self.restored, leaf)
                 self.restored.append(leaf)
@@ -166,6 +182,16 @@ class _LogSoFar:
                 except CorrectionError as error:
                     raise LogEntryError(f"entry {index}: {error}") from error
                 self.corrections.append(leaf)
+
+    def _take_key(self, leaf: KeyLeaf) -> None:
+        if leaf.change.at < self.last + WINDOW_S:
+            # The ledger seals a window after its end: who writes so late what was true earlier makes it up.
+            raise LogEntryError(f"entry {leaf.index}: it is dated before the end of the window before it")
+        try:
+            self.keys = (self.keys or IssuerKeys.of(self.event)).after(leaf.change)
+        except KeyChangeError as error:
+            raise LogEntryError(f"entry {leaf.index}: {error}") from error
+        self.key_changes.append(leaf)
 
     def _check_window(self, leaf: WindowLeaf) -> None:
         if leaf.window <= self.last:
@@ -185,14 +211,16 @@ def read_event(raw: bytes) -> Event:
     return _read_event(_decode(0, raw))[0]
 
 
-def _read_entry(event: Event, index: int, raw: bytes, audits: AuditTrail) -> _Leaf | None:
+def _read_entry(event: Event, index: int, raw: bytes, so_far: _LogSoFar) -> _Leaf | None:
     entry = _decode(index, raw)
     if entry.get("event_sha256") != event.digest:
         raise LogEntryError(f"entry {index} is of another event")
     try:
         if entry.get("type") in audit_entries.TYPES:
-            audits.take(event, index, entry, lambda text: read_time(event, text))
+            so_far.audits.take(event, index, entry, lambda text: read_time(event, text))
             return None
+        if entry.get("type") == ISSUER_KEY:
+            return read_key_change(event, index, entry, so_far.key_changes)
         return _read_leaf(event, index, entry, raw)
     except (ValueError, KeyError, TypeError) as error:
         raise LogEntryError(f"entry {index}: {error}") from error
@@ -278,6 +306,16 @@ def read_retirement(event: Event, index: int, entry: dict[str, Any]) -> RetiredL
         return read_retired(index, entry, read_time(event, entry["at"]))
     except ValueError as error:
         raise LogEntryError(str(error)) from error
+
+
+def read_key_change(event: Event, index: int, entry: dict[str, Any], before: Sequence[KeyLeaf]) -> KeyLeaf:
+    """Return an `issuer-key` entry as a value; how it fits those before it is `read_log`'s to say.
+
+    Raises:
+        LogEntryError, KeyChangeError: it is malformed.
+        KeyError: it lacks a member.
+    """
+    return read_key_leaf(event, index, entry, read_time(event, entry["at"]), before)
 
 
 def read_steering(event: Event, index: int, entry: dict[str, Any]) -> SteeringLeaf:

@@ -16,7 +16,9 @@ from counters.corrections import CertificateLeaf, CorrectionLeaf, read_correctio
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
 from counters.gaps import has_gap
-from counters.log_entries import read_retirement, read_steering, read_time
+from counters.keys_in_force import TYPE as ISSUER_KEY
+from counters.keys_in_force import IssuerKeys, KeyLeaf
+from counters.log_entries import read_key_change, read_retirement, read_steering, read_time
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
 from counters.steering import Steering, SteeringLeaf, replay
@@ -69,6 +71,10 @@ class SealedSoFar:
         """The changes of steering so far, in the order of the log."""
         self.steering = Steering.of(event)
         """What is in force; replaced whole."""
+        self.key_changes: list[KeyLeaf] = []
+        """The changes of issuers' keys so far, in the order of the log."""
+        self.issuer_keys = IssuerKeys.of(event)
+        """The keys that are and were in force; replaced whole."""
         self.restored = 0
         """How often the log says that it was restored from a backup (counters.setback)."""
         self.retired: dict[str, int] = {}
@@ -101,6 +107,9 @@ class SealedSoFar:
             self.restored += leaf["type"] == "restored"
             if leaf["type"] == "steering":
                 self.changes.append(read_steering(self._event, self.leaves, leaf))
+            if leaf["type"] == ISSUER_KEY:
+                self.key_changes.append(read_key_change(self._event, self.leaves, leaf, self.key_changes))
+                self.issuer_keys = self.issuer_keys.after(self.key_changes[-1].change)
             if leaf["type"] in audit_entries.TYPES:
                 self.audits.take(self._event, self.leaves, leaf, lambda text: read_time(self._event, text))
             if leaf["type"] in {"window", "late"}:

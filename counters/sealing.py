@@ -109,7 +109,7 @@ class Sealer:
         # Decided by what is locked: nobody opens such a log in another way.
         self.log = Log.open(data / "log", signer, disk=disk, withhold=event.required_witnesses > 0)
         self.evidence = EvidenceStore(data / "evidence", disk)
-        self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
+        self.so_far = self._sealed = SealedSoFar(event, self.evidence.get, self._decoded)
         self.audits = self._sealed.audits
         self.certificates, self.corrections = self._sealed.certificates, self._sealed.corrections
         self._waiting = WaitingEvidence()

@@ -19,6 +19,7 @@ from counters.checks import (
     against,
     alone,
     history,
+    issuer_keys,
     leaves,
     members,
     rebuilt,
@@ -130,6 +131,7 @@ def _steps(given: Given) -> Iterator[tuple[str, Step, bool]]:
         yield "signature lines", alone.signature_lines, True
     yield "whole log", history.whole_log, has_log
     yield "event and windows", history.sealed_event, has_log
+    yield "issuer keys", issuer_keys.issuer_keys, has_log
     yield "not superseded", standing.not_superseded, has_log
     yield "witnesses", witnesses.quorum, True
     yield "witness delay", witnesses.delay, False

@@ -15,6 +15,7 @@ from gateway.config_commands import config
 from gateway.doctor_commands import doctor
 from gateway.fetch_commands import fetch
 from gateway.forget_commands import forget
+from gateway.issuer_key_commands import issuer_key
 from gateway.plan_commands import plan
 from gateway.receipt_commands import receipt
 from gateway.recover_commands import recover
@@ -71,6 +72,7 @@ for command in (
     backup,
     fetch,
     forget,
+    issuer_key,
     plan,
     receipt,
     recover,

@@ -204,19 +204,14 @@ class GatewayApi:
         return self._answer(request, {})
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
-        """Tell a gateway what is in force, if it does not know."""
+        """Tell a gateway what is in force, and which keys issuers have, if it does not know."""
         asked, text = await self._asked(request, "steering")
         self.names.claim(text("gateway"), text("instance"), time.monotonic())
         # A value that the ledger's thread replaces whole.
-        steering = self._sealer.steering
-        if steering.number == asked.get("known"):
-            return self._answer(request, {"number": steering.number})
-        return self._answer(
-            request,
-            {
-                "number": steering.number,
-                "interval_s": steering.interval_s,
-                "seats": steering.seats,
-                "views": steering.views,
-            },
-        )
+        steering, keys = self._sealer.steering, self._sealer.so_far.issuer_keys
+        told: dict[str, Any] = {"number": steering.number}
+        if steering.number != asked.get("known"):
+            told |= {"interval_s": steering.interval_s, "seats": steering.seats, "views": steering.views}
+        if keys.digest != asked.get("known_keys", keys.digest):
+            told["issuer_keys"] = [change.as_row() for change in keys.changes]
+        return self._answer(request, told)

@@ -3,7 +3,8 @@
 The compact form is parsed here, once, and what was parsed is what is verified: there is no second parser that could
 read the same bytes differently. joserfc holds the keys and checks the signatures. A key is chosen by the issuer that
 `iss` names and by `kid`, never from the ticket's own head (`jwk`, `jku` and `x5u` are not read), and it serves only
-the one algorithm that its type is for: `alg: none`, or a public key used as an HMAC secret, match no key.
+the one algorithm that its type is for: `alg: none`, or a public key used as an HMAC secret, match no key. Which keys an
+issuer has changes while the event runs (counters.keys_in_force): one that was retired opens nothing any more.
 
 Sources: RFC 7515 (JWS), RFC 7519 (JWT), RFC 8725 (best current practices), RFC 9864 (Ed25519 by name).
 """
@@ -13,7 +14,7 @@ import binascii
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -22,7 +23,8 @@ from joserfc.jwk import Key, import_key
 from joserfc.jws import JWSRegistry
 
 from counters.event import Event, Issuer
-from counters.issuer_keys import ALGORITHMS, ALIASES, algorithm_of, thumbprint
+from counters.issuer_keys import ALGORITHMS, ALIASES, algorithm_of
+from counters.keys_in_force import IssuerKey, IssuerKeys
 from gateway.reasons import Reason
 
 TICKET_LIMIT_BYTES: Final = 8 * 1024
@@ -35,6 +37,8 @@ ATTRIBUTE_LIMIT_CHARS: Final = 64
 """An attribute is a dimension of counting; the journal keeps it once for every join."""
 NUMERIC_DATE_LIMIT: Final = 2**53
 """Above it a JSON number is no longer exact (RFC 8259 §6)."""
+NAMELESS_KEYS_LIMIT: Final = 4
+"""A ticket that names no key is tried with so many: two while an issuer changes its key, and room for another time."""
 _SHOWN_CHARS: Final = 40
 
 
@@ -67,35 +71,49 @@ class _Key:
     algorithm: str
     thumbprint: str
     key: Key
+    retired: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Issuer:
-    """One issuer with its keys imported. A key without `kid` goes by its thumbprint."""
+    """One issuer with its keys imported, retired ones too. A key without `kid` goes by its thumbprint."""
 
     issuer: Issuer
     by_kid: Mapping[str, _Key]
     claim_of: Mapping[str, str]  # attribute -> claim
 
     @classmethod
-    def of(cls, issuer: Issuer) -> "_Issuer":
-        by_kid = {}
-        for jwk in issuer.keys:
-            key = import_key(dict(jwk))
-            name = thumbprint(jwk)
-            by_kid[jwk.get("kid", name)] = _Key(algorithm_of(jwk), name, key)
+    def of(cls, issuer: Issuer, keys: Iterable[IssuerKey]) -> "_Issuer":
+        by_kid = {
+            key.kid: _Key(
+                algorithm_of(key.jwk), key.thumbprint, import_key(dict(key.jwk)), retired=key.retired_at is not None
+            )
+            for key in keys
+        }
         return cls(issuer, by_kid, {attribute: claim for claim, attribute in issuer.attributes.items()})
 
 
 class IdentityVerifier:
-    """Verifies tickets of one event. Keys are imported once, here; after that it only reads."""
+    """Verifies tickets of one event. Keys are imported when they come; after that it only reads."""
 
-    def __init__(self, event: Event, clock_now: Callable[[], float]) -> None:
-        """Take the event's issuers and the clock (unix s; the simulated one if the event is simulated)."""
+    def __init__(self, event: Event, clock_now: Callable[[], float], keys: IssuerKeys | None = None) -> None:
+        """Take the event's issuers and the clock (unix s; the simulated one if the event is simulated).
+
+        `keys`: the keys of these issuers; None = those that the event began with.
+        """
+        self._event = event
         self._clock_now = clock_now
-        self._issuers = {issuer.issuer: _Issuer.of(issuer) for issuer in event.issuers}
+        self._keys: IssuerKeys | None = None
+        self.follow(keys or IssuerKeys.of(event))
         registry = JWSRegistry(algorithms=ALGORITHMS)
         self._signatures = {name: registry.get_alg(name) for name in ALGORITHMS}
+
+    def follow(self, keys: IssuerKeys) -> None:
+        """Verify by these keys from now on; the same ones again cost nothing."""
+        if keys is self._keys:
+            return
+        self._issuers = {issuer.issuer: _Issuer.of(issuer, keys.by_issuer[issuer.id]) for issuer in self._event.issuers}
+        self._keys = keys
 
     def verify(self, compact_jwt: str) -> Identity:
         """Return who the ticket names.
@@ -113,8 +131,12 @@ class IdentityVerifier:
         header, claims = _object(parts[0], "head"), _object(parts[1], "payload")
         signature = _unpadded(parts[2], "signature")
         issuer = self._issuer(claims)
-        key = _key(issuer, header)
-        self._check_signature(key, compact_jwt[: compact_jwt.rindex(".")], signature)
+        signed = compact_jwt[: compact_jwt.rindex(".")].encode()
+        key = next((key for key in _keys(issuer, header) if self._signs(key, signed, signature)), None)
+        if key is None:
+            raise TicketRefused(Reason.TICKET_FORGED)
+        if key.retired:
+            raise TicketRefused(Reason.TICKET_KEY_RETIRED)
         _check_audience(issuer.issuer, claims)
         expires_at = _check_times(claims, self._clock_now())
         return Identity(
@@ -142,17 +164,15 @@ class IdentityVerifier:
             )
         return issuer
 
-    def _check_signature(self, key: _Key, signed: str, signature: bytes) -> None:
+    def _signs(self, key: _Key, signed: bytes, signature: bytes) -> bool:
         try:
-            sound = self._signatures[key.algorithm].verify(signed.encode(), signature, key.key)
+            return bool(self._signatures[key.algorithm].verify(signed, signature, key.key))
         except (JoseError, ValueError, TypeError):
-            sound = False  # a signature of the wrong length or out of range is no signature
-        if not sound:
-            raise TicketRefused(Reason.TICKET_FORGED)
+            return False  # a signature of the wrong length or out of range is no signature
 
 
-def _key(issuer: _Issuer, header: dict[str, Any]) -> _Key:
-    """Return the one key that the head calls for, among those of its issuer."""
+def _keys(issuer: _Issuer, header: dict[str, Any]) -> Sequence[_Key]:
+    """Return the key that the head calls for, among those of its issuer; if it names none, those that may be meant."""
     for extension in ("crit", "b64"):
         if extension in header:
             _malformed(f"its head asks for an extension ({extension!r}) that is not spoken here")
@@ -165,11 +185,13 @@ def _key(issuer: _Issuer, header: dict[str, Any]) -> _Key:
         )
     if "kid" not in header:
         fitting = [key for key in issuer.by_kid.values() if key.algorithm == algorithm]
-        if len(fitting) == 1:
-            return fitting[0]
+        in_force = [key for key in fitting if not key.retired]
+        if fitting and len(in_force) <= NAMELESS_KEYS_LIMIT:
+            # Retired ones last, so that whose ticket is out of date is told so.
+            return [*in_force, *(key for key in fitting if key.retired)][:NAMELESS_KEYS_LIMIT]
         raise TicketRefused(
             Reason.TICKET_UNKNOWN_KEY,
-            f"The ticket has no 'kid', and its issuer has {len(fitting)} keys for {algorithm}.",
+            f"The ticket has no 'kid', and its issuer has {len(in_force)} keys for {algorithm}.",
         )
     kid = header["kid"]
     key = issuer.by_kid.get(kid) if isinstance(kid, str) else None
@@ -181,7 +203,7 @@ def _key(issuer: _Issuer, header: dict[str, Any]) -> _Key:
         raise TicketRefused(
             Reason.TICKET_ALGORITHM, f"The ticket's 'alg' is {_shown(named)}, its key is one for {key.algorithm}."
         )
-    return key
+    return [key]
 
 
 def _check_audience(issuer: Issuer, claims: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ import aiohttp
 import orjson
 
 from counters.clock import elapsed
+from counters.keys_in_force import KeyChange
 from counters.secrets import Secrets
 from counters.steering import Steering, read_interval, read_seat, read_view
 from gateway.remembered import Remembered
@@ -111,6 +112,14 @@ class GatewayName:
     event_digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a gateway is told that it did not know."""
+
+    steering: Steering | None = None  # None: what is known is still in force
+    key_changes: tuple[KeyChange, ...] | None = None  # of issuers' keys, all there were; None: those that are known
+
+
 class LedgerClient:
     """A session with one ledger. Use it as an async context manager."""
 
@@ -184,15 +193,13 @@ class LedgerClient:
         with _understanding("tokens"):
             return TOKENS_OUTCOMES[TOKENS_OUTCOMES.index(answer["outcome"])]
 
-    async def steering(self, name: GatewayName, known: int) -> Steering | None:
+    async def steering(self, name: GatewayName, known: int, known_keys: str) -> InForce:
         """Ask what is in force; a gateway that runs asks again and again, and so holds its name.
 
         Args:
             name: who asks.
             known: the number of the change that brought what is known here.
-
-        Returns:
-            None if that is still in force.
+            known_keys: digest of the keys of issuers that are known here (`IssuerKeys.digest`).
 
         Raises:
             LedgerUnavailableError: try again.
@@ -205,14 +212,18 @@ class LedgerClient:
                 "gateway": name.gateway,
                 "instance": name.instance,
                 "known": known,
+                "known_keys": known_keys,
             }
         )
         answer = await self._post(STEERING_PATH, body)
         with _understanding("steering"):
+            # A ledger of before there were changes of keys says nothing about them.
+            rows = answer.get("issuer_keys")
+            changes = None if rows is None else tuple(KeyChange.from_row(row) for row in rows)
             if answer["number"] == known:
-                return None
+                return InForce(None, changes)
             revoked = frozenset([*map(read_seat, answer["seats"]), *map(read_view, answer["views"])])
-            return Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked)
+            return InForce(Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked), changes)
 
     async def greet(self, event_digest: str) -> None:
         """Ask whether a gateway with this event and these secrets would be welcome; nothing is changed by it.

@@ -33,6 +33,7 @@ from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.audit_api import AuditApi
 from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
+from gateway.issuer_keys_api import IssuerKeysApi
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.ledger_parts import LedgerParts
 from gateway.ledger_thread import LedgerThread
@@ -105,7 +106,8 @@ class LedgerService:
         folders = self._data / "log", self._certificates
         self._timestamping = Timestamping(config.timestamp_url, self._sealer.log, folders, self._thread, disk)
         self._audits = AuditApi(parts, self._organiser, self._rolls)
-        self._receipts = Receipts(event, secrets, signer, self._data / roll_sealing.FOLDER, clock.now)
+        self._keys = IssuerKeysApi(parts, self._organiser)
+        self._receipts = Receipts(parts, signer, self._data / roll_sealing.FOLDER)
         self._watch = WindowWatch(self._sealer)
         self._metrics = LedgerMetrics(parts, self._gateways.names, self._quorum, self._timestamping, self._watch)
         self.stopping = asyncio.Event()
@@ -200,6 +202,7 @@ class LedgerService:
                 web.post(event + "/steering", self._steer),
                 web.post(event + "/gateways/{gateway}/retire", self._retire),
                 *self._organiser.routes(),
+                *self._keys.routes(),
                 *self._audits.routes(),
                 *self._receipts.routes(),
                 *probes(self._why_not_ready),

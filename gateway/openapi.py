@@ -61,6 +61,17 @@ _NAMED: Final = {
         ]
     },
 }
+_REASON: Final = _TEXT | {"minLength": 1, "maxLength": REASON_LIMIT_CHARS}
+_THUMBPRINT: Final = _TEXT | {"description": "RFC 7638: base64url of SHA-256"}
+_TIME_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
+_ISSUER_KEY: Final = _object(
+    thumbprint=_THUMBPRINT, kid={"type": ["string", "null"]}, algorithm=_TEXT, added_at=_TIME_OR_NULL,
+    retired_at=_TIME_OR_NULL,
+)  # fmt: skip
+_ISSUER_KEYS: Final = _object(
+    event=_TEXT, number={"type": "integer"},
+    issuers={"type": "array", "items": _object(id=_TEXT, keys={"type": "array", "items": _ISSUER_KEY})},
+)  # fmt: skip
 _IN_FORCE: Final = _object(
     event=_TEXT,
     number={"type": "integer", "description": "of the change in the log that brought it; 0 = the event file"},
@@ -196,6 +207,29 @@ DOCUMENT: Final[dict[str, Any]] = {
                     },
                 ),
                 "responses": {"200": _answer("In force, and in the log.", _IN_FORCE), "default": _PROBLEM},
+            },
+        },
+        "/v1/events/{event}/issuer-keys": {
+            "get": {
+                "summary": "The keys of issuers: those in force, and those that were.",
+                "parameters": _path("event"),
+                "security": [{"organiser": []}],
+                "responses": {"200": _answer("All keys.", _ISSUER_KEYS), "default": _PROBLEM},
+            },
+            "post": {
+                "summary": "Add a key of an issuer, or retire one.",
+                "parameters": _path("event"),
+                "security": [{"organiser": []}],
+                "requestBody": _body(
+                    _JSON,
+                    {
+                        "oneOf": [
+                            _object(issuer=_TEXT, add={"type": "object"}, reason=_REASON),
+                            _object(issuer=_TEXT, retire=_THUMBPRINT, reason=_REASON),
+                        ]
+                    },
+                ),
+                "responses": {"200": _answer("So it is, and in the log.", _ISSUER_KEYS), "default": _PROBLEM},
             },
         },
         "/v1/events/{event}/attendance": {

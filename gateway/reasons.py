@@ -30,6 +30,7 @@ class Reason(Enum):
     TICKET_UNKNOWN_ISSUER = (401, "The ticket's 'iss' is no issuer of this event.")
     TICKET_ALGORITHM = (401, "The ticket is signed with an algorithm that its issuer does not allow.")
     TICKET_UNKNOWN_KEY = (401, "The ticket's 'kid' names no key of its issuer.")
+    TICKET_KEY_RETIRED = (401, "The key that signed the ticket was retired. Ask the ticket's issuer for a new one.")
     TICKET_FORGED = (401, "The ticket's signature does not verify.")
     TICKET_AUDIENCE = (403, "The ticket's 'aud' is for something else than this event.")
     TICKET_EXPIRED = (401, "The ticket has expired ('exp'). Ask its issuer for a new one.")
@@ -56,6 +57,7 @@ class Reason(Enum):
     KEY_MISSING = (401, "Send 'Authorization: Bearer' with the key for this address.")
     KEY_WRONG = (403, "That key does not open this address.")
     REVOCATIONS_FULL = (409, "The list of revocations is full: restore some, or have the issuer withdraw its tickets.")
+    ISSUER_KEY_REFUSED = (422, "That cannot be a key of the issuer, or is not one that can be retired.")
     AUDIT_REFUSED = (409, "The roll cannot be drawn from, or this is no result of its audit.")
     # Not now.
     TOO_MANY_JOINS = (503, "More players join at the moment than can be taken in. Try again as Retry-After says.")

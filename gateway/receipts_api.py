@@ -19,8 +19,8 @@ from counters.roll_leaf import RollLeaf
 from counters.roll_sealing import newest_folder, newest_sealed
 from counters.roll_tree import SealedRoll
 from counters.sealed_evidence import ReadEvidence
-from counters.secrets import Secrets
 from gateway.identity import IdentityVerifier, TicketRefused
+from gateway.ledger_parts import LedgerParts
 from gateway.problems import CORS, Refused, bearer
 from gateway.reasons import Reason
 from gateway.viewing_token import TokenKeys, TokenRefused
@@ -34,23 +34,16 @@ _log = logging.getLogger("turnout.receipts")
 class Receipts:
     """Issues receipts of one event. Owned by the ledger's event loop."""
 
-    def __init__(self, event: Event, secrets: Secrets, signer: Signer, rolls: Path, now: Callable[[], float]) -> None:
-        """Prepare.
-
-        Args:
-            event: whose.
-            secrets: of the event: they tell who shows a ticket or token.
-            signer: the log's key.
-            rolls: `DIR/roll`.
-            now: the event's clock.
-        """
-        self._event = event
-        self._pseudonym_key = secrets.pseudonym_key
-        self._keys = TokenKeys.derive(secrets, event.id)
-        self._identities = IdentityVerifier(event, now)
+    def __init__(self, parts: LedgerParts, signer: Signer, rolls: Path) -> None:
+        """Prepare; `signer` has the log's key, `rolls` is `DIR/roll`."""
+        self._event = parts.event
+        self._pseudonym_key = parts.secrets.pseudonym_key
+        self._keys = TokenKeys.derive(parts.secrets, parts.event.id)
+        self._sealer = parts.sealer
+        self._now = parts.clock.now
+        self._identities = IdentityVerifier(parts.event, self._now)
         self._signer = signer
         self._rolls = rolls
-        self._now = now
 
     async def keep_ready(self, entries: Callable[[], Awaitable[Sequence[bytes]]], read: ReadEvidence) -> None:
         """Make what receipts are read from as soon as a roll is sealed, for as long as the ledger runs.
@@ -106,6 +99,8 @@ class Receipts:
         try:
             if "." not in credential:
                 return self._keys.open(credential.encode()).seat
+            # Who holds a retired key may sign a ticket of anybody, and learns nothing by it.
+            self._identities.follow(self._sealer.so_far.issuer_keys)
             identity = self._identities.verify(credential)
         except TokenRefused as refused:
             raise Refused(refused.reason) from None

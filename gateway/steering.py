@@ -1,23 +1,27 @@
 """Steering on a gateway: what the ledger has in force reaches every worker within two seconds, and survives restarts.
 
+So do the keys that issuers took into use or gave up since the event began (counters.keys_in_force).
+
 The supervisor asks the ledger once a second and keeps what it was last told if there is no answer. It writes what is in
 force into `steering.json` in the spool, durably and before any worker can announce it, together with what was announced
 when: from that file a gateway started anew knows which interval players had in a window that is still to be carried.
 Workers look at that file once a second (one `stat`); nothing of this touches the path of a heartbeat.
 
     {"version": 1, "event_sha256": hex, "number": 3, "seats": [7], "views": ["0123456789abcdef"],
-     "announced": [[30, 0.0, 1700355612.5], [45, 1700355607.2, null]]}
+     "announced": [[30, 0.0, 1700355612.5], [45, 1700355607.2, null]],
+     "issuer_keys": [{"issuer": "tickets", "action": "retire", "jwk": null, "thumbprint": "…", "reason": "…", "at": …}]}
 
 `number` is that of the change in the log, 0 before the first. `announced` has [interval_s, since, until] in unix
 seconds of the event's clock; the last row is what players are told now; an `until` of null means perhaps still.
+`issuer_keys`, the changes of issuers' keys in the order of the log, is there only if there were any.
 """
 
 import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +31,7 @@ from counters.announcements import Announcements
 from counters.clock import Clock
 from counters.durable_file import write_durably
 from counters.event import Event
+from counters.keys_in_force import IssuerKeys, KeyChange, KeyChangeError
 from counters.spool import boot_id
 from counters.steering import Steering, read_interval, read_seat, read_view
 from gateway.ledger_client import GatewayName, LedgerClient, LedgerRefusedError, LedgerUnavailableError
@@ -46,31 +51,34 @@ _log = logging.getLogger("turnout.steering")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a gateway knows: what is in force, and what its players were told."""
+    """What a gateway knows: what is in force, what its players were told, and which keys issuers have."""
 
     steering: Steering
     announcements: Announcements
+    keys: IssuerKeys
 
     @classmethod
     def of(cls, event: Event) -> "Told":
         """Return what holds before anything was changed."""
-        return cls(Steering.of(event), Announcements.of(event.interval_s))
+        return cls(Steering.of(event), Announcements.of(event.interval_s), IssuerKeys.of(event))
 
-    def encode(self, event_sha256: str) -> bytes:
+    def encode(self) -> bytes:
         """Return the file."""
+        changes = [change.as_row() for change in self.keys.changes]
         return orjson.dumps(
             {
                 "version": VERSION,
-                "event_sha256": event_sha256,
+                "event_sha256": self.keys.event.digest,
                 "number": self.steering.number,
                 "seats": self.steering.seats,
                 "views": self.steering.views,
                 "announced": self.announcements.as_json(),
             }
+            | ({"issuer_keys": changes} if changes else {})
         )
 
 
-def decode(data: bytes, event_sha256: str) -> Told:
+def decode(data: bytes, event: Event) -> Told:
     """Read the file.
 
     Raises:
@@ -78,12 +86,13 @@ def decode(data: bytes, event_sha256: str) -> Told:
     """
     try:
         document = orjson.loads(data)
-        if (document["version"], document["event_sha256"]) != (VERSION, event_sha256):
+        if (document["version"], document["event_sha256"]) != (VERSION, event.digest):
             raise ValueError("it is of another version or event")  # noqa: TRY301 - one answer to all that is wrong with it
         announcements = Announcements.from_json(document["announced"])
         revoked = frozenset([*map(read_seat, document["seats"]), *map(read_view, document["views"])])
         interval_s = read_interval(announcements.current_s)
-        return Told(Steering(int(document["number"]), interval_s, revoked), announcements)
+        keys = IssuerKeys.of(event, map(KeyChange.from_row, document.get("issuer_keys", ())))
+        return Told(Steering(int(document["number"]), interval_s, revoked), announcements, keys)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"this is no {STEERING_FILE} of this event: {error}") from error
 
@@ -119,7 +128,7 @@ class SteeringKeeper:
 
     def _read(self) -> Told:
         try:
-            return decode(self._path.read_bytes(), self._event.digest)
+            return decode(self._path.read_bytes(), self._event)
         except FileNotFoundError:
             return Told.of(self._event)
         except (OSError, ValueError) as error:
@@ -137,17 +146,33 @@ class SteeringKeeper:
         """
         told = self.told
         if not told.announcements.settled and time.monotonic() >= self._changed_at + SETTLED_S:
-            await self._put(Told(told.steering, told.announcements.settle(self._clock.now())))
-        steering = await self._ledger.steering(self._name, self.told.steering.number)
-        if steering is None or steering == self.told.steering:
-            return
+            await self._put(replace(told, announcements=told.announcements.settle(self._clock.now())))
+        said = await self._ledger.steering(self._name, self.told.steering.number, self.told.keys.digest)
+        if said.steering is not None and said.steering != self.told.steering:
+            await self._steer(said.steering)
+        if said.key_changes is not None and said.key_changes != self.told.keys.changes:
+            await self._change_keys(said.key_changes)
+
+    async def _change_keys(self, changes: Sequence[KeyChange]) -> None:
+        try:
+            keys = IssuerKeys.of(self._event, changes)
+        except KeyChangeError as error:
+            raise LedgerUnavailableError(f"what the ledger says of issuers' keys makes no sense: {error}") from error
+        if len(changes) < len(self.told.keys.changes):
+            _log.warning("the ledger has another log than before: it says less about issuers' keys, and is believed")
+        await self._put(replace(self.told, keys=keys))
+        for change in changes[-1:]:
+            _log.info("issuers' keys, change %d: %s %s of %s", len(changes), change.action, change.thumbprint,
+                      change.issuer)  # fmt: skip
+
+    async def _steer(self, steering: Steering) -> None:
         announcements = self.told.announcements
         if steering.number < self.told.steering.number:
             # Changes only ever become more: this is another log, which refuses evidence of intervals that it never had.
             _log.warning("the ledger has another log than before: what players were told begins anew")
             announcements = Announcements.of(self._event.interval_s)
         announcements = announcements.announce(steering.interval_s, self._clock.now())
-        await self._put(Told(steering, announcements))
+        await self._put(replace(self.told, steering=steering, announcements=announcements))
         self._changed_at = time.monotonic()
         _log.info(
             "change %d of steering: interval %d s, %d seats and views revoked",
@@ -158,7 +183,7 @@ class SteeringKeeper:
         # First for the courier, which then takes the interval for announced a moment too early, never too late; a crash
         # before the file is there leaves workers that were never told.
         self._apply(told.announcements)
-        await asyncio.to_thread(write_durably, self._path, told.encode(self._event.digest))
+        await asyncio.to_thread(write_durably, self._path, told.encode())
         self.told = told
 
     async def keep(self) -> None:
@@ -191,8 +216,8 @@ class SteeringKeeper:
 class SteeringFollower:
     """Tells one worker what `steering.json` says. Owned by the worker's event loop."""
 
-    def __init__(self, spool: Path, event: Event, follow: Callable[[Steering], None]) -> None:
-        """Call `follow` with what is in force, now and whenever it changes."""
+    def __init__(self, spool: Path, event: Event, follow: Callable[[Told], None]) -> None:
+        """Call `follow` with what the gateway knows, now and whenever it changes."""
         self._path = spool / STEERING_FILE
         self._event = event
         self._follow = follow
@@ -207,11 +232,11 @@ class SteeringFollower:
             if seen == self._seen:
                 return
             self._seen = seen
-            told = decode(self._path.read_bytes(), self._event.digest)
+            told = decode(self._path.read_bytes(), self._event)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
             # What was in force stays; the supervisor writes the file again with the next change.
             _log.warning("%s cannot be used: %s", self._path, error)
             return
-        self._follow(told.steering)
+        self._follow(told)

@@ -78,6 +78,7 @@ class ViewerApi:
                 web.get(event + "/receipt", self.relay.pass_on),
                 web.route("*", event + "/certificates", self.relay.pass_on),
                 web.route("*", event + "/steering", self.relay.pass_on),
+                web.route("*", event + "/issuer-keys", self.relay.pass_on),
                 web.get(event + "/certificates/{path:.+}", self.relay.pass_on),
             ]
         )

@@ -31,7 +31,6 @@ from counters.registry import SeatRegistry
 from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
-from counters.steering import Steering
 from counters.tally import Tally
 from gateway import door, viewer_api
 from gateway import heartbeats as heartbeat_module
@@ -54,7 +53,7 @@ from gateway.relay_batches import RelayBatches
 from gateway.remembered import Remembered
 from gateway.retaining import Retaining
 from gateway.seats import SeatLease, Seats
-from gateway.steering import SteeringFollower
+from gateway.steering import SteeringFollower, Told
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
 from gateway.traffic import Traffic, trusted_proxies
 from gateway.viewer_api import ViewerApi
@@ -162,10 +161,10 @@ class Worker:
         self.lease = SeatLease(self._leased)
         self.registry = SeatRegistry(config.registry_url, event.id)
         self.seats = seats = Seats(self.registry, self.lease, self.cells.add)
-        identities = IdentityVerifier(event, self.clock.now)
+        self.identities = IdentityVerifier(event, self.clock.now)
         retaining = _retaining(event, secrets)
         traffic = _traffic(config, secrets)
-        self.joins = Joins(event, secrets, keys, identities, seats, self.tally, self.clock, retaining, traffic)
+        self.joins = Joins(event, secrets, keys, self.identities, seats, self.tally, self.clock, retaining, traffic)
         admission = Admission()
         self.desk = JoinDesk(event, self.joins, admission, self.cells, self.announcement, config.public_url)
         self.relay = LedgerRelay(config.ledger_url)
@@ -190,10 +189,11 @@ class Worker:
         self._refusal = ""
         self._line = WorkerLine()
 
-    def _steer(self, steering: Steering) -> None:
-        self.announcement.interval_s = steering.interval_s
-        self.heartbeats.revoked = steering.revoked
-        self.joins.revoked = steering.revoked
+    def _steer(self, told: Told) -> None:
+        self.announcement.interval_s = told.steering.interval_s
+        self.heartbeats.revoked = told.steering.revoked
+        self.joins.revoked = told.steering.revoked
+        self.identities.follow(told.keys)
 
     def _leased(self, seats: int) -> None:
         self.cells.add("seats.leased", seats)

@@ -1,14 +1,15 @@
 // The certificate: its form, its entry in the log, and what it must say because the public log says so.
 
-import { base64Of, fromBase64, require, sameBytes } from "./bytes.js";
+import { fromBase64, require, sameBytes } from "./bytes.js";
 import { statedAudits } from "./audit_entries.js";
 import { ownCorrection } from "./corrections.js";
 import { decodeJson, encodeJson, hasExactly, isObject, sameJson } from "./canonical_json.js";
 import { Differences } from "./differences.js";
 import { WINDOW_S } from "./event.js";
+import { thumbprint } from "./issuer_keys.js";
 import { printed } from "./rationals.js";
 import { RULES_BY_ID, isKnown, named, scopeKey, scopesOf } from "./rules.js";
-import { sha256, sha256Hex } from "./sha256.js";
+import { sha256Hex } from "./sha256.js";
 
 const MEMBERS = ["type", "version", "notice", "simulated", "event", "event_sha256", "identity", "settings", "rules",
   "numbers", "suppression", "cross_check", "gaps", "aliases", "exclusions", "witnesses", "witnesses_statement", "log",
@@ -69,6 +70,7 @@ export function statedByLog(log, words, version, own, rules) {
         { id, operated_by: operatedBy, namespace, assurance: "ticketed", development })),
       statement: words.identity,
       guests: words.guests,
+      ...log.keys.stated(words),
     },
     settings: {
       interval_s: event.intervalS,
@@ -125,14 +127,6 @@ function withVersion3(log, words, stated, own) {
     corrections: log.issued.stated(own),
     ...statedAudits(log),
   };
-}
-
-/** Members of a public JWK that its thumbprint (RFC 7638) is of. */
-const KEY_MEMBERS = { EC: ["crv", "kty", "x", "y"], OKP: ["crv", "kty", "x"], RSA: ["e", "kty", "n"] };
-
-function thumbprint(jwk) {
-  const members = Object.fromEntries((KEY_MEMBERS[jwk.kty] ?? []).map((name) => [name, jwk[name]]));
-  return base64Of(sha256(encodeJson(members))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 function gapsInLog(log) {

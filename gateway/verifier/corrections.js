@@ -5,11 +5,13 @@ import { decodeJson, hasExactly, isObject, sameJson } from "./canonical_json.js"
 import { sha256Hex } from "./sha256.js";
 
 const REASON_LIMIT_CHARS = 500;
+const NEEDS_REASON = "a correction needs its reason: one line of text that says what was wrong";
 const MARKS = ['"type":"certificate"', '"type":"correction"'].map((text) => [...text].map((letter) => letter.charCodeAt(0)));
 
-function checkReason(text) {
+/** Whether this is one line of text, as reasons in the log are. */
+export function isReason(text) {
   const line = typeof text === "string" && text.trim() === text && text !== "" && !/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u.test(text);
-  require(line && [...text].length <= REASON_LIMIT_CHARS, "a correction needs its reason: one line of text that says what was wrong");
+  return line && [...text].length <= REASON_LIMIT_CHARS;
 }
 
 /** Takes in certificates and corrections in the order of a log. `certificates`: digest → entry. */
@@ -24,7 +26,7 @@ export class Issued {
 
   addCorrection(index, { supersedes, certificate, reason }) {
     require(isDigest(supersedes) && isDigest(certificate), "it does not name two certificates by their digests");
-    checkReason(reason);
+    require(isReason(reason), NEEDS_REASON);
     require(this.certificates.get(certificate) === index - 1, "the certificate that it speaks of is not the entry before it");
     require(this.certificates.has(supersedes) && supersedes !== certificate, "it supersedes a certificate that is not in the log before it");
     require(!this.corrections.some((one) => one.supersedes === supersedes), "it supersedes a certificate that is superseded already");
@@ -49,7 +51,7 @@ export function ownCorrection({ corrections = [] }) {
   if (!own.length) return null;
   require(own[0] === corrections.at(-1) && hasExactly(own[0], ["entry", "supersedes", "by", "reason"]), "its own correction is not the last one");
   require(isCount(own[0].entry) && isDigest(own[0].supersedes), "it does not say which certificate it supersedes");
-  checkReason(own[0].reason);
+  require(isReason(own[0].reason), NEEDS_REASON);
   return own[0];
 }
 

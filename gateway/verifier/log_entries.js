@@ -5,6 +5,7 @@ import { Issued } from "./corrections.js";
 import { readDraw, readResult, readRoll } from "./audit_entries.js";
 import { decodeJson, hasExactly, isObject, sameJson } from "./canonical_json.js";
 import { Event, WINDOW_S } from "./event.js";
+import { IssuerKeys } from "./issuer_keys.js";
 
 const COUNTS = ["present", "arrived", "background", "views"];
 
@@ -17,7 +18,7 @@ export function readEntries(entries) {
   require(first.event_sha256 === event.digest, "entry 0: event_sha256 is not the digest of the event");
   require(first.simulated === event.simulated, "entry 0 does not say truly whether the event is simulated");
   const log = { event, lockedAt: first.locked_at, pseudonymKeySha256: String(first.pseudonym_key_sha256 ?? ""), leaves: [], windows: new Map(), late: [], steering: [], restored: [],
-    retired: [], rolls: [], draws: [], issued: new Issued(), lastWindow: -1 };
+    retired: [], rolls: [], draws: [], issued: new Issued(), keys: new IssuerKeys(event), lastWindow: -1 };
   entries.slice(1).forEach((raw, at) => {
     const index = at + 1;
     try {
@@ -48,6 +49,7 @@ const READERS = {
   window: readWindow,
   late: readLate,
   steering: readSteering,
+  "issuer-key": (log, index, entry) => log.keys.take(index, entry, log.lastWindow),
   restored: readRestored,
   retired: readRetired,
   roll: readRoll,

@@ -11,6 +11,8 @@ export const CHECKS_IN_WORDS = {
     "Every entry and every hash of the log is recomputed; the states that certificate and proof speak of are its beginning."],
   "event and windows": ["Were the rules fixed before the doors opened?",
     "Entry 0 of the log is the event with its counting rules; each minute follows once, in order."],
+  "issuer keys": ["Did issuers get other keys later?",
+    "An issuer vouches for attendees with its keys. Entry 0 locks them; an organiser who adds one later can vouch for anybody, and the log says so."],
   "not superseded": ["Does it still stand?",
     "A certificate that turned out wrong is superseded by an entry of the log and never edited. A newer copy of the log knows more."],
   witnesses: ["Have outsiders seen this log grow?",

@@ -10,6 +10,7 @@ import { crossCheck } from "./cross_check.js";
 import { checkEvidence, countAttendance } from "./evidence.js";
 import { gapsInEvidence } from "./evidence_gaps.js";
 import { whenLocked } from "./lock_time.js";
+import { holdChanges } from "./issuer_keys.js";
 import { readEntries } from "./log_entries.js";
 import { readLogFiles } from "./log_files.js";
 import { checkMembers } from "./members.js";
@@ -123,6 +124,16 @@ class Verification {
     const { said, alarm } = whenLocked(log);
     if (alarm) this.alarms.set("event and windows", alarm);
     return `${said}; ${log.windows.size} windows in order, each once${restored.join("")}`;
+  }
+
+  issuerKeys() {
+    const { keys } = this.#log();
+    const { entries } = this.#files();
+    const { version, log } = this.#document();
+    const later = holdChanges(entries.slice(log.size)) ? readEntries(entries).keys.changes.slice(keys.changes.length) : [];
+    const { said, alarm } = keys.told(this.words[version], later);
+    if (alarm) this.alarms.set("issuer keys", alarm);
+    return said;
   }
 
   witnesses() {
@@ -305,6 +316,7 @@ const CHECKS = [
   ["proof of inclusion", "inclusion", always],
   ["whole log", "wholeLog", withLog],
   ["event and windows", "eventAndWindows", withLog],
+  ["issuer keys", "issuerKeys", withLog],
   ["not superseded", "notSuperseded", withLog],
   ["witnesses", "witnesses", always],
   ["witness delay", "witnessDelay", never],

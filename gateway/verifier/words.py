@@ -13,6 +13,8 @@ from counters.bounds import STATEMENT as BOUNDS
 from counters.certificate import ALIASES_STATEMENT, VERSIONS
 from counters.certificate_statements import (
     INTERIM,
+    KEYS_ADDED,
+    KEYS_RETIRED,
     NAMED_WITNESSES,
     NO_WITNESS,
     REQUIRED_WITNESSES,
@@ -61,6 +63,8 @@ def _words_of(version: int) -> dict[str, Any]:
         "restored": RESTORED,
         "identity": stated["identity"]["statement"],
         "guests": stated["identity"]["guests"],
+        "keys_added": KEYS_ADDED.replace(":,}", "}"),
+        "keys_retired": KEYS_RETIRED.replace(":,}", "}"),
         "silence": stated["settings"]["silence"],
         "pause": stated["settings"]["pause"],
         "onsite": stated["settings"]["onsite"],

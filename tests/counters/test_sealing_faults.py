@@ -1,9 +1,9 @@
 """The ledger's disk fails at every single step of a small event: by an error, by `kill -9`, by a loss of power.
 
 The event has all that a ledger persists: secrets and keys of a first start, seats, hand-overs, leaves of windows, late
-evidence, a change of steering, a certificate and its correction. Whoever asked and got no answer asks again. After the
-failure, and at the end, the whole log is verified as an outsider would; in the end it is the log of an event in which
-nothing failed.
+evidence, a change of steering, an issuer's new key, a certificate and its correction. Whoever asked and got no answer
+asks again. After the failure, and at the end, the whole log is verified as an outsider would; in the end it is the log
+of an event in which nothing failed.
 """
 
 import hashlib
@@ -25,6 +25,8 @@ from counters.durable_file import make_folder
 from counters.evidence_store import EvidenceStore
 from counters.expected_reports import GRACE_S
 from counters.handover import HandOver
+from counters.key_changes import change_key
+from counters.keys_in_force import adding
 from counters.ledger.log import log_begun
 from counters.ledger.note import Signer
 from counters.ledger.reader import LogReader
@@ -36,6 +38,7 @@ from counters.sealing import Sealer
 from counters.secrets import bind_to_log, load_or_create_secrets, require_log
 from counters.steering import Change
 from tests.counters.fragile_disk import CrashError, FragileDisk, full, listing
+from tests.counters.synthetic import KEY
 from tests.counters.test_sealing import EVENT, A, B, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE, a_join
 
@@ -61,6 +64,7 @@ def certificate_of(*corrections: dict[str, Any]) -> bytes:
     )  # fmt: skip
 
 
+NEW_KEY: Final = {"kty": "OKP", "crv": "Ed25519", "kid": "k2", "x": KEY["x"][:-1] + "s"}
 CERTIFICATE: Final = certificate_of()
 GRANTED: Final = 4
 """Blocks, two for each worker."""
@@ -174,6 +178,7 @@ STEPS: Final[tuple[Step, ...]] = (
     lambda life: life.accept(SECOND),
     Life.seal,
     lambda life: life.running.steer(Change(20, frozenset({2})), life.now),
+    lambda life: change_key(life.running, adding(EVENT, "issuer-0", NEW_KEY, "every day a new one", life.now)),
     lambda life: life.until(2.05),
     lambda life: life.accept(THIRD),
     Life.let_grace_pass,
@@ -224,13 +229,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[bytes]]:
         "event",
         "window",
         "steering",
+        "issuer-key",
         "window",
         "late",
         "certificate",
         "certificate",
         "correction",
     ]
-    assert json.loads(entries[3])["missing"] == [B]
+    assert json.loads(entries[4])["missing"] == [B]
     return life.disk.steps, uncertified(entries)
 
 

@@ -159,6 +159,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
         "proof of inclusion": True,
         "whole log": None,
         "event and windows": None,
+        "issuer keys": None,
         "not superseded": None,
         "public statements": None,
         "public numbers": None,

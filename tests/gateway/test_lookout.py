@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from counters.event import Event, load_event
+from counters.keys_in_force import IssuerKeys
 from counters.secrets import Secrets
 from counters.sighting import SEEN_FILE, Claim, Sighting
 from gateway import lookout
@@ -22,6 +23,7 @@ from gateway.ledger_client import (
     MAC_HEADER,
     STEERING_PATH,
     GatewayName,
+    InForce,
     LedgerClient,
     LedgerUnavailableError,
     WorkerName,
@@ -91,7 +93,8 @@ def test_a_disk_that_does_not_take_it_holds_up_nothing_and_the_process_remembers
     async def ask() -> str:
         remembered = Remembered(nowhere, running.secrets, NAME)
         async with LedgerClient(running.url, running.secrets, remembered) as client:
-            assert await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0) is None
+            known = IssuerKeys.of(simulated).digest
+            assert await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0, known) == InForce()
         return remembered.claim()
 
     seen = Claim.decode(asyncio.run(ask())).seen
@@ -123,7 +126,7 @@ def test_a_stranger_on_the_way_cannot_make_a_gateway_believe_in_a_longer_log(
         url = "http://{}:{}".format(*runner.addresses[0][:2])
         try:
             async with LedgerClient(url, running.secrets, Remembered(tmp_path, running.secrets, NAME)) as client:
-                await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0)
+                await client.steering(GatewayName(NAME, INSTANCE, simulated.digest), 0, "")
         finally:
             await runner.cleanup()
 

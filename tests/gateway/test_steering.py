@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import uvloop
 
 from counters.announcements import Announcements
 from counters.event import Event, load_event
+from counters.keys_in_force import IssuerKeys
 from counters.secrets import Secrets
 from counters.steering import REVOKED_LIMIT, Steering, view_text
 from gateway import steering as steering_module
 from gateway.ledger_client import (
     STEERING_PATH,
     GatewayName,
+    InForce,
     LedgerClient,
     LedgerRefusedError,
     LedgerUnavailableError,
@@ -140,9 +143,13 @@ def asked(running: RunningLedger, body: bytes, secrets: Secrets | None = None) -
 
 
 def test_a_gateway_learns_what_is_in_force_once(running: RunningLedger, simulated_event: Event) -> None:
+    keys = IssuerKeys.of(simulated_event).digest
+
     async def learn(known: int) -> Steering | None:
         async with LedgerClient(running.url, running.secrets) as client:
-            return await client.steering(GatewayName("g", "1" * 16, simulated_event.digest), known)
+            said = await client.steering(GatewayName("g", "1" * 16, simulated_event.digest), known, keys)
+            assert said.key_changes is None
+            return said.steering
 
     assert uvloop.run(learn(0)) is None
     steer(running, interval_s=45, revoke=[{"seat": 7}, {"view": view_text(VIEW)}])
@@ -202,15 +209,15 @@ class LedgerAtHand:
         self.script: list[Steering | Exception | None] = []
         self.asked = 0
 
-    async def steering(self, name: GatewayName, known: int) -> Steering | None:
-        assert len(name.event_digest) == 64
+    async def steering(self, name: GatewayName, known: int, known_keys: str) -> InForce:
+        assert len(name.event_digest) == len(known_keys) == 64
         assert known >= 0
         self.asked += 1
         if self.script:
             self.says = self.script.pop(0)
         if isinstance(self.says, Exception):
             raise self.says
-        return self.says
+        return InForce(self.says)
 
 
 class Gateway:
@@ -243,7 +250,7 @@ def gateway(tmp_path: Path, event: Event) -> Gateway:
 
 def followed(spool: Path, event: Event) -> list[Steering]:
     told: list[Steering] = []
-    SteeringFollower(spool, event, told.append)
+    SteeringFollower(spool, event, lambda now: told.append(now.steering))
     return told
 
 
@@ -378,15 +385,16 @@ def test_a_file_that_is_none_is_replaced_and_never_followed(gateway: Gateway, ev
 
 
 def test_another_events_file_is_not_followed(gateway: Gateway, event: Event) -> None:
-    (gateway.spool / STEERING_FILE).write_bytes(Told.of(event).encode("00" * 32))
+    (gateway.spool / STEERING_FILE).write_bytes(Told.of(replace(event, id="another")).encode())
     assert followed(gateway.spool, event) == []
-    told = Told(Steering(3, 45, frozenset({7, VIEW})), Announcements.of(30).announce(45, NOW))
-    assert decode(told.encode(event.digest), event.digest) == told
+    steering = Steering(3, 45, frozenset({7, VIEW}))
+    told = Told(steering, Announcements.of(30).announce(45, NOW), IssuerKeys.of(event))
+    assert decode(told.encode(), event) == told
 
 
 def test_a_worker_reads_the_file_when_it_changes_and_only_then(gateway: Gateway, event: Event) -> None:
     told: list[Steering] = []
-    follower = SteeringFollower(gateway.spool, event, told.append)
+    follower = SteeringFollower(gateway.spool, event, lambda now: told.append(now.steering))
     for number in (1, 2, 2):
         gateway.ledger.says = Steering(number, 40 + number, frozenset())
         gateway.ask()
@@ -402,9 +410,9 @@ def test_a_worker_reads_the_file_when_it_changes_and_only_then(gateway: Gateway,
 
 
 def put(served: Serving, steering: Steering) -> None:
-    told = Told(steering, Announcements.of(30).announce(steering.interval_s, NOW))
+    told = Told(steering, Announcements.of(30).announce(steering.interval_s, NOW), IssuerKeys.of(served.event))
     path = Path(served.worker.config.spool) / STEERING_FILE
-    path.with_suffix(".new").write_bytes(told.encode(served.event.digest))
+    path.with_suffix(".new").write_bytes(told.encode())
     path.with_suffix(".new").rename(path)
     served.call(served.worker._follower.look)
     served.call(lambda: served.worker.answers.refresh(NOW))

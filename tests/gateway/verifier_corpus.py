@@ -7,7 +7,7 @@ checkpoint.txt, log/ and evidence/.
 import random
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ from counters.beacon import BeaconValue, Round
 from counters.certificate import certificate_entries, certificate_entry, compute_certificate
 from counters.event import Counting, Event, WitnessOfEvent
 from counters.evidence_store import EvidenceStore
+from counters.issuer_keys import thumbprint
+from counters.keys_in_force import adding, key_entry, retiring
 from counters.ledger.checkpoint import Checkpoint, sign_checkpoint
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.log import Log
@@ -33,13 +35,14 @@ from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.gappy_world import GappyWorld, gappy_world
 from tests.counters.published import plain_world as bare_world
 from tests.counters.published import two_namespaces
-from tests.counters.synthetic import SIGNER, SOFTWARE, START, World, fixed_world, seal, world_of
+from tests.counters.synthetic import KEY, SIGNER, SOFTWARE, START, World, fixed_world, seal, world_of
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 ISSUED_AT: Final = "2023-11-21T18:00:00+08:00"
 LOG_KEY: Final = SIGNER.verifier.encode()
 OTHER: Final = Signer("log.example/other", bytes(32))
 NEWS, TOWN = Signer("witness.example/news", bytes([1] * 32)), Signer("witness.example/town", bytes([2] * 32))
+OTHER_KEY: Final = KEY | {"kid": "k2", "x": KEY["x"][:-1] + "s"}
 POLICY: Final = f"log {LOG_KEY}\n"
 WITNESSES: Final = f"witness news {witness_key(NEWS).encode()}\nwitness town {witness_key(TOWN).encode()}\n"
 BOTH: Final = POLICY + WITNESSES + "group both all news town\nquorum both\n"
@@ -140,6 +143,16 @@ def audited(event: Event, entries: list[bytes]) -> list[bytes]:
     return [*more, result_entry(event, draw, OTHER.verifier.encode(), note, start + 180, SOFTWARE)]
 
 
+def rekeyed(event: Event, _entries: list[bytes]) -> list[bytes]:
+    """Return a key that is added and one that is retired, as entries of a log."""
+    at = event.scheduled_windows()[-1] + 3600
+    changes = (
+        adding(event, "issuer-0", OTHER_KEY, "every week another one", at),
+        retiring("issuer-0", thumbprint(KEY), "it leaked", at + 1),
+    )
+    return [key_entry(event, number, change, SOFTWARE) for number, change in enumerate(changes, 1)]
+
+
 def signed_anew(files: Files, folder: Path, said: dict[str, Any]) -> Files:
     """Return another certificate in the same log, as an operator who holds its key can put it there."""
     certificate = canonical_json.encode(said)
@@ -201,6 +214,8 @@ class Corpus:
             yield Case(what, lambda to, old=what == "corrected": self._correct(to, old=old))  # type: ignore[misc]
         yield Case("invalid traffic", of(bots_world))
         yield Case("audited", self._audit)
+        yield Case("keys came and went", of(plain_world, more=rekeyed))
+        yield Case("a key came after the certificate", self._key_later)
         yield Case("steered", of(plain_world, change=Change(45, frozenset({7, 1 << 40}))))
         for archive in sorted(VECTORS.glob("v*/data.tar.gz")):
             yield Case(f"archive {archive.parent.name}", lambda to, archive=archive: self._unpack(archive, to))  # type: ignore[misc]
@@ -208,6 +223,24 @@ class Corpus:
     def _audit(self, to: Path) -> None:
         """Put a roll, a draw and a result into a log; the roll is made up, so no evidence comes along."""
         publish(plain_world(), self._folder / to.name, more=audited).put(to, "log", policy=POLICY)
+
+    def _key_later(self, to: Path) -> None:
+        files = publish(plain_world(), self._folder / to.name)
+        with Log.open(files.folder / "log", SIGNER) as log:
+            log.append(rekeyed(plain_world().event, []))
+        files.put(to, "log", policy=POLICY)
+
+    def _wrong_keys(self, wrong: Mapping[str, Any]) -> Callable[[Path], None]:
+        """Put a change of keys into a log that no ledger would put there, under a certificate of the log before it."""
+
+        def make(to: Path) -> None:
+            files = publish(plain_world(), self._folder / to.name)
+            leaf = canonical_json.decode(rekeyed(plain_world().event, [])[0]) | wrong
+            with Log.open(files.folder / "log", SIGNER) as log:
+                log.append([canonical_json.encode(leaf)])
+            files.put(to, "log", policy=POLICY)
+
+        return make
 
     def _correct(self, to: Path, *, old: bool) -> None:
         """Supersede a certificate by another; hand out the old or the new one."""
@@ -261,6 +294,8 @@ class Corpus:
         """Certificates with members that no certificate has, signed all the same; nobody hands out the evidence."""
         for name, wrong in _MISSHAPEN.items():
             yield Case(f"misshapen: {name}", self._signing(self.plain, wrong, "log"))
+        for name, unsound in _NO_KEYS.items():
+            yield Case(f"wrong keys: {name}", self._wrong_keys(unsound))
 
     def beside(self) -> Iterator[Case]:
         """Certificates with lies beside their numbers, seen without the evidence.
@@ -389,6 +424,16 @@ def _rewrite(path: Path) -> None:
     path.write_bytes(_flip(0.9)(path.read_bytes()))
 
 
+_NO_KEYS: Final[dict[str, dict[str, Any]]] = {
+    "backdated": {"at": "2023-11-19T23:57:00+08:00"},
+    "of nobody": {"issuer": "nobody"},
+    "private": {"jwk": OTHER_KEY | {"d": "AAAA"}},
+    "another thumbprint": {"thumbprint": thumbprint(KEY)},
+    "another algorithm": {"jwk": OTHER_KEY | {"alg": "ES256"}},
+    "without a reason": {"reason": " "},
+    "out of order": {"number": 2},
+    "neither": {"action": "replace"},
+}
 _TORN: Final[dict[str, Callable[[Path], object]]] = {
     "certificate, one byte": _edit("certificate.json", _flip(0.5)),
     "certificate, a number": _edit("certificate.json", lambda data: data.replace(b'"value":', b'"value":1', 1)),
@@ -434,6 +479,7 @@ def _more(rule: str, **scope: str) -> Callable[[dict[str, Any]], object]:
 
 
 _UNTRUE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+    "keys that came later": lambda said: said["identity"].update(key_changes=[]),
     "no notice": lambda said: said.update(notice="Audited."),
     "another name": lambda said: said["event"].update(name="Olympic Games"),
     "another definition": lambda said: said["rules"][0].update(definition="Clicks."),
