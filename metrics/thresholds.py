@@ -55,10 +55,6 @@ WORKER_CPU_BAD: Final = 0.9
 FILES_WARN: Final = 0.7
 FILES_BAD: Final = 0.9
 """Of the open files that a process may have: each connection is one."""
-SEATS_LOW: Final = 65_536
-SEATS_SCARCE: Final = 10_000
-"""Seats are granted in blocks of 65,536, and each worker keeps two to spare: less than one means that the ledger grants
-none, and joins of new attendees are refused when the rest is gone."""
 WORKER_STARTS_MANY: Final = 4
 """Within a quarter of an hour: two rolling restarts are two."""
 FLUSH_FAILURES_MANY: Final = 60

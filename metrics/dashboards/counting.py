@@ -3,6 +3,7 @@
 from typing import Final
 
 from metrics import queries as q
+from metrics import rule_queries
 from metrics import thresholds as t
 from metrics.dashboards.event import REALITY
 from metrics.dashboards.panel import (
@@ -62,7 +63,7 @@ _BRIEF: Final = Row(
             thresholds=high_is_bad(warn=1),
         ),
         Panel(
-            title="How old is the oldest evidence on a gateway?",
+            title="How old is waiting evidence?",
             says="Seconds since the end of the oldest window that a gateway has not handed over. Evidence that comes "
             "8 s after its window becomes a late leaf.",
             shape=Shape.NUMBER,
@@ -129,7 +130,7 @@ _BOTH: Final = Row(
             width=8,
         ),
         Panel(
-            title="How many views does a person have?",
+            title="How many views are there in each session?",
             says="Live estimate of playback sessions by session; people with two devices have two.",
             shape=Shape.LINES,
             series=(Series(q.LIVE_VIEWS_BY_SESSION, "views, {{session}}"),),
@@ -203,7 +204,7 @@ _LEDGERWARDS: Final = Row(
             thresholds=high_is_bad(bad=t.HANDOVER_SLOW_S),
         ),
         Panel(
-            title="How old is the evidence that waits?",
+            title="How has the age of waiting evidence changed?",
             says="Seconds since the end of the oldest closed window that is not handed over, by gateway.",
             shape=Shape.LINES,
             series=(Series(q.SPOOL_OLDEST, "{{instance}}"),),
@@ -246,14 +247,14 @@ _GAPS: Final = Row(
     "Seats and gaps",
     (
         Panel(
-            title="How many seats are left on each gateway?",
-            says="Seats that the ledger granted and no attendee holds. New attendees are refused when none are left, "
-            "those who were here before are not.",
+            title="How many seats has each worker left?",
+            says="Seats that the ledger granted to the gateway and no attendee holds, per worker. New attendees are "
+            "refused when none are left, those who were here before are not.",
             shape=Shape.LINES,
-            series=(Series(q.SEATS_LEASED, "{{instance}}"),),
+            series=(Series(rule_queries.SEATS_A_WORKER, "{{instance}}"),),
             unit=Unit.COUNT,
             width=8,
-            thresholds=low_is_bad(t.SEATS_SCARCE, t.SEATS_LOW),
+            thresholds=low_is_bad(t.SEATS_A_WORKER_FEW),
         ),
         Panel(
             title="How many attendees come for the first time?",

@@ -172,7 +172,7 @@ _WITNESSED: Final = Row(
             says="Answers per second, by witness. conflict only tells the log a size; inconsistent means that a "
             "witness has seen another history: stop, and read the runbook.",
             shape=Shape.STACK,
-            series=(Series(q.COSIGNINGS, "{{witness}}: {{outcome}}"),),
+            series=(Series(q.COSIGNINGS_MADE, "{{outcome}} {{witness}}"),),
             unit=Unit.PER_S,
             width=8,
         ),
@@ -202,7 +202,8 @@ _WITNESSED: Final = Row(
             shape=Shape.LINES,
             series=(Series(q.TIMESTAMPS, "{{outcome}}"),),
             unit=Unit.PER_S,
-            width=8,
+            width=24,
+            height=5,
         ),
     ),
 )
@@ -215,7 +216,7 @@ _THEMSELVES: Final = Row(
             says="Requests to cosign per second, by what it said. Only witnesses that this Prometheus scrapes: most "
             "are outsiders and it does not.",
             shape=Shape.STACK,
-            series=(Series(q.WITNESS_REQUESTS, "{{instance}}: {{outcome}}", _OF_WITNESSES),),
+            series=(Series(q.WITNESS_REQUESTS_MADE, "{{outcome}} {{instance}}", _OF_WITNESSES),),
             unit=Unit.PER_S,
             width=8,
         ),

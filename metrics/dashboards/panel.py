@@ -64,9 +64,10 @@ def high_is_bad(warn: float | None = None, bad: float | None = None) -> Threshol
     return Thresholds(Colour.GOOD, tuple((value, colour) for value, colour in named if value is not None))
 
 
-def low_is_bad(bad: float, good: float) -> Thresholds:
-    """Bad below `bad`, good from `good` on."""
-    return Thresholds(Colour.BAD, ((bad, Colour.WARN), (good, Colour.GOOD)))
+def low_is_bad(bad: float, warn: float | None = None) -> Thresholds:
+    """Bad below `bad`, not quite good below `warn`."""
+    middle = () if warn is None else ((bad, Colour.WARN),)
+    return Thresholds(Colour.BAD, (*middle, (bad if warn is None else warn, Colour.GOOD)))
 
 
 NEUTRAL: Final = Thresholds(Colour.PLAIN)
@@ -118,7 +119,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels that belong together, filled from the left like words into lines."""
+    """Panels that belong together."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -165,17 +166,17 @@ class Place:
 
 
 def arranged(dashboard: Dashboard) -> tuple[tuple[Row, Place, tuple[tuple[Panel, Place], ...]], ...]:
-    """Give each row's heading and each panel its place: left to right, a new line where a panel does not fit."""
+    """Give each row's heading and each panel its place: as high as there is room for it, and there as far left."""
     placed, y = [], 0
     for row in dashboard.rows:
         heading = Place(0, y, COLUMNS, 1)
-        y, x, tallest, inside = y + 1, 0, 0, []
+        ground, inside = [y + 1] * COLUMNS, []
         for panel in row.panels:
-            if x + panel.width > COLUMNS:
-                y, x, tallest = y + tallest, 0, 0
-            inside.append((panel, Place(x, y, panel.width, panel.height)))
-            x, tallest = x + panel.width, max(tallest, panel.height)
-        y += tallest
+            rooms = ((max(ground[x : x + panel.width]), x) for x in range(COLUMNS - panel.width + 1))
+            top, x = min(rooms)
+            ground[x : x + panel.width] = [top + panel.height] * panel.width
+            inside.append((panel, Place(x, top, panel.width, panel.height)))
+        y = max(ground)
         placed.append((row, heading, tuple(inside)))
     return tuple(placed)
 

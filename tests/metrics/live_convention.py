@@ -8,7 +8,7 @@ gauge: the queries of a test are evaluated at that moment, however long the test
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from tests.metrics.prometheus_server import PrometheusServer
 
 INTO_THE_OPENING_S = 8 * 60
 """The clock stops so long after the first session has begun: seven of its minutes are sealed, and it is full."""
-STEP_S = 0.2
+STEP_S = 0.1
 SCRAPES = 3
 """After the last step: what a second's poller, a seal and a cosignature do once more is seen, too."""
 
@@ -40,6 +40,7 @@ class LiveConvention:
 
     prometheus: PrometheusServer
     at_s: float
+    event: str
     totals: Totals
 
     def instant(self, expression: str) -> list[dict[str, Any]]:
@@ -57,26 +58,20 @@ def live_convention(folder: Path) -> Iterator[LiveConvention]:
     prometheus: PrometheusServer | None = None
     try:
         witness.start()
-        log = load_or_create_signer(data / "ledger" / "log.key", f"turnout.invalid/{scenario.programme.event}")
-        witness.watch(log.verifier.encode())
+        witness.watch(log_key_for(data, scenario.programme.event))
         event_file = data / "event.toml"
         event_file.write_text(witnessed(scenario.event_file.read_text(), witness))
         with ServerProcess(event_file, data, workers=2) as server:
             running = server.start()
             up = json.loads((data / "up.json").read_text())
-            targets = {
-                Process.GATEWAY: [target_of(up["metrics"])],
-                Process.LEDGER: [target_of(up["ledger_metrics"])],
-                Process.WITNESS: [target_of(witness.metrics_url)],
-            }
-            prometheus = PrometheusServer(folder / "prometheus", targets)
+            prometheus = PrometheusServer(folder / "prometheus", targets_of(up, witness))
             prometheus.start()
             replay = replay_of(running, data)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(play(replay))
             over_s = time.time()
             prometheus.until_scraped(SCRAPES, over_s)
-            yield LiveConvention(prometheus, over_s + SCRAPES, replay.totals)
+            yield LiveConvention(prometheus, over_s + SCRAPES, replay.programme.event, replay.totals)
     finally:
         for part in filter(None, (prometheus, witness)):
             part.end()
@@ -90,8 +85,19 @@ def witnessed(event: str, witness: WitnessPart) -> str:
     )
 
 
-def target_of(url: str) -> str:
-    return url.removeprefix("http://").partition("/")[0]
+def log_key_for(data: Path, event: str) -> str:
+    """Make the log's key before the ledger does, so that a witness can be told which log to watch."""
+    return load_or_create_signer(data / "ledger" / "log.key", f"turnout.invalid/{event}").verifier.encode()
+
+
+def targets_of(up: Mapping[str, Any], witness: WitnessPart) -> dict[Process, list[str]]:
+    """Where to scrape the three processes, host:port, from what `turnout up` says of itself."""
+    urls = {
+        Process.GATEWAY: up["metrics"],
+        Process.LEDGER: up["ledger_metrics"],
+        Process.WITNESS: witness.metrics_url,
+    }
+    return {process: [url.removeprefix("http://").partition("/")[0]] for process, url in urls.items()}
 
 
 def replay_of(running: Running, data: Path) -> Replay:

@@ -14,16 +14,15 @@ from tests.faults.parts import Part, free_port
 from tests.gateway.serving import until
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
-SCRAPES_S = 1
 
 
-def configuration(targets: Mapping[Process, Sequence[str]], folder: Path) -> dict[str, Any]:
-    """deploy/prometheus/prometheus.yml with other targets, every second instead of at leisure.
+def configuration(targets: Mapping[Process, Sequence[str]], folder: Path, scrape_s: int) -> dict[str, Any]:
+    """deploy/prometheus/prometheus.yml with other targets, scraped more often.
 
     Nothing else is changed: jobs, relabelling and rules are those that are deployed.
     """
     config: dict[str, Any] = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
-    config["global"] |= {"scrape_interval": f"{SCRAPES_S}s", "evaluation_interval": f"{SCRAPES_S}s"}
+    config["global"] |= {"scrape_interval": f"{scrape_s}s", "evaluation_interval": f"{scrape_s}s"}
     config["global"].pop("scrape_timeout", None)
     config.pop("alerting", None)  # there is nobody to alert
     config["rule_files"] = [str(DEPLOYED / Path(name).name) for name in config.get("rule_files", ())]
@@ -43,11 +42,12 @@ def configuration(targets: Mapping[Process, Sequence[str]], folder: Path) -> dic
 class PrometheusServer(Part):
     """One Prometheus with a database of its own."""
 
-    def __init__(self, folder: Path, targets: Mapping[Process, Sequence[str]]) -> None:
+    def __init__(self, folder: Path, targets: Mapping[Process, Sequence[str]], scrape_s: int = 1) -> None:
         folder.mkdir()
         super().__init__("prometheus", folder)
         self._folder = folder
         self._targets = targets
+        self._scrape_s = scrape_s
         self._port = free_port()
 
     @property
@@ -74,7 +74,7 @@ class PrometheusServer(Part):
 
         def is_so() -> bool:
             scraped = self.get("query", query=f"count_over_time(up[{times + 5}s] @ end()) > 0")["result"]
-            fresh = self.get("query", query=f"timestamp(up) > {since_s + times * SCRAPES_S}")["result"]
+            fresh = self.get("query", query=f"timestamp(up) > {since_s + times * self._scrape_s}")["result"]
             return len(scraped) >= wanted and len(fresh) >= wanted
 
         until(is_so, f"{wanted} targets are scraped")
@@ -86,7 +86,8 @@ class PrometheusServer(Part):
         ]  # fmt: skip
 
     def _prepare(self) -> None:
-        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(self._targets, self._folder)))
+        config = configuration(self._targets, self._folder, self._scrape_s)
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def _serves(self) -> bool:
         try:

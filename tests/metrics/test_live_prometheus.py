@@ -1,9 +1,18 @@
 """What a real Prometheus gives that scrapes a running Turnout under load."""
 
+import math
+from xml.etree import ElementTree as ET
+
+import pytest
+
 from metrics import catalogue as m
 from metrics.catalogue import Process
+from metrics.dashboards.files import DASHBOARDS
+from metrics.preview.asking import Asking, Span
+from metrics.preview.page import picture
 from metrics.promql import Scope, one_of
 from tests.metrics.live_convention import LiveConvention
+from tests.metrics.panel_queries import PanelQuery, panel_queries
 
 EVERYTHING = Scope("1m")
 
@@ -41,3 +50,36 @@ def test_the_newest_window_is_what_the_audience_was(live: LiveConvention) -> Non
     assert max(online, onsite) <= either <= online + onsite
     assert abs(value(live, EVERYTHING.of(m.WINDOW_EVENT_DIFFERENCE))) < 5
     assert value(live, EVERYTHING.of(m.LEDGER_GATEWAYS)) == 1
+
+
+# Dashboards.
+
+
+def numbers(live: LiveConvention, query: PanelQuery) -> list[float]:
+    """What a query gives; a ratio of two zeros is no number."""
+    return [number for one in live.instant(query.expression) if math.isfinite(number := float(one["value"][1]))]
+
+
+def test_what_a_panel_says_it_needs_is_what_is_missing_here(live: LiveConvention) -> None:
+    """A panel that returns data without what it needs must not claim to need it."""
+    waiting = [query for query in panel_queries(DASHBOARDS, live.event) if query.only_when]
+    assert len(waiting) == 1
+    assert [query.panel for query in waiting if numbers(live, query)] == []
+
+
+def test_a_query_that_asks_for_what_there_is_not_has_no_data(live: LiveConvention) -> None:
+    unknown = PanelQuery("turnout-event", "Known to be bad?", 'max(turnout_workers{instance="nowhere"})', "")
+    assert numbers(live, unknown) == []
+    assert numbers(live, PanelQuery("turnout-event", "Nothing by nothing?", "vector(0) / 0", "")) == []
+    with pytest.raises(AssertionError, match="unknown function"):
+        live.instant("sort_by_label(turnout_workers, 'instance')")
+
+
+def test_the_dashboards_say_that_this_event_is_simulated(live: LiveConvention) -> None:
+    asking = Asking(live.prometheus.url, Span(live.at_s - 20, live.at_s, 1), live.event)
+    for dashboard in DASHBOARDS:
+        drawing = ET.fromstring(picture(dashboard, asking, "from a test"))  # noqa: S314 - our own
+        said = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"SIMULATED", live.event, "from a test"} <= set(said)
+        assert "REAL" not in said
+        assert len({panel.title for panel in dashboard.panels} & set(said)) > len(dashboard.panels) * 0.8
