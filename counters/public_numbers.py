@@ -8,11 +8,14 @@ from fractions import Fraction
 from typing import Any, Final
 
 from counters.attendance import ONLINE, scheduled_windows
+from counters.cross_check import RELATIVE_ERROR
 from counters.log_entries import SealedLog
 from counters.measures import HOUR_S, Cell, Measure, doubled_person_seconds, largest_of_estimates
-from counters.rules import Rule
+from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
 
+SURE: Final = 5
+"""Standard errors: an estimate is further off than this less than once in a million windows."""
 _NOTHING: Final = {"present": 0, "arrived": 0, "background": 0, "views": 0}
 """A row that a leaf leaves out; a window without a leaf counts as nothing, too, and is a printed gap."""
 
@@ -39,6 +42,30 @@ class PublicNumbers:
         }
         held = cell.channel == ONLINE or not rule.of_people
         return by_rule[rule.id](cell) if held and rule.id in by_rule and cell.among is None else None
+
+    def most(self, rule: Rule, cell: Cell, seats: int) -> Fraction:
+        """Return what a peak online, or person-time online, may be at most if leaves left out so many `seats`.
+
+        In each window as many were online as its leaf has and all those seats, and no more than its sketches say. They
+        have everybody in them, whoever counts; an estimate is taken as `SURE` standard errors more than it says.
+        """
+        windows = scheduled_windows(self._event, cell.session, cell.day) if rule.id in OF_TIME else self._sealed(cell)
+        present = [self._most_online(window, cell, seats) for window in windows]
+        if rule.id not in OF_TIME:
+            return max(present, default=Fraction(0))
+        unit_s = HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(windows), 1)
+        return sum(present, Fraction(0)) * WINDOW_S / unit_s
+
+    def _most_online(self, window: int, cell: Cell, seats: int) -> Fraction:
+        counted = self._row(window, cell)["present"]
+        most = Fraction((self._event.counting.suppress_below - 1 if counted is None else counted) + seats)
+        leaf, estimated = self._windows.get(window), Fraction(0)
+        for session in self._ids.values() if cell.session is None else [self._ids[cell.session]]:
+            estimate = leaf.estimates.get((session, "attendees"), 0) if leaf else 0
+            if estimate is None:
+                return most
+            estimated += estimate + (SURE * max(RELATIVE_ERROR * estimate, Fraction(1)) if estimate else 0)
+        return min(most, estimated)
 
     def _row(self, window: int, cell: Cell) -> dict[str, Any]:
         leaf = self._windows.get(window)

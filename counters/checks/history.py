@@ -27,14 +27,18 @@ def whole_log(state: Verification) -> str:
     stated = state.stated_checkpoint()
     earlier = {"certificate": stated} | ({"proof": state.proven} if state.proven else {})
     roots = state.roots([each.size for each in earlier.values()])
+    # First whatever this copy can contradict: one that is only older says nothing, and is nobody's fault.
+    for name, each in earlier.items():
+        if each.size <= checkpoint.size and roots[each.size] != each.root:
+            raise FailedError(f"the log does not begin with the {each.size} entries that the {name} speaks of")
+    if stated.size <= checkpoint.size:
+        state.entries, state.newest = entries[: stated.size], entries
     for name, each in earlier.items():
         if each.size > checkpoint.size:
-            raise FailedError(
-                f"this copy of the log has {checkpoint.size} entries, fewer than the {each.size} of the {name}"
+            raise OpenError(
+                f"this copy of the log has {checkpoint.size} entries, fewer than the {each.size} of the {name}: it is "
+                "older; fetch the log anew. If it has no more entries now, it was set back"
             )
-        if roots[each.size] != each.root:
-            raise FailedError(f"the log does not begin with the {each.size} entries that the {name} speaks of")
-    state.entries, state.newest = entries[: stated.size], entries
     return f"{checkpoint.size} entries, every tile recomputed; it extends what certificate and proof speak of"
 
 

@@ -24,41 +24,68 @@ PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))
 def public_numbers(state: Verification) -> str:
     """Every number that the leaves give is that number, or differs by what only evidence can show."""
     log, document = state.the_log(), state.the_document()
-    public, reasons, by_log, otherwise = PublicNumbers(log), Reasons(log, document), 0, list[str]()
-    seen = _well_formed(log, document)
+    seen, found = _well_formed(log, document), _Found(log, Reasons(log, document))
     for row in document["numbers"]:
+        found.hold(row)
+    detail = f"{found.by_log} of {len(seen)} numbers recomputed from the public leaves"
+    bounded = [row for row in document["numbers"] if row["value"] is not None and "bounds" in row]
+    if bounded:
+        detail += f"; gaps touch {len(bounded)}: {named(bounded[0])} is {said_with_bounds(bounded[0])}"
+    return detail + found.in_words()
+
+
+class _Found:
+    """Holds numbers against the leaves, one after the other."""
+
+    def __init__(self, log: SealedLog, reasons: "Reasons") -> None:
+        self._log, self._reasons, self._public = log, reasons, PublicNumbers(log)
+        self.by_log, self._unseen = 0, 0
+        self._otherwise, self._unbounded = list[str](), list[str]()
+
+    def hold(self, row: Mapping[str, Any]) -> None:
+        """Take in a number; fail if the leaves belie it."""
         if not row["scope"].keys() <= PUBLIC_SCOPE:
             if row["checkable_by"] == "log":
                 raise FailedError(f"{named(row)}: no public leaf speaks of it")
-            continue
-        rule, cell = rule_of(log.event, row["rule"]), _cell(log, row["scope"])
-        measure = public.measure(rule, cell)
+            self._unseen += 1
+            return
+        rule, cell = rule_of(self._log.event, row["rule"]), _cell(self._log, row["scope"])
+        measure = self._public.measure(rule, cell)
         if row["value"] is None:
-            reasons.check_withheld(row, rule, cell, measure)
-            continue
-        same = measure is not None and _printed(log, measure).items() <= row.items()
+            self._reasons.check_withheld(row, rule, cell, measure)
+            return
+        same = measure is not None and _printed(self._log, measure).items() <= row.items()
         if same != (row["checkable_by"] == "log"):
             raise FailedError(
                 f"{named(row)}: the certificate says {row['value']} and checkable_by {row['checkable_by']}, "
                 f"the leaves {'nothing' if measure is None else printed_value(measure.value)}"
             )
-        by_log += same
+        self.by_log += same
+        self._unseen += measure is None
         if measure is not None and not same:
-            why = reasons.why(rule, cell, measure, row["value"])
-            if why is None:
-                raise FailedError(
-                    f"{named(row)}: the certificate says {row['value']}, leaves {printed_value(measure.value)}, "
-                    "and nothing in the log explains it: neither late evidence nor several seats of one attendee nor "
-                    "an exclusion can make this difference"
-                )
-            otherwise.append(f"{named(row)} {row['value']}, in the leaves {printed_value(measure.value)} ({why})")
-    detail = f"{by_log} of {len(seen)} numbers recomputed from the public leaves"
-    bounded = [row for row in document["numbers"] if row["value"] is not None and "bounds" in row]
-    if bounded:
-        detail += f"; gaps touch {len(bounded)}: {named(bounded[0])} is {said_with_bounds(bounded[0])}"
-    if otherwise:
-        detail += f"; {len(otherwise)} differ from the leaves as only evidence can show, such as {otherwise[0]}"
-    return detail
+            self._differs(row, rule, cell, measure)
+
+    def _differs(self, row: Mapping[str, Any], rule: Rule, cell: Cell, measure: Measure) -> None:
+        why = self._reasons.why(rule, cell, measure, row["value"])
+        leaves = printed_value(measure.value)
+        if why is None:
+            raise FailedError(
+                f"{named(row)}: the certificate says {row['value']}, leaves {leaves}, and nothing in the log explains "
+                "it: neither late evidence nor several seats of one attendee nor an exclusion can make this difference"
+            )
+        self._otherwise.append(f"{named(row)} {row['value']}, in the leaves {leaves} ({why})")
+        if self._reasons.nothing_bounds(rule, cell, measure, row["value"]):
+            self._unbounded.append(named(row))
+
+    def in_words(self) -> str:
+        """Return what the leaves do not tell."""
+        said = ""
+        if self._otherwise:
+            said = f"; {len(self._otherwise)} differ from the leaves as only evidence can show, such as "
+            said += self._otherwise[0]
+        if self._unbounded:
+            said += f"; NOT BOUNDED BY THE LEAVES, only the evidence shows them: {', '.join(self._unbounded)}"
+        return said + (f"; of {self._unseen} no leaf speaks, only the evidence shows them" if self._unseen else "")
 
 
 class Reasons:
@@ -69,7 +96,8 @@ class Reasons:
       many such seats there are; with none of them, none can be the reason. It makes fewer people and fewer views never;
       person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
     - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before: fewer
-      than the leaves say. More only if it is another's seat, whose own category counts.
+      than the leaves say. More only if it is another's seat, whose own category counts: of people and their time no
+      more than so many seats, or than the sketches in the leaves, make possible; of views nothing bounds it.
     - Invalid traffic that the event excludes is counted in every leaf, since that all joins of somebody are invalid is
       known only at the end: fewer people, views and time than the leaves say.
     - A view that two journals hold counts once: fewer views than the leaves say.
@@ -98,7 +126,7 @@ class Reasons:
 
     def _of_people(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> str | None:
         leaves = printed_value(measure.value)
-        if self._categories and (value < leaves or self._may_be_more(rule, leaves, value)):
+        if self._categories and (value < leaves or self._may_be_more(rule, cell, value)):
             return "an excluded category became known later, or of another seat"
         if self._traffic and value < leaves:
             return "invalid traffic that the event excludes"
@@ -109,10 +137,16 @@ class Reasons:
         # The peak: each seat that is another's is one person fewer at most, and never one more.
         return "several seats of one attendee" if self.aliases and leaves - self.aliases <= value <= leaves else None
 
-    def _may_be_more(self, rule: Rule, leaves: float, value: Any) -> bool:
+    def nothing_bounds(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> bool:
+        """Whether the log lets pass a number that is more than the leaves say, whatever it is."""
+        late = self._came_late(rule, cell) and not rule.estimated
+        return bool(late or (rule.id == "views" and value > printed_value(measure.value)) or rule.estimated)
+
+    def _may_be_more(self, rule: Rule, cell: Cell, value: Any) -> bool:
         """Whether leaves can have left out so many whom the certificate counts: only at seats that are another's."""
-        of_seats = rule.id == "views" or rule.id in OF_TIME
-        return bool(self.aliases) and (of_seats or value <= leaves + self.aliases)
+        if not self.aliases or rule.id == "views":
+            return bool(self.aliases)
+        return bool(value <= printed_value(self._public.most(rule, cell, self.aliases)))
 
     def _why_of_time(self, rule: Rule, cell: Cell, leaves: float, value: Any) -> str | None:
         ceiling = self._ceiling.measure(rule, cell)

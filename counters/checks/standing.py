@@ -15,6 +15,8 @@ def not_superseded(state: Verification) -> str:
         raise FailedError(f"superseded by entry {leaf.index}: {leaf.reason} (certificate {leaf.certificate})")
     detail = f"nothing in this log of {len(state.newest)} entries supersedes it"
     if own := own_correction(state.the_document()):
+        if state.proven is not None and len(state.newest) < state.proven.size:
+            raise OpenError(f"{detail}; that it supersedes certificate {own.entry} itself, only a newer copy can show")
         check_entered(sha256, own, state.newest)
         detail += f"; it supersedes certificate {own.entry}: {own.reason}"
     return detail

@@ -93,7 +93,7 @@ def _notes(state: Verification, keys: Mapping[WitnessKey, str]) -> dict[int, byt
     log_dir, notes = state.given.log_dir, dict[int, bytes]()
     if log_dir is not None:
         notes = {size: read_cosigned(log_dir, size) for size in cosigned_sizes(log_dir)}
-    if state.proven is not None:
+    if state.proven is not None and state.proven.size <= len(state.leaf_hashes or ()):
         note = TlogProof.decode(state.given.proof).checkpoint_note
         with suppress(NoteError):  # one that does not hold was reported with the quorum
             cosignatures(note, keys)

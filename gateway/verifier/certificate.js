@@ -202,6 +202,7 @@ function holdAgainstLeaves(log, document, publicNumbers) {
   const differences = new Differences(log, document);
   let byLog = 0;
   const otherwise = [];
+  const unbounded = [];
   for (const row of document.numbers) {
     if (!RULES_BY_ID.has(row.rule)) continue; // this page does not recompute it, and says so
     if (Object.keys(row.scope).some((name) => !PUBLIC_SCOPE.includes(name))) {
@@ -225,8 +226,9 @@ function holdAgainstLeaves(log, document, publicNumbers) {
     const said = `${named(row)} ${row.value}, in the leaves ${printed(measure.value)}`;
     require(why !== null, `${said}: nothing in the log explains it, neither late evidence nor several seats nor an exclusion`);
     otherwise.push(`${said} (${why})`);
+    if (differences.nothingBounds(row, measure)) unbounded.push(named(row));
   }
-  return { byLog, otherwise };
+  return { byLog, otherwise, unbounded };
 }
 
 const SCOPES = ["session", "day", "country", "category", "outlet", "assurance", "channel"];

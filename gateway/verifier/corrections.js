@@ -74,17 +74,21 @@ function contains(bytes, mark) {
   return false;
 }
 
-/** Throw if a correction supersedes a certificate, or if it claims to be one of which the log knows nothing. */
-export function checkStands(certificate, document, entries) {
+/**
+ * Return what is known, and whether all is: `newest` says whether the copy of the log is as new as the certificate's proof.
+ * Throw if a correction supersedes the certificate, or if it claims to be one of which the log knows nothing.
+ */
+export function checkStands(certificate, document, entries, newest) {
   const sha256 = sha256Hex(certificate);
   const issued = issuedIn(entries);
   const by = issued.corrections.find((one) => one.supersedes === sha256);
   require(!by, () => `superseded by entry ${by.index}: ${by.reason} (certificate ${by.certificate})`);
   const own = ownCorrection(document);
   const said = `nothing in this log of ${entries.length} entries supersedes it`;
-  if (own === null) return said;
+  if (own === null) return { said, known: true };
+  if (!newest) return { said: `${said}; that it supersedes certificate ${own.entry} itself, only a newer copy can show`, known: false };
   const made = issued.corrections.find((one) => one.certificate === sha256);
   const same = made && sameJson([made.supersedes, made.reason], [own.supersedes, own.reason]);
   require(same, `it says that it supersedes certificate ${own.entry}, and the log does not say so`);
-  return `${said}; it supersedes certificate ${own.entry}: ${own.reason}`;
+  return { said: `${said}; it supersedes certificate ${own.entry}: ${own.reason}`, known: true };
 }

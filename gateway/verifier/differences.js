@@ -11,11 +11,13 @@ export class Differences {
   #late;
   #aliases;
   #ceiling;
+  #public;
 
   constructor(log, document) {
     this.#log = log;
     this.#aliases = document.aliases.count;
     this.#late = new Set(log.late.filter((leaf) => leaf.counted).map((leaf) => leaf.window));
+    this.#public = new PublicNumbers(log);
     // A second seat's arrival is none: at most it is as if nobody had arrived at all.
     this.#ceiling = new PublicNumbers(log, { arrivals: false });
   }
@@ -25,7 +27,7 @@ export class Differences {
     const { event } = this.#log;
     if (this.#cameLate(rule, scope)) return "late evidence";
     const leaves = printed(measure.value);
-    if (event.excludeCategories.length && (value < leaves || this.#mayBeMore(rule, leaves, value))) {
+    if (event.excludeCategories.length && (value < leaves || this.#mayBeMore(rule, scope, value))) {
       return "an excluded category became known later, or of another seat";
     }
     if (event.excludeTraffic.length && value < leaves) return "invalid traffic that the event excludes";
@@ -36,9 +38,14 @@ export class Differences {
   }
 
   /** Whether leaves can have left out so many whom the certificate counts: only at seats that are another's. */
-  #mayBeMore(rule, leaves, value) {
-    const ofSeats = rule === "views" || OF_TIME.includes(rule);
-    return this.#aliases > 0 && (ofSeats || value <= leaves + this.#aliases);
+  #mayBeMore(rule, scope, value) {
+    if (!this.#aliases || rule === "views") return this.#aliases > 0;
+    return value <= printed(this.#public.most(rule, scope, this.#aliases));
+  }
+
+  /** Whether the log lets pass a number that is more than the leaves say, whatever it is. */
+  nothingBounds({ rule, scope, value }, measure) {
+    return this.#cameLate(rule, scope) || (rule === "views" && value > printed(measure.value));
   }
 
   #whyOfTime(rule, scope, leaves, value) {

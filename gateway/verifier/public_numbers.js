@@ -28,6 +28,33 @@ export class PublicNumbers {
     return null;
   }
 
+  /**
+   * Return what a peak online, or person-time online, may be at most (a Fraction) if leaves left out so many `seats`: in
+   * each window as many as its leaf has and all of those, and no more than its sketches say, which have everybody in them.
+   */
+  most(id, scope, seats) {
+    const ofTime = id !== "peak-concurrent-attendees";
+    const { event } = this.#log;
+    const session = scope.session === undefined ? null : event.session(scope.session).number;
+    const windows = ofTime ? event.scheduledOf(session, scope.day ?? null) : this.#sealed(scope);
+    const present = windows.map((window) => this.#mostOnline(window, scope, seats));
+    if (!ofTime) return present.reduce((best, each) => (best.compare(each) < 0 ? each : best), new Fraction(0));
+    const { numerator, denominator } = present.reduce((sum, each) => sum.plus(each), new Fraction(0));
+    return new Fraction(numerator, denominator * (id === "hours-viewed" ? 60n : BigInt(Math.max(windows.length, 1))));
+  }
+
+  #mostOnline(window, scope, seats) {
+    const { present } = this.#row(window, scope);
+    const most = new Fraction((present ?? this.#log.event.suppressBelow - 1) + seats);
+    const rows = (this.#log.windows.get(window)?.entry.sketches ?? [])
+      .filter(({ session, sketch }) => sketch === "attendees" && (scope.session ?? session) === session);
+    if (rows.some(({ estimate }) => estimate === null)) return most;
+    // Each five standard errors, max(0.8125 %, 1), more than it says: in millionths.
+    const sure = rows.filter(({ estimate }) => estimate > 0).map(({ estimate }) => BigInt(estimate) * 1_000_000n + 5n * BigInt(Math.max(8125 * estimate, 1_000_000)));
+    const estimated = new Fraction(sure.reduce((sum, part) => sum + part, 0n), 1_000_000n);
+    return most.compare(estimated) < 0 ? most : estimated;
+  }
+
   #row(window, scope) {
     return this.#log.windows.get(window)?.totals.get(scope.session ?? "") ?? NOTHING;
   }

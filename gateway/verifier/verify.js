@@ -31,7 +31,7 @@ const NEEDS_EVIDENCE = "not checked: this needs the evidence (its folder `eviden
 /** One verification. Each check may add to what is known, and later ones use it. */
 class Verification {
   constructor(given, words, told) {
-    Object.assign(this, { given, words, told, document: null, key: null, proof: null, proven: null, files: null, log: null });
+    Object.assign(this, { given, words, told, document: null, key: null, proof: null, proven: null, copy: null, files: null, log: null });
     this.notRecomputed = [];
     // By check: what it found that contradicts nothing, but answers its question with other than yes.
     this.alarms = new Map();
@@ -75,16 +75,21 @@ class Verification {
     if (!this.key) throw new Open("the log's key could not be read");
     const stated = this.#document().log;
     const files = await readLogFiles(this.given.log, this.key, (done, of) => this.told("Reading the log", done, of));
-    this.#mustContinue(files, "certificate", stated.size, fromBase64(stated.root));
-    if (this.proven) this.#mustContinue(files, "proof", this.proven.size, this.proven.root);
-    this.files = files;
-    return `${files.checkpoint.size} entries, every tile recomputed; it extends what certificate and proof speak of`;
-  }
-
-  #mustContinue({ checkpoint, leafHashes }, name, size, root) {
-    require(size <= checkpoint.size, `this copy of the log has ${checkpoint.size} entries, fewer than the ${size} of the ${name}`);
-    const same = sameBytes(treeRoot(leafHashes.slice(0, size)), root);
-    require(same, `the log does not begin with the ${size} entries that the ${name} speaks of`);
+    const earlier = [["certificate", stated.size, fromBase64(stated.root)], ...(this.proven ? [["proof", this.proven.size, this.proven.root]] : [])];
+    // First whatever this copy can contradict: one that is only older says nothing, and is nobody's fault.
+    const { checkpoint, leafHashes } = files;
+    for (const [name, size, root] of earlier) {
+      const same = size > checkpoint.size || sameBytes(treeRoot(leafHashes.slice(0, size)), root);
+      require(same, `the log does not begin with the ${size} entries that the ${name} speaks of`);
+    }
+    this.copy = files;
+    if (stated.size <= checkpoint.size) this.files = files;
+    const longer = earlier.find(([, size]) => size > checkpoint.size);
+    if (longer) {
+      throw new Open(`this copy of the log has ${checkpoint.size} entries, fewer than the ${longer[1]} of the ${longer[0]}: it is older; `
+        + "fetch the log anew. If it has no more entries now, it was set back");
+    }
+    return `${checkpoint.size} entries, every tile recomputed; it extends what certificate and proof speak of`;
   }
 
   noContradiction() {
@@ -96,23 +101,26 @@ class Verification {
     } catch (error) {
       throw new Open(`it says nothing of this log: ${error.message}`);
     }
-    const ours = [this.proven, { size: this.#document().log.size, root: fromBase64(this.#document().log.root) }, this.files?.checkpoint];
+    const ours = [this.proven, { size: this.#document().log.size, root: fromBase64(this.#document().log.root) }, this.copy?.checkpoint];
     const known = ours.filter((one) => one && one.size === other.size);
     const forked = known.some((one) => !sameBytes(one.root, other.root));
     require(!forked, `there are two roots for the same ${other.size} entries: the log's key has signed two histories. Publish both`);
     const said = `its ${other.size} entries and the ${this.proven.size} of this proof are of one history`;
-    if (this.files && other.size <= this.files.leafHashes.length) {
-      const root = rootsAt(this.files.leafHashes, [other.size]).get(other.size);
+    if (this.copy && other.size <= this.copy.leafHashes.length) {
+      const root = rootsAt(this.copy.leafHashes, [other.size]).get(other.size);
       require(sameBytes(root, other.root), `this log does not begin with the ${other.size} entries of the second checkpoint: its key has signed two histories. Publish both`);
       return said;
     }
     if (known.length) return said;
-    throw new Open(this.files ? `it has ${other.size} entries, this copy of the log ${this.files.leafHashes.length}: fetch the log anew. If it has no more entries now, it was set back`
+    throw new Open(this.copy ? `it has ${other.size} entries, this copy of the log ${this.copy.leafHashes.length}: fetch the log anew. If it has no more entries now, it was set back`
       : `it has ${other.size} entries: whether they are of one history, only the public log can show`);
   }
 
   notSuperseded() {
-    return checkStands(this.given.certificate, this.#document(), this.#files().entries);
+    const { entries } = this.#files();
+    const { said, known } = checkStands(this.given.certificate, this.#document(), entries, !this.proven || entries.length >= this.proven.size);
+    if (!known) throw new Open(said);
+    return said;
   }
 
   eventAndWindows() {
@@ -185,9 +193,10 @@ class Verification {
 
   publicNumbers() {
     const log = this.#log();
-    const { count, byLog, otherwise } = checkPublicNumbers(log, this.#document(), new PublicNumbers(log));
+    const { count, byLog, otherwise, unbounded } = checkPublicNumbers(log, this.#document(), new PublicNumbers(log));
     const differ = otherwise.length ? `; ${otherwise.length} differ from the leaves as only evidence can show, such as ${otherwise[0]}` : "";
-    return `${byLog} of ${count} numbers recomputed from the public leaves${differ}`;
+    const free = unbounded.length ? `; NOT BOUNDED BY THE LEAVES, only the evidence shows them: ${unbounded.join(", ")}` : "";
+    return `${byLog} of ${count} numbers recomputed from the public leaves${differ}${free}`;
   }
 
   members() {

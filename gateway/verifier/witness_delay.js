@@ -26,7 +26,7 @@ export async function cosignedTimes(folder, files, proven, key, { keys, isMet })
     const size = PATH.exec(path)?.[1];
     if (size !== undefined) notes.set(Number(size), await folder.read(path));
   }
-  if (proven && holds(proven.note, keys) && !notes.has(proven.size)) notes.set(proven.size, proven.note);
+  if (proven && proven.size <= files.leafHashes.length && holds(proven.note, keys) && !notes.has(proven.size)) notes.set(proven.size, proven.note);
   const roots = rootsAt(files.leafHashes, [...notes.keys()]);
   const times = new Map();
   for (const [size, note] of [...notes].sort(([one], [other]) => one - other)) {

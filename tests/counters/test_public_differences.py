@@ -141,6 +141,35 @@ def test_an_excluded_category_explains_a_difference_that_only_evidence_can_judge
     assert "excluded category" in said
 
 
+@pytest.mark.parametrize(("rule", "more"), [(AVERAGE, 100.0), (HOURS, 9.0), (PEAK, 1 + 2 * ALIASES)])
+@pytest.mark.parametrize(("aliases", "category"), [(ALIASES, "staff"), (40_000_000, "caterers")])
+def test_nor_does_it_make_more_people_or_time_than_seats_and_sketches_allow(
+    tmp_path: Path, rule: str, more: float, aliases: int, category: str
+) -> None:
+    world = plain_world()
+    world.event = replace(world.event, counting=Counting(KNOWN_RULES, (category,), 1))
+
+    def lie(said: dict[str, Any]) -> None:
+        said["aliases"]["count"] = aliases
+        add(rule, ONLINE, more)(said)
+
+    passed, said = lied(publish(world, tmp_path / "excluding"), tmp_path / "lie", lie)
+    assert passed is False, said
+
+
+def test_what_the_leaves_do_not_bound_is_named(plain: Files, tmp_path: Path) -> None:
+    world = plain_world()
+    world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), 1))
+    files = publish(world, tmp_path / "excluding")
+    passed, said = lied(files, tmp_path / "lie", add("views", VIEWS, 40_000_000))
+    assert passed is True
+    assert "NOT BOUNDED BY THE LEAVES, only the evidence shows them: views (whole event)" in said
+    passed, said = lied(plain, tmp_path / "other", add("unique-attendees", {"country": "FR"}, 1))
+    assert passed is True
+    assert "no leaf speaks, only the evidence shows them" in said
+    assert "NOT BOUNDED" not in said
+
+
 HIDDEN: dict[str, Callable[[dict[str, Any]], object]] = {
     "an event-wide number": lambda said: row(said, "unique-attendees", {}).update(value=None, suppressed=True),
     "a session's views": lambda said: row(said, "views", {"session": "s1"}).update(value=None, suppressed=True),

@@ -113,6 +113,24 @@ def test_a_log_that_was_set_back_is_met_by_the_checkpoint_of_more_entries(files:
     assert "it was set back, and the larger checkpoint is the proof" in detail(report, "no contradiction")
 
 
+@pytest.mark.parametrize("left_out", [1, 4])
+def test_an_older_copy_of_the_log_leaves_open_what_it_cannot_show(files: Files, tmp_path: Path, left_out: int) -> None:
+    history(tmp_path / "older", entries_of(files)[:-left_out])
+    report = files.report(log_dir=tmp_path / "older" / "log")
+    assert report.failed == ()
+    assert report.verdict is Verdict.OPEN
+    assert "it is older; fetch the log anew" in detail(report, "whole log")
+    found = {check.name: check.passed for check in report.checks}
+    assert found["public numbers"] is (True if left_out == 1 else None), "all that it counts is there, or is not"
+
+
+def test_an_older_copy_of_another_history_is_no_honest_one(files: Files, tmp_path: Path) -> None:
+    history(tmp_path / "forked", [*entries_of(files)[:-2], b"rewritten since"])
+    report = files.report(log_dir=tmp_path / "forked" / "log")
+    assert [check.name for check in report.failed] == ["whole log"]
+    assert "does not begin with" in detail(report, "whole log")
+
+
 def other_certificate(files: Files, folder: Path, said: dict[str, Any], signer: Signer = SIGNER) -> Other:
     """Return another certificate and its proof, entered behind everything in this log, or into one of another key."""
     certificate = canonical_json.encode(said)

@@ -306,6 +306,8 @@ class Corpus:
         several = publish(two_namespaces(bare_world()), self._folder / "of two namespaces")
         yield Case("beside: nothing untrue", lambda to: plain.put(to, "log", policy=POLICY))
         yield Case("several namespaces", lambda to: several.put(to, "log", policy=POLICY))
+        for rule, more in (("hours-viewed", 99.0), ("average-minute-audience", 99.0)):
+            yield Case(f"beside: {rule}", self._signing(self.plain, _add(rule, more, channel="online"), "log"))
         for name in {name.partition(":")[0]: name for name in FORGERIES}.values():
             yield Case(f"beside: {name}", self._signing(plain, FORGERIES[name][1], "log"))
         for name in list(ADDED_UP)[:2]:
@@ -364,6 +366,20 @@ class Corpus:
                 (to / "checkpoint.txt").write_bytes(note)
 
             yield Case(f"second checkpoint {name}", make)
+
+        for name, others in {
+            "an older copy of the log": entries[:-1], "a much older copy of the log": entries[:3],
+            "a copy of another history": [*entries[:-2], b"other"], "a newer copy of another history": [
+                *entries[:-1], b"other", b"more"],
+        }.items():  # fmt: skip
+
+            def handed(to: Path, others: list[bytes] = others) -> None:
+                self.plain.put(to, policy=POLICY)
+                with Log.open(self._folder / to.name / "log", SIGNER) as log:
+                    log.append(others)
+                shutil.copytree(self._folder / to.name / "log", to / "log")
+
+            yield Case(name, handed)
 
     def _keep(self, to: Path, history: int, delay_s: int, named: int = 0) -> None:
         """Put a cosigned checkpoint beside the log of an event that was not simulated; `history` 0 is another's."""
@@ -476,6 +492,14 @@ def _more(rule: str, **scope: str) -> Callable[[dict[str, Any]], object]:
         _row(said, rule, **scope)["value"] += 1
 
     return more
+
+
+def _add(rule: str, more: float, **scope: str) -> Callable[[dict[str, Any]], object]:
+    def add(said: dict[str, Any]) -> None:
+        row = _row(said, rule, **scope)
+        row.update(value=row["value"] + more, checkable_by="evidence")
+
+    return add
 
 
 _UNTRUE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
