@@ -58,7 +58,7 @@ def draw_previews(folder: Path, pictures: Path) -> int:
     data = folder / "event"
     data.mkdir()
     begins = int(time.time() + LEAD_S)
-    text = re.sub(r"(?m)^(ends_at = .*)$", rf'\1\ngates = ["{GATE}"]', event_file(scenario, begins), count=1)
+    text = event_with_a_gate(scenario, begins)
     path = data / "event.toml"
     path.write_text(text)
     programme = read_programme(path)
@@ -89,6 +89,11 @@ def draw_previews(folder: Path, pictures: Path) -> int:
     finally:
         for part in filter(None, (prometheus, witness)):
             part.end()
+
+
+def event_with_a_gate(scenario: CrowdScenario, begins: int) -> str:
+    """The event file of the run; its first session is on site as well."""
+    return re.sub(r"(?m)^(ends_at = .*)$", rf'\1\ngates = ["{GATE}"]', event_file(scenario, begins), count=1)
 
 
 def run_of(

@@ -1,15 +1,16 @@
 """What a real Prometheus gives that scrapes a running Turnout under load."""
 
 import math
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
 from metrics import catalogue as m
 from metrics.catalogue import Process
 from metrics.dashboards.files import DASHBOARDS
-from metrics.preview.asking import Asking, Span
-from metrics.preview.page import picture
+from metrics.preview.__main__ import CAPTION, main
 from metrics.promql import Scope, one_of
 from tests.metrics.live_convention import LiveConvention
 from tests.metrics.panel_queries import PanelQuery, panel_queries
@@ -75,11 +76,15 @@ def test_a_query_that_asks_for_what_there_is_not_has_no_data(live: LiveConventio
         live.instant("sort_by_label(turnout_workers, 'instance')")
 
 
-def test_the_dashboards_say_that_this_event_is_simulated(live: LiveConvention) -> None:
-    asking = Asking(live.prometheus.url, Span(live.at_s - 20, live.at_s, 1), live.event)
+def test_pictures_of_the_dashboards_are_drawn_and_say_that_this_event_is_simulated(
+    live: LiveConvention, tmp_path: Path
+) -> None:
+    command = [str(tmp_path), "--prometheus", live.prometheus.url, "--event", live.event, "--minutes", "0.5"]
+    drawn = CliRunner().invoke(main, [*command, "--until", str(live.at_s), "--scrape-s", "1"])
+    assert drawn.exit_code == 0, drawn.output
     for dashboard in DASHBOARDS:
-        drawing = ET.fromstring(picture(dashboard, asking, "from a test"))  # noqa: S314 - our own
-        said = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
-        assert {"SIMULATED", live.event, "from a test"} <= set(said)
+        picture = ET.parse(tmp_path / f"{dashboard.uid}.svg")  # noqa: S314 - our own
+        said = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"SIMULATED", live.event, CAPTION} <= set(said)
         assert "REAL" not in said
         assert len({panel.title for panel in dashboard.panels} & set(said)) > len(dashboard.panels) * 0.8

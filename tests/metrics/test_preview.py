@@ -4,17 +4,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.development_issuer import load_event_creating_keys
+from load_tests.crowd_scenario import read_crowd_scenario
 from metrics import queries
 from metrics.dashboards.panel import Colour as Means
 from metrics.dashboards.panel import Panel, Series, Shape, Unit, Word, high_is_bad
 from metrics.preview import svg
+from metrics.preview.__main__ import main
 from metrics.preview.asking import POINTS, Line, Span, filled, named
 from metrics.preview.drawing import Box, colour_of, drawn
 from metrics.preview.wording import round_ticks, worded
+from tests.metrics import dashboard_previews
 
 SPAN = Span(1_700_000_000.0, 1_700_000_300.0, 1.0)
 BOX = Box(0, 0, 520, 296)
@@ -149,3 +155,20 @@ def test_a_stack_reaches_the_sum() -> None:
     grounds = [float(re.findall(r"[\d.]+", curve)[1]) for curve in curves]
     assert grounds[0] == grounds[1]
     assert (grounds[0] - ends[0]) / (grounds[1] - ends[1]) == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_load_test_of_the_documentations_pictures_is_of_an_event_on_site_and_online(tmp_path: Path) -> None:
+    """It takes twelve minutes, so that only its event is looked at here; test_live_prometheus.py draws pictures."""
+    scenario = read_crowd_scenario(dashboard_previews.SCENARIO)
+    path = tmp_path / "event.toml"
+    path.write_text(dashboard_previews.event_with_a_gate(scenario, 1_800_000_000))
+    event = load_event_creating_keys(path, tmp_path / "development-issuer")
+    assert [session.gates for session in event.sessions] == [(dashboard_previews.GATE,), (), ()]
+    assert not event.simulated
+    assert max(session.until_s for session in scenario.sessions) <= scenario.lasts_s
+
+
+def test_a_prometheus_that_does_not_answer_is_said_in_a_sentence(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [str(tmp_path), "--prometheus", "http://127.0.0.1:9", "--event", "expo"])
+    assert result.exit_code == 1
+    assert "Prometheus at http://127.0.0.1:9 did not answer as expected" in result.output
