@@ -42,6 +42,8 @@ class LiveConvention:
     at_s: float
     event: str
     totals: Totals
+    data: Path
+    """The data directory of `turnout up`."""
 
     def instant(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression gives at the end of the load."""
@@ -71,7 +73,7 @@ def live_convention(folder: Path) -> Iterator[LiveConvention]:
                 runner.run(play(replay))
             over_s = time.time()
             prometheus.until_scraped(SCRAPES, over_s)
-            yield LiveConvention(prometheus, over_s + SCRAPES, replay.programme.event, replay.totals)
+            yield LiveConvention(prometheus, over_s + SCRAPES, replay.programme.event, replay.totals, data)
     finally:
         for part in filter(None, (prometheus, witness)):
             part.end()

@@ -1,21 +1,35 @@
 """What a real Prometheus gives that scrapes a running Turnout under load."""
 
+import json
 import math
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
 
+from deploy.embedded_redis import socket_path
 from metrics import catalogue as m
+from metrics.alerts import ALERTS
 from metrics.catalogue import Process
 from metrics.dashboards.files import DASHBOARDS
 from metrics.preview.__main__ import CAPTION, main
 from metrics.promql import Scope, one_of
+from metrics.rule import RUNBOOKS
+from metrics.rules import RECORDINGS
+from tests.gateway.serving import until
 from tests.metrics.live_convention import LiveConvention
 from tests.metrics.panel_queries import PanelQuery, panel_queries
 
 EVERYTHING = Scope("1m")
+RUNBOOK = (Path(__file__).parents[2] / RUNBOOKS).read_text(encoding="utf-8")
 
 
 def value(live: LiveConvention, expression: str) -> float:
@@ -88,3 +102,93 @@ def test_pictures_of_the_dashboards_are_drawn_and_say_that_this_event_is_simulat
         assert {"SIMULATED", live.event, CAPTION} <= set(said)
         assert "REAL" not in said
         assert len({panel.title for panel in dashboard.panels} & set(said)) > len(dashboard.panels) * 0.8
+
+
+# Rules and alerts.
+
+
+def rules(live: LiveConvention) -> list[dict[str, Any]]:
+    """Every rule as Prometheus has it, once each has been evaluated."""
+
+    def found() -> list[dict[str, Any]]:
+        return [rule for group in live.prometheus.get("rules")["groups"] for rule in group["rules"]]
+
+    until(lambda: all(rule["health"] != "unknown" for rule in found()), "every rule has been evaluated")
+    return found()
+
+
+def now(live: LiveConvention, expression: str) -> list[dict[str, Any]]:
+    """What is recorded a moment after it was scraped."""
+    return live.prometheus.instant(expression, time.time())
+
+
+def test_prometheus_takes_every_rule_and_evaluates_it_without_a_fault(live: LiveConvention) -> None:
+    loaded = rules(live)
+    assert {rule["name"] for rule in loaded} == {alert.name for alert in ALERTS} | {each.name for each in RECORDINGS}
+    assert [(rule["name"], rule.get("lastError")) for rule in loaded if rule["health"] != "ok"] == []
+
+
+def test_every_recording_rule_has_data(live: LiveConvention) -> None:
+    for recording in RECORDINGS:
+        labels = ",".join(f'{name}="{of}"' for name, of in recording.labels.items())
+        until(lambda: now(live, f"{recording.name}{{{labels}}} >= 0") != [], recording.name)  # noqa: B023 - called here
+
+
+NOT_FILLED_YET = {
+    m.HTTP_REQUESTS.name, m.WORKER_SILENCE.name, m.WORKER_STARTS.name, m.SPOOL_DISK_FREE.name,
+}  # fmt: skip
+
+
+def test_every_metric_that_an_alert_looks_at_is_there(live: LiveConvention) -> None:
+    names = {name for alert in ALERTS for name in re.findall(r"turnout_[a-z_]+", alert.expression)}
+    # No clock is measured on a simulated one.
+    assert {name for name in names if not live.instant(name)} - NOT_FILLED_YET == {m.CLOCK_OFFSET.name}
+
+
+def test_where_nothing_is_wrong_no_alert_fires_but_that_the_clock_is_simulated(live: LiveConvention) -> None:
+    firing = 'ALERTS{alertstate="firing"}'
+    until(lambda: now(live, firing) != [], "it fires")
+    assert [each["metric"]["alertname"] for each in now(live, firing)] == ["TurnoutSimulated"]
+    assert [alert.name for alert in ALERTS if live.instant(alert.expression)] == ["TurnoutSimulated"]
+
+
+def test_a_redis_that_takes_nothing_is_an_alert_which_is_over_when_it_does(live: LiveConvention) -> None:
+    def alerts() -> dict[str, str]:
+        found = live.prometheus.get("alerts")["alerts"]
+        return {each["annotations"]["description"]: each["state"] for each in found if "Stale" in str(each["labels"])}
+
+    redis = socket_path(live.data / "redis")
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(redis))
+        connection.sendall(b"CLIENT PAUSE 60000 WRITE\r\n")
+        try:
+            until(lambda: "firing" in alerts().values(), "an alert fires")
+            assert all("has shown the same live numbers" in said for said in alerts())
+        finally:
+            connection.sendall(b"CLIENT UNPAUSE\r\n")
+    until(lambda: not alerts(), "the alert is over")
+
+
+def test_every_query_of_the_runbooks_is_understood(live: LiveConvention) -> None:
+    queries = re.findall(r"^ *```promql\n(.+?)\n *```", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
+    assert len(queries) > 20
+    for query in queries:
+        live.instant(query.strip())
+    assert live.instant("slo:budget_spent:ratio3d")
+
+
+def test_every_call_of_curl_in_the_runbooks_is_answered(live: LiveConvention, needed: Callable[[str], str]) -> None:
+    up = json.loads((live.data / "up.json").read_text())
+    stand_ins = {
+        "http://gateway-1:9464": up["metrics"].removesuffix("/metrics"),
+        "http://ledger:9465": up["ledger_metrics"].removesuffix("/metrics"),
+        "http://ledger:8081": up["ledger"],
+        "https://events.example": up["gateway"],
+    }
+    calls = set(re.findall(r"`curl ([^`]+)`", RUNBOOK))
+    assert len(calls) >= 5
+    for call in calls:
+        for written, stand_in in stand_ins.items():
+            call = call.replace(written, stand_in)  # noqa: PLW2901 - the same call with an address that there is
+        done = subprocess.run([needed("curl"), *call.split()], capture_output=True, text=True, check=False, timeout=10)
+        assert (done.returncode, done.stdout in ("ok\n", "ready\n")) == (0, True), (call, done)
