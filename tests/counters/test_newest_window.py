@@ -21,7 +21,7 @@ from counters.journal import Direction, Join, JoinKind
 from counters.newest_window import EITHER, EVENT, NewestWindow, WindowReader
 from counters.presence import ONSITE
 from tests.counters.synthetic import Sealed, World, event_of, fixed_world, seal, world_of
-from tests.counters.worker_at_hand import a_join
+from tests.counters.worker_at_hand import a_join, a_scan
 
 
 def reader_of(world: World, sealed: Sealed) -> WindowReader:
@@ -226,6 +226,36 @@ def test_people_with_two_seats_are_one_on_both_paths() -> None:
     seen = compared(world)
     assert all(abs(difference) < 4 for difference in seen.differences.values())
     assert seen.countries == {"FR": 3000}
+
+
+# --- Channels ---------------------------------------------------------------------------------------------------------
+
+
+def scanned(world: World, people: int, *, later_ms: int = 0) -> World:
+    """The same crowd, of which so many, from the last seat down, are scanned into the session's room."""
+    window = min(world.scheduled(1))
+    at_ms = window * 1000 + 5
+    for seat in range(len(world.joins), len(world.joins) - people, -1):
+        scan = a_scan(f"n{seat}", seat=seat, scanned_at_ms=at_ms + later_ms, received_at_ms=at_ms + 10)
+        world.scans.append(replace(scan, gate=world.event.sessions[0].gates[0]))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("online", "onsite", "either"),
+    [(40, 20, 40), (40, 37, None), (40, 3, None), (40, 40, 40), (20, 32, 32), (20, 23, None), (7, 30, None)],
+)
+def test_either_channel_is_withheld_where_it_would_tell_of_a_few(online: int, onsite: int, either: int | None) -> None:
+    world = crowd(max(online, onsite))
+    world.beats = world.beats[:online]
+    seen = compared(scanned(world, onsite))
+    shown = {EITHER: either, ONSITE: onsite if onsite >= 10 else None}
+    assert {by: seen.attendees.get((EVENT, by)) for by in shown} == shown
+
+
+def test_whoever_is_scanned_by_a_clock_ahead_is_in_the_room_when_it_says() -> None:
+    assert compared(scanned(crowd(40), 20)).attendees[EVENT, ONSITE] == 20
+    assert compared(scanned(crowd(40), 20, later_ms=60_000)).attendees[EVENT, ONSITE] == 0
 
 
 # --- Countries --------------------------------------------------------------------------------------------------------

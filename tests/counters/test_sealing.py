@@ -777,23 +777,25 @@ def test_the_state_shows_what_waits_and_what_was_sealed_last(ledger: LedgerAtHan
 def test_the_state_counts_what_is_in_the_log_and_how_much_evidence_it_stands_on(ledger: LedgerAtHand) -> None:
     ledger.now = NINE
     ledger.sealer.grant(A, "gw-1", 1, ledger.now)
+    ledger.sealer.grant(B, "gw-2", 1, ledger.now)
     ledger.now = NINE + 125
     ledger.accept(bundle(NINE, (presence(NINE, {1, 2}), journal(NINE, [a_join(1)]))))
-    ledger.accept(bundle(NINE + 60, through=NINE + 60))
+    ledger.accept(bundle(NINE, worker=B, gateway="gw-2"))
+    ledger.accept(bundle(NINE + 60, (presence(NINE + 60, {1, 2}),)))
     ledger.settle()
-    # Of the second window a worker is missing.
+    # Of the second window a worker is missing; another was there all the time.
     state = ledger.sealer.state(ledger.now)
     assert (state.counts.windows, state.counts.with_gaps, state.counts.late) == (2, 1, 0)
-    assert (state.counts.missing_workers, state.gateways) == (1, frozenset({"gw-1"}))
+    assert (state.counts.missing_workers, state.gateways) == (1, frozenset({"gw-1", "gw-2"}))
     on_disk = sum(path.stat().st_size for path in (ledger.data / "evidence").iterdir())
     assert (state.counts.evidence_bytes, state.waiting_bytes) == (on_disk, 0)
-    late = presence(NINE + 60, {1})
-    ledger.accept(bundle(NINE + 60, (late,), ended=True))
+    late = presence(NINE + 60, {1}, B, "gw-2")
+    ledger.accept(bundle(NINE + 60, (late,), B, ended=True, gateway="gw-2"))
     assert ledger.sealer.state(ledger.now).waiting_bytes == len(late)
     ledger.settle()
     state = ledger.sealer.state(ledger.now)
     assert (state.counts.windows, state.counts.with_gaps, state.counts.late) == (2, 1, 1)
-    assert (state.waiting_bytes, state.gateways) == (0, frozenset())
+    assert (state.waiting_bytes, state.gateways) == (0, frozenset({"gw-1"}))
     assert state.counts.evidence_bytes == sum(path.stat().st_size for path in (ledger.data / "evidence").iterdir())
     ledger.restart()
     assert ledger.sealer.state(ledger.now).counts == state.counts
