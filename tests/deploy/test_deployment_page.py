@@ -27,9 +27,11 @@ def test_a_unit_would_start_with_the_settings_file_of_the_page(command: str, tmp
     load_or_create_secrets(tmp_path / "secrets.json")
     unit = (ROOT / "deploy" / "systemd" / f"{UNITS[command]}.service").read_text()
     (start,) = re.findall(r"^ExecStart=/opt/turnout/bin/turnout (.*)$", unit, re.MULTILINE)
-    told = start.replace("${CREDENTIALS_DIRECTORY}", str(tmp_path)).replace("/var/lib/turnout", str(tmp_path / "var"))
+    places = {"${CREDENTIALS_DIRECTORY}": str(tmp_path), "/var/lib/turnout": str(tmp_path / "var"), "%i": "8080"}
+    for place, here in places.items():
+        start = start.replace(place, here)
 
-    check = [sys.executable, "-m", "gateway.cli", "config", "check", *shlex.split(told)]
+    check = [sys.executable, "-m", "gateway.cli", "config", "check", *shlex.split(start)]
     checked = subprocess.run(
         [*check, "--config", tmp_path / "turnout.toml"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
         capture_output=True, check=False, text=True,
