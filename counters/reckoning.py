@@ -7,7 +7,6 @@ one stretch after another in time.
 
 import os
 import pickle
-import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
@@ -29,6 +28,7 @@ from counters.evidence import JournalSegment
 from counters.gaps import Gaps
 from counters.log_entries import SealedLog
 from counters.reckoner import Asked, Run
+from counters.scratch import scratch_folder
 from counters.sealed_evidence import ReadEvidence, read_journals_of, read_presence
 from counters.window_leaf import ExclusionsSoFar, count_journals
 from counters.window_pass import LeafJournals, Passed, Window, WindowPass
@@ -180,8 +180,7 @@ def _over(window_pass: WindowPass, windows: Sequence[Window], processes: int | N
     stretches = _stretches(sizes, processes)
     if len(stretches) == 1:
         return window_pass.over(windows, *stretches[0], told.half)
-    with tempfile.TemporaryDirectory(prefix="turnout-reckoning-") as directory:
-        folder = Path(directory)
+    with scratch_folder("turnout-reckoning-") as folder:
         with (folder / WORK).open("wb") as file:
             pickle.dump((window_pass, list(windows)), file, protocol=5)
         # Not forked: a ledger that certifies has threads, whose locks a forked process would find closed.

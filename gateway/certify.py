@@ -131,7 +131,7 @@ def _cosigned(wanted: _Wanted) -> _Issued:
     """Have the ledger issue a certificate: it is who asks the witnesses."""
     try:
         return _from_running_ledger(wanted)
-    except (_StoppedError, FileNotFoundError):
+    except _StoppedError:
         raise CertifyError(
             f"the log of this event is published only with the cosignatures of {wanted.event.required_witnesses} "
             "witnesses, which a running ledger asks for, and none runs here: start it (turnout up, turnout ledger) and "
@@ -141,7 +141,16 @@ def _cosigned(wanted: _Wanted) -> _Issued:
 
 def _from_running_ledger(wanted: _Wanted) -> _Issued:
     key = load_secrets(wanted.data / "secrets.json").organiser_key
-    running = json.loads((wanted.data / "ledger.json").read_text())
+    try:
+        running = json.loads((wanted.data / "ledger.json").read_text())
+    except FileNotFoundError:
+        with contextlib.suppress(LogLockedError):
+            require_rest(wanted.data / "log")
+            raise _StoppedError("no ledger runs on this data directory any more: run this again") from None
+        raise CertifyError(
+            f"another process works on {wanted.data}, and it is no ledger that serves: another `turnout certify`, or a "
+            "ledger that is starting. Run this again when it has ended, or serves"
+        ) from None
     if running["event_sha256"] != wanted.event.digest:
         raise CertifyError("the running ledger has another event file: certify with the one that it was started with")
     url = f"{running['ledger']}/v1/events/{wanted.event.id}/certificates"

@@ -13,6 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from counters.event import Event, WitnessOfEvent, load_event
+from counters.ledger.log import Log
+from counters.log_key import LOG_KEY, load_or_create_signer
+from counters.secrets import load_or_create_secrets
 from gateway.certify import CertifyError, CorrectionAsked, certify_event
 from gateway.cli import main
 from gateway.progress_line import ProgressLine
@@ -139,6 +142,14 @@ def test_a_correction_needs_both_its_certificate_and_its_reason(event_file: Path
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_data_directory_that_somebody_else_works_on_is_said_to_be(event_file: Path, tmp_path: Path) -> None:
+    load_or_create_secrets(tmp_path / "secrets.json")
+    with Log.open(tmp_path / "log", load_or_create_signer(tmp_path / LOG_KEY, "expo.example")) as log:
+        log.append([b"leaf 0"])
+        with pytest.raises(CertifyError, match="another `turnout certify`, or a ledger that is starting"):
+            certify_event(load_event(event_file), tmp_path, tmp_path / "certificate.json")
 
 
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere() -> None:

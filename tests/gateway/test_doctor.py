@@ -17,12 +17,18 @@ from counters.secrets import load_or_create_secrets
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from gateway.cli import main
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
+from gateway.doctor import redis_server
 from tests.gateway.commands import port_of
 from tests.gateway.conftest import EVENT_FILE
 from tests.gateway.serving import RunningLedger, ledger
 
 Findings = dict[str, dict[str, str]]
 PORTS = ("--port", "0", "--metrics-port", "0")
+
+
+@pytest.fixture(autouse=True)
+def however_busy_this_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "SLOW_S", 60.0)
 
 
 @pytest.fixture(scope="module")
