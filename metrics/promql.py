@@ -153,6 +153,11 @@ def summed_rate(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     return Query(lambda scope: f"sum{by(metric, *labels)}({scope.rate(metric, **matchers)})")
 
 
+def summed_increase(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
+    """How many within the scope's window, all processes together: for what happens once a minute."""
+    return Query(lambda scope: f"sum{by(metric, *labels)}({scope.increase(metric, **matchers)})")
+
+
 def summed(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """A gauge that each process has its own share of."""
     return Query(lambda scope: f"sum{by(metric, *labels)}({scope.of(metric, **matchers)})")

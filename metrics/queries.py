@@ -11,7 +11,18 @@ Nothing here compares with a threshold: those are in metrics/thresholds.py.
 from typing import Final
 
 from metrics import catalogue as m
-from metrics.promql import Like, Query, at_work, largest, none_of, one_of, smallest, summed, summed_rate
+from metrics.promql import (
+    Like,
+    Query,
+    at_work,
+    largest,
+    none_of,
+    one_of,
+    smallest,
+    summed,
+    summed_increase,
+    summed_rate,
+)
 
 _SERVER_ERRORS: Final = Like("5..")
 
@@ -49,11 +60,11 @@ COUNTRIES: Final = Query(lambda of: f"topk(12, max by (country) ({of.of(m.WINDOW
 # The two paths beside each other, over the identical window.
 DIFFERENCE: Final = largest(m.WINDOW_EVENT_DIFFERENCE)
 DIFFERENCE_BY_SESSION: Final = largest(m.WINDOW_DIFFERENCE, "session")
-WINDOWS_COMPARED: Final = Query(lambda of: f"sum({of.increase(m.WINDOWS_COMPARED)})")
+WINDOWS_COMPARED: Final = summed_increase(m.WINDOWS_COMPARED)
 
 # What players and scanners ask, and what they are told.
-REQUESTS: Final = summed_rate(m.HTTP_REQUESTS, "route")
-REQUESTS_BY_CODE: Final = summed_rate(m.HTTP_REQUESTS, "code")
+REQUESTS: Final = at_work(summed_rate(m.HTTP_REQUESTS, "route"), "route")
+REQUESTS_BY_CODE: Final = at_work(summed_rate(m.HTTP_REQUESTS, "code"), "code")
 REQUESTS_FAILED: Final = summed_rate(m.HTTP_REQUESTS, "route", "code", code=_SERVER_ERRORS)
 REQUESTS_FAILED_SHARE: Final = Query(
     lambda of: f"(sum({of.rate(m.HTTP_REQUESTS, code=_SERVER_ERRORS)}) or vector(0)) / sum({of.rate(m.HTTP_REQUESTS)})"
@@ -88,7 +99,7 @@ LEAVES: Final = summed_rate(m.LEAVES)
 # Workers, and the processes beside them.
 WORKERS: Final = summed(m.WORKERS, "instance")
 WORKERS_MISSING: Final = Query(lambda of: f"sum({of.of(m.WORKERS_WANTED)}) - sum({of.of(m.WORKERS)})")
-WORKER_STARTS: Final = Query(lambda of: f"sum by (instance, worker) ({of.increase(m.WORKER_STARTS)})")
+WORKER_STARTS: Final = summed_increase(m.WORKER_STARTS, "instance", "worker")
 WORKER_SILENCE: Final = largest(m.WORKER_SILENCE, "instance", "worker")
 WORKER_LAG: Final = largest(m.WORKER_LAG, "instance", "worker")
 WORKER_CPU: Final = summed_rate(m.WORKER_CPU, "instance", "worker")
@@ -112,7 +123,7 @@ REGISTRY_FAILURES: Final = summed_rate(m.REGISTRY_FAILURES)
 SPOOL: Final = summed(m.SPOOL, "instance")
 SPOOL_OLDEST: Final = largest(m.SPOOL_OLDEST, "instance")
 SPOOL_DISK_FREE: Final = smallest(m.SPOOL_DISK_FREE, "instance")
-HANDOVERS: Final = summed_rate(m.HANDOVERS, "outcome")
+HANDOVERS: Final = summed_increase(m.HANDOVERS, "outcome")
 HANDOVER_P99: Final = Query(lambda of: of.quantile(0.99, m.HANDOVER_DURATION))
 SEATS_USED: Final = summed_rate(m.SEATS_USED)
 CLOCK_OFFSET: Final = Query(lambda of: f"max by (instance) (abs({of.of(m.CLOCK_OFFSET)}))")
@@ -122,11 +133,11 @@ LEAVES_OF_THE_LOG: Final = largest(m.LEDGER_SIZE)
 # Times on the event's clock, in milliseconds, as Grafana wants to have them.
 NEWEST_WINDOW_MS: Final = Query(lambda of: f"1000 * max({of.of(m.LEDGER_SEALED_WINDOW)})")
 NEWEST_CHECKPOINT_MS: Final = Query(lambda of: f"1000 * max({of.of(m.LEDGER_CHECKPOINT)})")
-WINDOWS_SEALED: Final = Query(lambda of: f"sum({of.increase(m.LEDGER_WINDOWS_SEALED)})")
+WINDOWS_SEALED: Final = summed_increase(m.LEDGER_WINDOWS_SEALED)
 WINDOWS_OVERDUE: Final = largest(m.LEDGER_WINDOWS_OVERDUE)
 WINDOWS_WITH_GAPS: Final = largest(m.LEDGER_WINDOWS_WITH_GAPS)
 LATE_LEAVES: Final = largest(m.LEDGER_LATE_LEAVES)
-MISSING_WORKERS: Final = Query(lambda of: f"sum({of.increase(m.LEDGER_MISSING_WORKERS)})")
+MISSING_WORKERS: Final = summed_increase(m.LEDGER_MISSING_WORKERS)
 SEAL_LAG: Final = largest(m.LEDGER_SEAL_LAG)
 SEAL_P50: Final = Query(lambda of: of.quantile(0.5, m.LEDGER_SEAL_DURATION))
 SEAL_P99: Final = Query(lambda of: of.quantile(0.99, m.LEDGER_SEAL_DURATION))
@@ -145,12 +156,10 @@ QUORUM_HELD: Final = smallest(m.LEDGER_QUORUM_HELD)
 WITNESSES: Final = largest(m.LEDGER_WITNESSES)
 COSIGNED_AGE: Final = Query(lambda of: f"time() - max({of.of(m.LEDGER_COSIGNED)})")
 COSIGNED_AGE_BY_WITNESS: Final = Query(lambda of: f"time() - max by (witness) ({of.of(m.LEDGER_WITNESS_COSIGNED)})")
-COSIGNINGS: Final = summed_rate(m.LEDGER_COSIGNINGS, "witness", "outcome")
-COSIGNINGS_MADE: Final = at_work(COSIGNINGS, "outcome")
-TIMESTAMPS: Final = summed_rate(m.LEDGER_TIMESTAMPS, "outcome")
+COSIGNINGS: Final = at_work(summed_increase(m.LEDGER_COSIGNINGS, "witness", "outcome"), "outcome")
+TIMESTAMPS: Final = summed_increase(m.LEDGER_TIMESTAMPS, "outcome")
 
 # Witnesses, as they see themselves: they belong to no event.
-WITNESS_REQUESTS: Final = summed_rate(m.WITNESS_REQUESTS, "instance", "outcome")
-WITNESS_REQUESTS_MADE: Final = at_work(WITNESS_REQUESTS, "outcome")
+WITNESS_REQUESTS: Final = at_work(summed_increase(m.WITNESS_REQUESTS, "instance", "outcome"), "outcome")
 WITNESS_LOGS: Final = largest(m.WITNESS_LOGS, "instance")
 WITNESS_COSIGNED_AGE: Final = Query(lambda of: f"time() - max by (instance) ({of.of(m.WITNESS_COSIGNED)})")

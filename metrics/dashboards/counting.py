@@ -8,6 +8,7 @@ from metrics import thresholds as t
 from metrics.dashboards.event import REALITY
 from metrics.dashboards.panel import (
     EVENT,
+    IN_FIVE_MINUTES,
     PROCESSES,
     Colour,
     Dashboard,
@@ -112,9 +113,9 @@ _BOTH: Final = Row(
         ),
         Panel(
             title="How many windows were compared?",
-            says="Windows whose two paths were compared, within the panel's resolution. One a minute.",
+            says="Windows whose two paths were compared within five minutes: five.",
             shape=Shape.LINES,
-            series=(Series(q.WINDOWS_COMPARED, "compared"),),
+            series=(Series(q.WINDOWS_COMPARED, "compared", IN_FIVE_MINUTES),),
             unit=Unit.COUNT,
             width=8,
         ),
@@ -187,18 +188,18 @@ _LEDGERWARDS: Final = Row(
     (
         Panel(
             title="What happens to the evidence that is handed over?",
-            says="Segments per second by what the ledger said. repeated: it had it already; unreachable: gateways "
-            "keep their spool and try again.",
+            says="Segments within five minutes, by what the ledger said. repeated: it had it already; unreachable: "
+            "gateways keep their spool and try again.",
             shape=Shape.STACK,
-            series=(Series(q.HANDOVERS, "{{outcome}}"),),
-            unit=Unit.PER_S,
+            series=(Series(q.HANDOVERS, "{{outcome}}", IN_FIVE_MINUTES),),
+            unit=Unit.COUNT,
             width=8,
         ),
         Panel(
             title="How long does a hand-over take?",
             says="99 of 100 segments are on the ledger's disk within this time.",
             shape=Shape.LINES,
-            series=(Series(q.HANDOVER_P99, "99 %"),),
+            series=(Series(q.HANDOVER_P99, "99 %", IN_FIVE_MINUTES),),
             unit=Unit.SECONDS,
             width=8,
             thresholds=high_is_bad(bad=t.HANDOVER_SLOW_S),
@@ -267,12 +268,12 @@ _GAPS: Final = Row(
         Panel(
             title="What is missing, what came late?",
             says="Windows with a gap and leaves for late evidence so far, and workers missing when a window was "
-            "sealed, within the panel's resolution.",
+            "sealed, within five minutes.",
             shape=Shape.LINES,
             series=(
                 Series(q.WINDOWS_WITH_GAPS, "windows with gaps"),
                 Series(q.LATE_LEAVES, "late leaves"),
-                Series(q.MISSING_WORKERS, "workers missing"),
+                Series(q.MISSING_WORKERS, "workers missing", IN_FIVE_MINUTES),
             ),
             unit=Unit.COUNT,
             width=8,

@@ -5,7 +5,18 @@ from typing import Final
 from metrics import queries as q
 from metrics import thresholds as t
 from metrics.dashboards.event import REALITY
-from metrics.dashboards.panel import EVENT, Dashboard, Panel, Row, Series, Shape, Unit, Variable, high_is_bad
+from metrics.dashboards.panel import (
+    EVENT,
+    IN_FIVE_MINUTES,
+    Dashboard,
+    Panel,
+    Row,
+    Series,
+    Shape,
+    Unit,
+    Variable,
+    high_is_bad,
+)
 
 GATEWAYS: Final = Variable(
     "instance",
@@ -232,10 +243,10 @@ _WORKERS: Final = Row(
         ),
         Panel(
             title="How often was a worker started anew?",
-            says="Starts within the panel's resolution, by the worker's place. Flat at zero unless one ended, a "
-            "SIGHUP replaced them, or another gateway took over.",
+            says="Starts within five minutes, by the worker's place. Flat at zero unless one ended, a SIGHUP replaced "
+            "them, or another gateway took over.",
             shape=Shape.LINES,
-            series=(Series(q.WORKER_STARTS, "{{instance}} worker {{worker}}"),),
+            series=(Series(q.WORKER_STARTS, "{{instance}} worker {{worker}}", IN_FIVE_MINUTES),),
             unit=Unit.COUNT,
             width=8,
         ),

@@ -7,6 +7,7 @@ from metrics import thresholds as t
 from metrics.dashboards.event import REALITY
 from metrics.dashboards.panel import (
     EVENT,
+    IN_FIVE_MINUTES,
     NEUTRAL,
     PROCESSES,
     Colour,
@@ -25,7 +26,7 @@ from metrics.promql import Scope
 
 WITNESSES: Final = Variable("witness", "Witness process", "label_values(turnout_witness_logs, instance)", several=True)
 """Witnesses are outsiders and belong to no event: those that this Prometheus happens to scrape."""
-_OF_WITNESSES: Final = Scope("$__rate_interval", "$witness", "$__range")
+_OF_WITNESSES: Final = Scope("5m", "$witness", "$__range")
 
 _BRIEF: Final = Row(
     "In brief",
@@ -104,10 +105,9 @@ _SEALING: Final = Row(
         ),
         Panel(
             title="How many windows are sealed, how many are overdue?",
-            says="Windows sealed within the panel's resolution, and those that ended more than ten seconds ago and "
-            "are not.",
+            says="Windows sealed within five minutes, and those that ended more than ten seconds ago and are not.",
             shape=Shape.LINES,
-            series=(Series(q.WINDOWS_SEALED, "sealed"), Series(q.WINDOWS_OVERDUE, "overdue")),
+            series=(Series(q.WINDOWS_SEALED, "sealed", IN_FIVE_MINUTES), Series(q.WINDOWS_OVERDUE, "overdue")),
             unit=Unit.COUNT,
             width=8,
         ),
@@ -124,7 +124,7 @@ _SEALING: Final = Row(
             title="How long does sealing take the ledger?",
             says="From looking at what is due to a durable leaf: half, and 99 of 100.",
             shape=Shape.LINES,
-            series=(Series(q.SEAL_P50, "50 %"), Series(q.SEAL_P99, "99 %")),
+            series=(Series(q.SEAL_P50, "50 %", IN_FIVE_MINUTES), Series(q.SEAL_P99, "99 %", IN_FIVE_MINUTES)),
             unit=Unit.SECONDS,
             width=8,
             thresholds=high_is_bad(bad=t.SEAL_LATE_S),
@@ -141,12 +141,12 @@ _SEALING: Final = Row(
         Panel(
             title="What is missing, what came late?",
             says="Windows with a gap and leaves for late evidence so far, and workers missing when a window was "
-            "sealed, within the panel's resolution.",
+            "sealed, within five minutes.",
             shape=Shape.LINES,
             series=(
                 Series(q.WINDOWS_WITH_GAPS, "windows with gaps"),
                 Series(q.LATE_LEAVES, "late leaves"),
-                Series(q.MISSING_WORKERS, "workers missing"),
+                Series(q.MISSING_WORKERS, "workers missing", IN_FIVE_MINUTES),
             ),
             unit=Unit.COUNT,
             width=8,
@@ -169,11 +169,11 @@ _WITNESSED: Final = Row(
         ),
         Panel(
             title="What do the witnesses say?",
-            says="Answers per second, by witness. conflict only tells the log a size; inconsistent means that a "
-            "witness has seen another history: stop, and read the runbook.",
+            says="Answers within five minutes, by witness. conflict only tells the log a size; inconsistent means "
+            "that a witness has seen another history: stop, and read the runbook.",
             shape=Shape.STACK,
-            series=(Series(q.COSIGNINGS_MADE, "{{outcome}} {{witness}}"),),
-            unit=Unit.PER_S,
+            series=(Series(q.COSIGNINGS, "{{outcome}} {{witness}}", IN_FIVE_MINUTES),),
+            unit=Unit.COUNT,
             width=8,
         ),
         Panel(
@@ -198,10 +198,11 @@ _WITNESSED: Final = Row(
         ),
         Panel(
             title="What does the timestamp authority say?",
-            says="Questions per second by what came of them (RFC 3161). Flat at zero where none is configured.",
+            says="Questions within five minutes, by what came of them (RFC 3161). Flat at zero where none is "
+            "configured.",
             shape=Shape.LINES,
-            series=(Series(q.TIMESTAMPS, "{{outcome}}"),),
-            unit=Unit.PER_S,
+            series=(Series(q.TIMESTAMPS, "{{outcome}}", IN_FIVE_MINUTES),),
+            unit=Unit.COUNT,
             width=24,
             height=5,
         ),
@@ -213,11 +214,11 @@ _THEMSELVES: Final = Row(
     (
         Panel(
             title="What does each witness answer?",
-            says="Requests to cosign per second, by what it said. Only witnesses that this Prometheus scrapes: most "
-            "are outsiders and it does not.",
+            says="Requests to cosign within five minutes, by what it said. Only witnesses that this Prometheus "
+            "scrapes: most are outsiders and it does not.",
             shape=Shape.STACK,
-            series=(Series(q.WITNESS_REQUESTS_MADE, "{{outcome}} {{instance}}", _OF_WITNESSES),),
-            unit=Unit.PER_S,
+            series=(Series(q.WITNESS_REQUESTS, "{{outcome}} {{instance}}", _OF_WITNESSES),),
+            unit=Unit.COUNT,
             width=8,
         ),
         Panel(

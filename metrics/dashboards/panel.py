@@ -13,6 +13,8 @@ COLUMNS: Final = 24
 """The width of Grafana's grid."""
 IN_PANELS: Final = Scope("$__rate_interval", "$instance", "$__range")
 """A panel's expressions look at the processes that the dashboard's variables select, at its resolution."""
+IN_FIVE_MINUTES: Final = Scope("5m", "$instance", "$__range")
+"""For what happens once a minute, when a window closes: at a panel's resolution it would be spikes and holes."""
 
 
 class Shape(StrEnum):

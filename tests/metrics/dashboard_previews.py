@@ -38,7 +38,9 @@ SCENARIO = Path(__file__).with_name("preview.crowd.toml")
 SCRAPE_S = 2
 LEAD_S = 20.0
 """Before the first player comes: tickets are signed, everything starts."""
-TAIL_S = 12.0
+TAIL_S = 4.0
+BEFORE_THE_END_S = 20.0
+"""The pictures are of a running event: the last players are still there."""
 GATE = "hall-a"
 ON_SITE = 260
 SLACK_S = 0.05
@@ -83,9 +85,8 @@ def draw_previews(folder: Path, pictures: Path) -> int:
             run = run_of(scenario, schedule, programme, issuer, running, begins)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(everybody(schedule, run, scenario, kill_workers, issuer, running))
-            ended = time.time()
             print(f"{run.tally.total()} things happened", dict(run.tally))  # noqa: T201 - a command
-            return drawn(pictures, prometheus, programme.event, begins - 5, ended)
+            return drawn(pictures, prometheus, programme.event, begins - 5, run.ends_at - BEFORE_THE_END_S)
     finally:
         for part in filter(None, (prometheus, witness)):
             part.end()
@@ -162,7 +163,7 @@ async def strangers(run: Run) -> None:
     """A few who are refused: a ticket that is none, a viewing token that nobody issued."""
     path = f"/v1/events/{run.event}/sessions/{run.sessions[0].id}/join"
     for turn in itertools.count():
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
         try:
             await call(run.gateway, "POST", path, bearer="not.a.ticket" if turn % 3 else "")
             await call(run.gateway, "POST", "/v1/beat", body=b"bm90IGEgdG9rZW4", content_type="text/plain")
