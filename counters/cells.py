@@ -1,14 +1,15 @@
 """Counters that survive their process: named 64-bit integers in a memory-mapped file.
 
-A worker counts outcomes with `cells.values[i] += 1` (about 0.06 µs); the courier reads the same file for /metrics and
-for the window's leaf, also after the worker was killed.
+A worker counts with `cells.values[i] += 1` (about 0.06 µs); its supervisor reads the same file, also after the worker
+was killed. It has two such files: `cells`, outcomes, which go into the window's leaf and to /metrics, and `measures`,
+which are for /metrics alone.
 
 File, little-endian, version 1:
 
     offset  size   field
     0       8      magic   "TURNCEL" and a zero byte
     8       2      version 1
-    10      2      count   number of cells, at most 256
+    10      2      count   number of cells
     12      4      bytes of the names
     16      …      names, separated by newlines, UTF-8
     8192    8·n    the cells, i64
@@ -24,7 +25,9 @@ from typing import Final
 MAGIC: Final = b"TURNCEL\0"
 VERSION: Final = 1
 LIMIT: Final = 256
-"""Cells in one file: a window's header keeps two snapshots of all of them (counters.spool)."""
+"""Cells of which a window's header keeps two snapshots (counters.spool)."""
+NAMES_BYTES: Final = 8176
+"""Room for the names, whatever the number of cells: 600 of a dozen characters."""
 _HEAD: Final = struct.Struct("<8sHHI")
 _CELLS_AT: Final = 8192
 
@@ -32,8 +35,8 @@ _CELLS_AT: Final = 8192
 class Cells:
     """A worker's counters. The worker that created the file is the only one that writes to it."""
 
-    def __init__(self, path: Path, names: Iterable[str]) -> None:
-        """Create the file with every cell at zero.
+    def __init__(self, path: Path, names: Iterable[str], limit: int = LIMIT) -> None:
+        """Create the file with every cell at zero; `limit`: how many there may be.
 
         Raises:
             ValueError: too many names, or one that the file cannot hold.
@@ -43,7 +46,7 @@ class Cells:
         if len(set(self.names)) < len(self.names) or any("\n" in name or not name for name in self.names):
             raise ValueError("the names of cells are different from each other, not empty, and on one line each")
         text = "\n".join(self.names).encode()
-        if len(self.names) > LIMIT or _HEAD.size + len(text) > _CELLS_AT:
+        if len(self.names) > limit or len(text) > NAMES_BYTES:
             raise ValueError(f"{len(self.names)} cells do not fit the file's header")
         head = _HEAD.pack(MAGIC, VERSION, len(self.names), len(text)) + text
         with path.open("x+b") as file:
@@ -68,13 +71,42 @@ class Cells:
         return bytes(self.values)
 
 
+class CellsFile:
+    """A cells file that is looked at again and again: it is opened and its names are read once.
+
+    It may be looked at while its worker counts, after that was killed, and after the file was deleted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            ValueError: the file is no cells file of this version, or not written yet.
+            OSError: it cannot be opened.
+        """
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.names = _names(self._map, path)
+        self._values = struct.Struct(f"<{len(self.names)}q")
+
+    def values(self) -> tuple[int, ...]:
+        """The cells as they stand, in the order of the names."""
+        return self._values.unpack_from(self._map, _CELLS_AT)
+
+
 def read_cells(path: Path) -> Mapping[str, int]:
     """Return the counters in a file, by name.
 
     Raises:
         ValueError: the file is no cells file of this version.
+        OSError: it cannot be read.
     """
     raw = path.read_bytes()
+    names = _names(raw, path)
+    return dict(zip(names, struct.unpack_from(f"<{len(names)}q", raw, _CELLS_AT), strict=True))
+
+
+def _names(raw: bytes | mmap.mmap, path: Path) -> tuple[str, ...]:
     if len(raw) < _CELLS_AT:
         raise ValueError(f"{path} is cut short")
     magic, version, count, text_bytes = _HEAD.unpack_from(raw)
@@ -85,4 +117,4 @@ def read_cells(path: Path) -> Mapping[str, int]:
     names = raw[_HEAD.size : _HEAD.size + text_bytes].decode().split("\n") if count else []
     if len(set(names)) != count:
         raise ValueError(f"{path} does not name its {count} cells")
-    return dict(zip(names, struct.unpack_from(f"<{count}q", raw, _CELLS_AT), strict=True))
+    return tuple(names)

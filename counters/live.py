@@ -126,6 +126,8 @@ class SketchStore:
         self._kept: dict[str, _Kept] = {}
         self._run_ids: dict[str, str] = {}  # by name of the shard; only of those that answered last
         self._lock = asyncio.Lock()
+        self.sent, self.sent_bytes = 0, 0
+        """How many sketches were sent so far, and what they were in bytes; those that were refused are in it."""
 
     async def merge(
         self, batch: Mapping[str, Registers | bytes], ttl_s: int, incarnation: str, keep_s: float = KEEP_S
@@ -241,11 +243,13 @@ class SketchStore:
         for key in keys:
             temporary = _temporary_key(key, incarnation)
             dense = hyperloglog.to_dense(self._kept[key].registers)
+            self.sent_bytes += len(dense)
             commands += [
                 ("SET", temporary, dense, "EX", TEMPORARY_TTL_S),
                 ("PFMERGE", key, temporary),
                 ("EXPIRE", key, self._kept[key].ttl_s),
             ]
+        self.sent += len(keys)
         replies = await self._link.run(commands)
         refused = []
         for key, *of_key in zip(keys, replies[0::3], replies[1::3], replies[2::3], strict=True):

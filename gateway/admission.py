@@ -76,6 +76,11 @@ class Admission:
         self._account_at = monotonic() + ACCOUNT_S
         self._come_back = ComeBack()
 
+    @property
+    def present(self) -> int:
+        """How many joins wait for their turn or are under way."""
+        return self._present
+
     async def admit(self, join: Callable[[], Awaitable[T]]) -> T:
         """Run a join when its turn has come.
 

@@ -6,6 +6,7 @@ Whoever owns the spool carries, and nobody else: a gateway that takes over begin
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -18,15 +19,20 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.live import LivePoller, SketchStore
 from counters.live_counts import live_document
-from gateway.courier import Courier, as_labels
+from gateway.courier import Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.operations import identity_of
 from gateway.processes import end_tasks
+from gateway.route_metrics import by_status, request_durations, requests
 from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
 from gateway.token_courier import TokenCourier
+from gateway.worker_counters import WorkerCounters, outcomes
 from gateway.worker_folders import WorkerFolders
+from gateway.worker_measures import ROUTES, heartbeat_durations, join_durations
+from gateway.worker_vitals import WorkersNow
+from metrics.catalogue import ACCEPTED, HEARTBEAT_OUTCOMES
 from metrics.gateway_snapshot import GatewaySnapshot
 
 FLUSH_EVERY_S: Final = 1.0
@@ -56,7 +62,8 @@ class Carrying:
         self._sketches = SketchStore(live_url)
         folders = WorkerFolders(spool, event.digest)
         self._flusher = Flusher(folders, event, clock, self._sketches)
-        self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger)
+        self._counters = WorkerCounters(folders, event.digest)
+        self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger, self._counters)
         self._tokens = TokenCourier(spool, event, ledger)
         self._courier.keep_tokens = self._tokens.take_in
         self._steering = SteeringKeeper(spool, event, gateway, clock, ledger, self._announced)
@@ -131,39 +138,67 @@ class Carrying:
 
     # For /metrics.
 
-    def snapshot(self, workers: int) -> GatewaySnapshot:
-        """Return what /metrics says. From any thread."""
-        totals = self._courier.totals()
+    def snapshot(self, workers: WorkersNow) -> GatewaySnapshot:
+        """Return what /metrics says. From any thread; it reads files."""
+        totals, living = self._counters.totals()
         spool_bytes, oldest_s = self._courier.spool_size()
         now = self._clock.now()
         live = self._poller.last
         titles = {session.number: session.id for session in self._event.sessions} | {0: ""}
+        heartbeats = outcomes(totals, "beat", HEARTBEAT_OUTCOMES)
+        joins = outcomes(totals, "join", ACCEPTED)
+        leaves = outcomes(totals, "leave", ("left",))
         return GatewaySnapshot(
             identity=identity_of(self._event),
-            workers=workers,
-            heartbeats=as_labels(totals, "beat", ("beat.",)),
-            joins=as_labels(totals, "join", ("join.",)),
-            checkins=as_labels(totals, "checkin", ("checkin.",)),
+            requests=by_status("beat", heartbeats, 204)
+            | by_status("join", joins, 201)
+            | by_status("leave", leaves, 204)
+            | requests(totals, ROUTES),
+            request_durations=request_durations(totals, ROUTES),
+            workers=workers.running,
+            workers_wanted=workers.wanted,
+            places=workers.places,
+            heartbeats=heartbeats,
+            heartbeat_durations=heartbeat_durations(totals),
+            joins=joins,
+            join_durations=join_durations(totals),
+            joins_waiting=workers.joins_waiting,
+            checkins=outcomes(totals, "checkin", ACCEPTED),
             leaves=totals.get("leave.left", 0),
             handed_over_connections=totals.get("handed_over.connections", 0),
             handed_over_heartbeats=totals.get("handed_over.heartbeats", 0),
             heads_read=totals.get("heads.read", 0),
             live_attendees={titles[row.session]: row.attendees for row in live.rows},
             live_views={titles[row.session]: row.views for row in live.rows},
+            live_uniques={titles[row.session]: sum(row.today) for row in live.rows},
             interval_s=self.interval_s,
             revoked=len(self._steering.told.steering.revoked),
             live_span_s=live.seen_within_s,
             live_age_s=live.age_s(now),
             live_stale=live.stale(now),
             redis_flush=self._flusher.durations,
+            redis_flush_bytes=self._sketches.sent_bytes,
+            sketches_sent=self._sketches.sent,
             redis_flush_failures=self._flusher.failures,
             registry_failures=totals.get("registry.away", 0),
-            seats_leased=totals.get("seats.leased", 0),
+            seats_leased=living.get("seats.leased", 0) - living.get("seats.used", 0),
+            seats_used=totals.get("seats.used", 0),
             clock_offset_s=self._courier.clocks.largest_s(),
             spool_bytes=spool_bytes + self._tokens.waiting_bytes(),
             spool_oldest_s=oldest_s,
+            spool_disk_free_bytes=_free_bytes(self._live_file.parent),
             handovers=self._courier.handed_over,
+            handover_durations=self._courier.durations,
         )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Return the room on a disk for who is not root; None: it does not say."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 async def _until_done(carry: Callable[[], Awaitable[int]], what: str) -> None:

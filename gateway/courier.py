@@ -10,17 +10,15 @@ import contextlib
 import errno
 import logging
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from counters.announcements import Announcements
-from counters.cells import read_cells
 from counters.clock import Clock
 from counters.event import Event
 from counters.evidence import Coverage, SegmentHead
@@ -31,7 +29,10 @@ from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.outgoing import Outgoing, OutgoingFile
 from gateway.worker_clocks import WorkerClocks
+from gateway.worker_counters import WorkerCounters
 from gateway.worker_folders import WorkerFolder, WorkerFolders
+from metrics.catalogue import HANDOVER_BUCKETS_S
+from metrics.readings import Durations
 
 PATIENCE_S: Final = 3.0
 """How long a window waits for a worker that lives and does not close it (stopped, swapped out); its part comes late."""
@@ -58,9 +59,19 @@ class Courier:
     """Carries for one gateway. Owned by the supervisor's event loop."""
 
     def __init__(
-        self, folders: WorkerFolders, event: Event, gateway: str, clock: Clock, flusher: Flusher, ledger: LedgerClient
+        self,
+        folders: WorkerFolders,
+        event: Event,
+        gateway: str,
+        clock: Clock,
+        flusher: Flusher,
+        ledger: LedgerClient,
+        counters: WorkerCounters,
     ) -> None:
-        """Carry from `folders` to `ledger`; the registers of what is carried go to `flusher` once more."""
+        """Carry from `folders` to `ledger`; of what is carried the registers go to `flusher` once more.
+
+        The counters of workers that are gone go to `counters`.
+        """
         self._folders = folders
         self._event = event
         self._gateway = gateway
@@ -82,14 +93,13 @@ class Courier:
         self.at_work: tuple[int, float] | None = None
         """The window that is being handed over, and since when by the monotonic clock."""
         self.clocks = WorkerClocks(folders)
-        self.retired: dict[str, int] = {}
-        """Counters of workers whose folders are gone: totals must not fall when a worker does."""
+        self.counters = counters
         self.handed_over: Counter[str] = Counter()
         """Bundles by what the ledger said, for /metrics."""
+        self.durations = Durations.none(HANDOVER_BUCKETS_S)
+        """How long the ledger took to say it."""
         # One thread for the carrying, which may take seconds over a full window.
         self._thread = ThreadPoolExecutor(1, "courier")
-        # Held while a folder's counters become retired ones and it is removed: nobody counts them twice or not at all.
-        self._retiring = threading.Lock()
 
     async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do disk work in the courier's thread."""
@@ -120,6 +130,7 @@ class Courier:
         return carried
 
     async def _hand_over(self, bundle: bytes) -> None:
+        began = time.monotonic()
         try:
             outcome = await self._ledger.hand_over(bundle)
         except LedgerUnavailableError:
@@ -131,6 +142,8 @@ class Courier:
                 # It took nothing. What was wrong may be right when the bundle is made the next time, as a clock.
                 await self.on_disk(self._withdraw)
             raise
+        finally:
+            self.durations = self.durations.observed(time.monotonic() - began)
         self.handed_over["repeated" if outcome == "known" else "accepted"] += 1
 
     def _next(self) -> Outgoing | None:
@@ -233,12 +246,7 @@ class Courier:
         for folder in self._folders.read():
             if folder.worker in load.ended and folder.dead and not folder.windows:
                 self._flusher.take_last_uniques(folder)
-                with self._retiring:
-                    for cell, count in _cells(folder.path).items():
-                        self.retired[cell] = self.retired.get(cell, 0) + count
-                    for path in folder.path.iterdir():
-                        path.unlink()
-                    folder.path.rmdir()
+                self.counters.retire(folder)
         self._withdraw()
 
     def _delete(self, paths: Sequence[Path]) -> None:
@@ -313,15 +321,6 @@ class Courier:
 
     # For /metrics.
 
-    def totals(self) -> dict[str, int]:
-        """The workers' counters summed, living and gone. From any thread."""
-        with self._retiring:
-            totals = dict(self.retired)
-            for folder in self._folders.recent():
-                for name, count in _cells(folder.path).items():
-                    totals[name] = totals.get(name, 0) + count
-        return totals
-
     def spool_size(self) -> tuple[int, float]:
         """Bytes in the spool, and how many seconds ago the oldest window that is over ended (0 if none waits).
 
@@ -357,17 +356,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _cells(folder: Path) -> Mapping[str, int]:
-    """The counters of a worker; none if it is just making them, died before it had, or is gone."""
-    try:
-        return read_cells(folder / "cells")
-    except (OSError, ValueError):
-        return {}
-
-
-def as_labels(totals: Mapping[str, int], path: str, prefixes: Sequence[str]) -> dict[str, int]:
-    """Pick one path's outcomes out of the cells: `beat.playing` and `refused.beat.token_forged` by their last part."""
-    wanted = (*prefixes, f"refused.{path}.")
-    return {name.rpartition(".")[2]: count for name, count in totals.items() if name.startswith(wanted)}

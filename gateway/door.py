@@ -27,6 +27,8 @@ from gateway.reasons import Reason, retry_after_s
 from gateway.relay_batches import RelayBatches
 from gateway.request_head import EMPTY_LINE, JOINS_BEGIN, JoinHead, Kind, RequestHead, may_become_ours, read_head
 from gateway.traffic import Player
+from gateway.worker_measures import WorkerMeasures
+from metrics.catalogue import HEARTBEATS_A_SAMPLE
 
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
@@ -58,10 +60,14 @@ class DoorKeeper:
         desk: JoinDesk,
         answers: Answers,
         cells: Cells,
+        measures: WorkerMeasures,
         http_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
         """Answer heartbeats by `heartbeats`, joins by `desk`; give the rest to what `http_protocol` makes."""
         self._batches = batches
+        self.measures = measures
+        self.until_timed = HEARTBEATS_A_SAMPLE
+        """Heartbeats until one is timed."""
         self.heartbeats = heartbeats
         self.beat = heartbeats.beat
         self.desk = desk
@@ -95,11 +101,37 @@ class DoorKeeper:
     def answer(self, head: RequestHead, body: bytes) -> bytes:
         """Take a request that needs no waiting, and return its answer."""
         if head.kind is Kind.PREFLIGHT:
+            self.measures.routes.count("preflight", 204)
             return self.answers.preflight
         if head.kind is Kind.BATCH:
-            return self.answers.batch(*self._batches.take(body))
-        reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
+            return self._answer_batch(body)
+        if head.kind is Kind.BEAT:
+            self.until_timed -= 1
+            if not self.until_timed:
+                self.time_a_heartbeat()
+            reason = self.beat(body)
+        else:
+            reason = self.heartbeats.leave(body)
         return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
+
+    def _answer_batch(self, body: bytes) -> bytes:
+        began = time.perf_counter()
+        status, said = self._batches.take(body)
+        self.measures.routes.answered("beats", status, time.perf_counter() - began)
+        return self.answers.batch(status, said)
+
+    def time_a_heartbeat(self) -> None:
+        """Time the one that was just read until its answer is sent, which uvloop does at the end of the loop's turn."""
+        self.until_timed = HEARTBEATS_A_SAMPLE
+        asyncio.get_running_loop().call_soon(self._timed, time.perf_counter())
+
+    def _timed(self, began: float) -> None:
+        self.measures.heartbeats.observe(time.perf_counter() - began)
+
+    @property
+    def waiting(self) -> int:
+        """How many joins wait for their turn."""
+        return len(self._crowd)
 
     def queue(self, door: "Door") -> None:
         """Let a door with a join wait for its turn: in a rush even saying no to all at once holds heartbeats up."""
@@ -203,7 +235,7 @@ class DoorKeeper:
 class Door(asyncio.Protocol):
     """One connection, for as long as it brings nothing but requests that the door answers."""
 
-    __slots__ = ("_head", "_keeper", "_needed", "_resting", "_transport", "answered", "gathered",
+    __slots__ = ("_asked_at", "_head", "_keeper", "_needed", "_resting", "_transport", "answered", "gathered",
                  "joining", "partial_since", "silent_since", "unread")  # fmt: skip
 
     def __init__(self, keeper: DoorKeeper) -> None:
@@ -212,6 +244,7 @@ class Door(asyncio.Protocol):
         self._head = _NO_HEAD  # of the heartbeat before; none while something is gathered or a join is under way
         self._needed = 0  # bytes without which looking at what is gathered is in vain
         self.gathered: bytes | bytearray = b""
+        self._asked_at = 0.0  # when the join was here that waits for its turn or is under way
         self.joining = False  # a join waits for its turn or is under way: what comes behind it waits
         self._resting = False  # a batch was taken, and others have their turn: what comes behind it waits
         self.unread = False  # the client leaves its answers unread: they would pile up here
@@ -288,6 +321,9 @@ class Door(asyncio.Protocol):
             self._take(data)
             return
         self._head = head
+        keeper.until_timed = left = keeper.until_timed - 1
+        if not left:
+            keeper.time_a_heartbeat()
         reason = keeper.beat(data[len(head.text) :])
         self.answered = True
         self._transport.write(next(keeper.answers.accepted) if reason is None else keeper.answers.refused(reason))
@@ -338,7 +374,7 @@ class Door(asyncio.Protocol):
                 ours = may_become_ours(data[start:])
                 break
             if data.startswith(JOINS_BEGIN, start) and not in_turn:
-                self.joining = True
+                self.joining, self._asked_at = True, time.perf_counter()
                 keeper.queue(self)
                 break
             in_turn = False
@@ -385,6 +421,7 @@ class Door(asyncio.Protocol):
         keeper = self._keeper
         answer = keeper.take_join(call)
         if answer is not None:
+            self._answered_join()
             return [answer]
         self.joining = True
         task = asyncio.get_running_loop().create_task(self._finish_join(call))
@@ -394,11 +431,15 @@ class Door(asyncio.Protocol):
 
     async def _finish_join(self, call: JoinCall) -> None:
         answer = await self._keeper.wait_for_join(call)
+        self._answered_join()
         self.joining = False
         if self._transport.is_closing():
             return
         self._answer(answer)
         self._go_on()
+
+    def _answered_join(self) -> None:
+        self._keeper.measures.joins.observe(time.perf_counter() - self._asked_at)
 
     def _hand_over(self, data: bytes) -> None:
         self._keeper.doors.discard(self)

@@ -40,11 +40,12 @@ REFUSALS: Final = (
     Reason.BODY_TOO_LARGE,
     Reason.REQUEST_TIMEOUT,
 )
-"""Every way in which a heartbeat is refused, or a batch of them (gateway.relay_batches)."""
+"""Every way in which a heartbeat is refused, or a batch of them (gateway.relay_batches); and a leave."""
 CELLS: Final = (
     *(f"beat.{state}" for state in STATES.values()),
     *(f"refused.beat.{reason.label}" for reason in REFUSALS),
     "leave.left",
+    *(f"refused.leave.{reason.label}" for reason in REFUSALS),
 )
 """The counters that this module raises (counters.cells)."""
 
@@ -74,6 +75,7 @@ class Heartbeats:
         """By state letter: the cell that counts it, and whether it is in the background; None: it is not presence."""
         self._playing = self._said_by[ord("p")]
         self._cell_of_reason = {reason: cells.index(f"refused.beat.{reason.label}") for reason in REFUSALS}
+        self._cell_of_refused_leave = {reason: cells.index(f"refused.leave.{reason.label}") for reason in REFUSALS}
         self._left = cells.index("leave.left")
         self.revoked: frozenset[int] = frozenset()
         """Seats, and ids of views (2^32 and above), whose heartbeats are refused."""
@@ -87,6 +89,11 @@ class Heartbeats:
     def refuse(self, reason: Reason) -> Reason:
         """Count a refusal."""
         self._counts[self._cell_of_reason[reason]] += 1
+        return reason
+
+    def refuse_leave(self, reason: Reason) -> Reason:
+        """Count the refusal of a leave."""
+        self._counts[self._cell_of_refused_leave[reason]] += 1
         return reason
 
     def beat(self, body: bytes) -> Reason | None:  # noqa: C901, PLR0911 - a line a refusal, in order
@@ -128,6 +135,6 @@ class Heartbeats:
         try:
             self._keys.open(body)
         except TokenRefused as refused:
-            return self.refuse(refused.reason)
+            return self.refuse_leave(refused.reason)
         self._counts[self._left] += 1
         return None

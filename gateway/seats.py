@@ -123,7 +123,7 @@ class Seats:
     """Gives every attendee its seat. Owns the claims that are to be made up for."""
 
     def __init__(self, registry: Registry, lease: SeatLease, count: Callable[[str], None]) -> None:
-        """Agree through `registry`, take from `lease`, and tell `count` when the registry was away."""
+        """Agree through `registry`, take from `lease`, and tell `count` of seats used and a registry away."""
         self._registry = registry
         self._lease = lease
         self._count = count
@@ -145,7 +145,9 @@ class Seats:
         except RegistryUnavailableError:
             self._count("registry.away")
             seat = self._claim_later(pseudonym, candidate)
-        if seat != candidate:
+        if seat == candidate:
+            self._count("seats.used")
+        else:
             self._lease.give_back(candidate)
         return seat
 

@@ -104,7 +104,7 @@ class Supervisor:
         )
 
         async def snapshot() -> GatewaySnapshot:
-            return await asyncio.to_thread(carrying.snapshot, self._places.running())
+            return await asyncio.to_thread(carrying.snapshot, self._places.now())
 
         for_operators = operations(vocabulary_of(self._event, self._config.workers), snapshot, self._places.missing)
         successors = Successors(spool, self._event.digest, self._holdings.players, self._holdings.operators)

@@ -3,6 +3,7 @@
 What belongs to the ledger (the log, attendance, certificates) is passed on to it, so that an event has one address.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -27,6 +28,7 @@ from gateway.relay import LedgerRelay
 from gateway.relay_batches import BATCH_BYTES, RelayBatches
 from gateway.request_ids import request_ids
 from gateway.traffic import Player
+from gateway.worker_measures import WorkerMeasures
 
 BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """A full batch of 500 scans with 8 KiB tickets, and room."""
@@ -35,6 +37,7 @@ CELLS: Final = (
     "checkin.accepted",
     "registry.away",
     "seats.leased",
+    "seats.used",
     *(f"refused.join.{reason.label}" for reason in Reason),
     *(f"refused.checkin.{reason.label}" for reason in Reason),
 )
@@ -52,6 +55,7 @@ class ViewerApi:
     desk: JoinDesk
     checkins: CheckIns
     cells: Cells
+    measures: WorkerMeasures
     relay: LedgerRelay
     read_live: Callable[[], dict[str, Any]]
     is_ready: Callable[[], str]  # "" or what is missing
@@ -59,27 +63,30 @@ class ViewerApi:
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[request_ids, problems], client_max_size=BODY_LIMIT_BYTES)
+        app = web.Application(
+            middlewares=[request_ids, self.measures.routes.middleware, problems], client_max_size=BODY_LIMIT_BYTES
+        )
         event = "/v1/events/{event}"
         app.add_routes(
             [
-                web.post(event + "/sessions/{session}/join", self.join),
-                web.post(event + "/checkins", self.check_in),
-                web.get(event + "/live", self.live),
-                web.post("/v1/beat", self.beat),
-                web.post("/v1/beats", self.beats),
-                web.post("/v1/leave", self.leave),
-                web.get("/v1/openapi.json", self.openapi),
-                web.get("/healthz", self.healthz),
-                web.get("/readyz", self.readyz),
-                web.get("/log/{path:.+}", self.relay.pass_on),
-                web.get("/verify", self.relay.pass_on),
-                web.get(event + "/attendance", self.relay.pass_on),
-                web.get(event + "/receipt", self.relay.pass_on),
-                web.route("*", event + "/certificates", self.relay.pass_on),
-                web.route("*", event + "/steering", self.relay.pass_on),
-                web.route("*", event + "/issuer-keys", self.relay.pass_on),
-                web.get(event + "/certificates/{path:.+}", self.relay.pass_on),
+                # The names are those of the metrics (gateway.route_metrics).
+                web.post(event + "/sessions/{session}/join", self.join, name="join"),
+                web.post(event + "/checkins", self.check_in, name="checkins"),
+                web.get(event + "/live", self.live, name="live"),
+                web.post("/v1/beat", self.beat, name="beat"),
+                web.post("/v1/beats", self.beats, name="beats"),
+                web.post("/v1/leave", self.leave, name="leave"),
+                web.get("/v1/openapi.json", self.openapi, name="openapi"),
+                web.get("/healthz", self.healthz, name="healthz"),
+                web.get("/readyz", self.readyz, name="readyz"),
+                web.get("/log/{path:.+}", self.relay.pass_on, name="log"),
+                web.get("/verify", self.relay.pass_on, name="verify"),
+                web.get(event + "/attendance", self.relay.pass_on, name="attendance"),
+                web.get(event + "/receipt", self.relay.pass_on, name="receipt"),
+                web.route("*", event + "/certificates", self.relay.pass_on, name="certificates"),
+                web.route("*", event + "/steering", self.relay.pass_on, name="steering"),
+                web.route("*", event + "/issuer-keys", self.relay.pass_on, name="issuer_keys"),
+                web.get(event + "/certificates/{path:.+}", self.relay.pass_on, name="certificates.one"),
             ]
         )
         app.on_response_prepare.append(_send_back_to_the_door)
@@ -97,7 +104,11 @@ class ViewerApi:
         host = request.host.encode(errors="surrogateescape").decode("latin-1")
         origin = f"{request.scheme}://{host}"
         call = JoinCall(request.match_info["event"], request.match_info["session"], bearer(request), player, origin)
-        return json_response(await self.desk.take(call), 201)
+        began = time.perf_counter()
+        try:
+            return json_response(await self.desk.take(call), 201)
+        finally:
+            self.measures.joins.observe(time.perf_counter() - began)
 
     async def check_in(self, request: web.Request) -> web.Response:
         """Take a batch of scans."""
@@ -132,7 +143,7 @@ class ViewerApi:
     async def beat(self, request: web.Request) -> web.Response:
         """Take a heartbeat that did not come through the door."""
         self.cells.add("handed_over.heartbeats")
-        return await self._take(request, self.heartbeats.beat)
+        return await self._take(request, self.heartbeats.beat, self.heartbeats.refuse)
 
     async def beats(self, request: web.Request) -> web.Response:
         """Take a relay's batch of heartbeats."""
@@ -149,7 +160,7 @@ class ViewerApi:
 
     async def leave(self, request: web.Request) -> web.Response:
         """Take a leave that did not come through the door."""
-        return await self._take(request, self.heartbeats.leave)
+        return await self._take(request, self.heartbeats.leave, self.heartbeats.refuse_leave)
 
     async def openapi(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's handler
         """Return the OpenAPI document."""
@@ -168,11 +179,13 @@ class ViewerApi:
         if request.match_info["event"] != self.event.id:
             raise Refused(Reason.EVENT_UNKNOWN)
 
-    async def _take(self, request: web.Request, take: Callable[[bytes], Reason | None]) -> web.Response:
+    async def _take(
+        self, request: web.Request, take: Callable[[bytes], Reason | None], refuse: Callable[[Reason], Reason]
+    ) -> web.Response:
         try:
             reason = take(await _body(request, BODY_BYTES[1]))
         except Refused as refused:
-            reason = self.heartbeats.refuse(refused.reason)
+            reason = refuse(refused.reason)
         return self._announce(web.Response(status=204, headers=CORS) if reason is None else problem_response(reason))
 
     def _announce(self, answer: web.Response) -> web.Response:

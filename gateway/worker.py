@@ -32,7 +32,7 @@ from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
 from counters.tally import Tally
-from gateway import door, viewer_api
+from gateway import door, viewer_api, worker_measures
 from gateway import heartbeats as heartbeat_module
 from gateway.admission import Admission
 from gateway.announcement import Announcement
@@ -45,6 +45,7 @@ from gateway.join import Joins
 from gateway.join_desk import JoinDesk
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, WorkerName
 from gateway.log_output import begin_logging
+from gateway.loop_lag import LoopLag
 from gateway.mendable import EXIT_CODE, CannotServeError
 from gateway.networks import Networks, NetworksError, read_networks
 from gateway.processes import allow_many_files, end_tasks, stop_when_told
@@ -58,7 +59,9 @@ from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
 from gateway.traffic import Traffic, trusted_proxies
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
+from gateway.worker_counters import CELLS, MEASURES
 from gateway.worker_line import WorkerLine, WorkerState
+from gateway.worker_measures import WorkerMeasures
 
 TICK_S: Final = 0.1
 """How late a quiet worker may close its window."""
@@ -152,7 +155,8 @@ class Worker:
         numbers = tuple(session.number for session in event.sessions)
         spool_identity = SpoolIdentity(config.worker, config.gateway, event.digest, len(numbers))
         self.folder, self._lock = create_worker_folder(Path(config.spool), spool_identity, self._epoch)
-        self.cells = Cells(self.folder / "cells", cell_names())
+        self.cells = Cells(self.folder / CELLS, cell_names())
+        self.measures = WorkerMeasures(Cells(self.folder / MEASURES, worker_measures.NAMES, len(worker_measures.NAMES)))
         self.tally = Tally(self.folder, spool_identity, self.clock, numbers, self.cells, event.day)
         keys = TokenKeys.derive(secrets, event.id)
         self.announcement = Announcement(event.interval_s)
@@ -165,8 +169,8 @@ class Worker:
         retaining = _retaining(event, secrets)
         traffic = _traffic(config, secrets)
         self.joins = Joins(event, secrets, keys, self.identities, seats, self.tally, self.clock, retaining, traffic)
-        admission = Admission()
-        self.desk = JoinDesk(event, self.joins, admission, self.cells, self.announcement, config.public_url)
+        self.admission = Admission()
+        self.desk = JoinDesk(event, self.joins, self.admission, self.cells, self.announcement, config.public_url)
         self.relay = LedgerRelay(config.ledger_url)
         self.api = ViewerApi(
             event=event,
@@ -176,6 +180,7 @@ class Worker:
             desk=self.desk,
             checkins=CheckIns(event, secrets, self.joins, seats, self.registry, self.tally, self.clock, retaining),
             cells=self.cells,
+            measures=self.measures,
             relay=self.relay,
             read_live=self._read_live,
             is_ready=self._missing,
@@ -188,6 +193,8 @@ class Worker:
         self._serving = False
         self._refusal = ""
         self._line = WorkerLine()
+        self._lag = LoopLag()
+        self._connections = self._joins_waiting = 0  # as they were a second ago
 
     def _steer(self, told: Told) -> None:
         self.announcement.interval_s = told.steering.interval_s
@@ -234,13 +241,15 @@ class Worker:
         )  # fmt: skip
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup()
-        doors = DoorKeeper(self.heartbeats, self.batches, self.desk, self.answers, self.cells, runner.server)
+        doors = DoorKeeper(
+            self.heartbeats, self.batches, self.desk, self.answers, self.cells, self.measures, runner.server
+        )
         halt = threading.Event()
         keeper = threading.Thread(target=self.tally.keep, args=(halt,), daemon=True)
         keeper.start()
         remembered = Remembered(Path(self.config.spool), self.secrets, self.config.gateway)
         async with LedgerClient(self.config.ledger_url, self.secrets, remembered) as ledger:
-            works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors))
+            works = (self._keep_seats(ledger), self.seats.keep_claiming(), self._tick(doors, runner.server))
             tasks = [asyncio.create_task(work) for work in works]
             patience = [] if self.config.seats_first else [asyncio.sleep(SEATS_PATIENCE_S)]
             await first_of(self.lease.leased.wait(), self.stopping.wait(), *patience, *tasks)
@@ -295,7 +304,7 @@ class Worker:
                 self._refusal = str(error)
             await asyncio.sleep(REFUSED_PAUSE_S)
 
-    async def _tick(self, doors: DoorKeeper) -> None:
+    async def _tick(self, doors: DoorKeeper, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
         pause_s = SIMULATED_TICK_S if self.config.clock_file else TICK_S
         second = sweep_at = 0.0
@@ -308,14 +317,24 @@ class Worker:
                 self._follower.look()
                 self._clock_watch.look()
                 self.answers.refresh(self.clock.now())
+                self._connections = len(doors.doors) + len(server.connections)
+                self._joins_waiting = doors.waiting + self.admission.present
                 self._say_how_it_is()
             if now >= sweep_at + SWEEP_S:
                 sweep_at = now
                 doors.sweep(now)
-            await asyncio.sleep(pause_s)
+            await self._lag.sleep(pause_s)
 
     def _say_how_it_is(self) -> None:
-        self._line.say(WorkerState(serving=self._serving, missing=self._missing()))
+        self._line.say(
+            WorkerState(
+                serving=self._serving,
+                missing=self._missing(),
+                connections=self._connections,
+                joins_waiting=self._joins_waiting,
+                lag_s=self._lag.take(),
+            )
+        )
 
 
 async def first_of(*waited_for: Awaitable[object]) -> None:

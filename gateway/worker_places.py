@@ -16,6 +16,7 @@ from typing import Final
 from gateway.mendable import CannotServeError
 from gateway.stopping import WORKER_ENDS_S, moving_s
 from gateway.worker_process import WorkerProcess
+from gateway.worker_vitals import Place, WorkersNow
 
 RESTART_PAUSE_S: Final = (0.1, 5.0)
 """First and longest wait before a worker that died at once is started again."""
@@ -48,6 +49,7 @@ class WorkerPlaces:
         self._changed = changed
         self._interval_s = interval_s
         self._at: dict[int, WorkerProcess] = {}
+        self._places = [Place() for _ in range(count)]
         self._replaced: dict[WorkerProcess, asyncio.Task[None]] = {}
         # Held while somebody decides who has a place: a rolling restart, or the start after a death.
         self._deciding = [asyncio.Lock() for _ in range(count)]
@@ -84,9 +86,15 @@ class WorkerPlaces:
         """Return the process ids of the workers that serve, by place."""
         return [worker.pid for _, worker in sorted(self._at.items()) if worker.serving]
 
-    def running(self) -> int:
-        """Return how many workers run, replaced ones included."""
-        return sum(worker.running for worker in (*self._at.values(), *self._replaced))
+    def now(self) -> WorkersNow:
+        """Return how the workers are, for /metrics."""
+        everybody = [worker for worker in (*self._at.values(), *self._replaced) if worker.running]
+        return WorkersNow(
+            running=len(everybody),
+            wanted=self._count,
+            joins_waiting=sum(worker.state.joins_waiting for worker in everybody),
+            places={str(number): place.look(self._at.get(number)) for number, place in enumerate(self._places)},
+        )
 
     def missing(self) -> str:
         """Return why no worker is ready for joins; "": at least one is."""
@@ -112,6 +120,11 @@ class WorkerPlaces:
 
     # One place.
 
+    async def _started(self, place: int, *, seats_first: bool) -> WorkerProcess:
+        worker = await self._start(seats_first)
+        self._places[place].started(worker)
+        return worker
+
     async def _keep(self, place: int) -> None:
         pause_s = RESTART_PAUSE_S[0]
         while not self._stopping:
@@ -120,7 +133,7 @@ class WorkerPlaces:
                 worker = self._at.get(place)
                 # A rolling restart may have filled it meanwhile.
                 if worker is None or not worker.running:
-                    worker = self._at[place] = await self._start(False)  # noqa: FBT003 - as `start` says
+                    worker = self._at[place] = await self._started(place, seats_first=False)
             if await worker.until_serving():
                 self._served()
             code = await worker.ended()
@@ -157,7 +170,7 @@ class WorkerPlaces:
     async def _roll(self, place: int) -> bool:
         async with self._deciding[place]:
             # The old one has seats: while the ledger is away, one that has none must not take its place.
-            worker = await self._start(True)  # noqa: FBT003 - as `start` says
+            worker = await self._started(place, seats_first=True)
             # A crash of the supervisor here leaves two that end with it; what both accepted is in their spools.
             served = False
             try:

@@ -7,7 +7,7 @@ import socket
 import sys
 
 from gateway.worker import MOVE_ON, WorkerConfig
-from gateway.worker_line import WorkerState
+from gateway.worker_line import WorkerHeard, WorkerState
 
 
 class WorkerProcess:
@@ -17,11 +17,11 @@ class WorkerProcess:
         """Use `start`."""
         self._process = process
         self._line = line
-        self.state = WorkerState()
+        self.heard = WorkerHeard()
         self.replaced = False
         """Whether it was told to move on: another has its place."""
         self._news = asyncio.Event()
-        self._heard: asyncio.Task[None]
+        self._listening: asyncio.Task[None]
 
     @classmethod
     async def start(cls, config: WorkerConfig) -> "WorkerProcess":
@@ -42,7 +42,7 @@ class WorkerProcess:
         finally:
             its.close()
         worker = cls(process, writer)
-        worker._heard = asyncio.create_task(worker._listen(reader))
+        worker._listening = asyncio.create_task(worker._listen(reader))
         writer.write(config.to_json())
         # One that dies at once does not read it; how it ended is seen by whoever waits for it.
         with contextlib.suppress(OSError):
@@ -52,11 +52,16 @@ class WorkerProcess:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while line := await reader.readline():
-                self.state = WorkerState.decode(line)
+                self.heard.hear(line)
                 self._news.set()
         await self._process.wait()
         self._line.close()
         self._news.set()
+
+    @property
+    def state(self) -> WorkerState:
+        """What it said last."""
+        return self.heard.state
 
     @property
     def pid(self) -> int:
@@ -82,7 +87,7 @@ class WorkerProcess:
 
     async def ended(self) -> int:
         """Wait until it has ended, and all that it said was heard; return its exit code."""
-        await asyncio.shield(self._heard)
+        await asyncio.shield(self._listening)
         return await self._process.wait()
 
     def move_on(self) -> None:

@@ -9,7 +9,8 @@ EVERYWHERE: Final = (*OF_EVENT, Process.WITNESS)
 
 HTTP_ROUTES: Final = (
     "beat", "beats", "leave", "join", "preflight", "checkins", "live", "openapi", "healthz", "readyz",
-    "log", "verify", "attendance", "receipt", "certificates", "steering", "other",
+    "log", "verify", "attendance", "receipt", "certificates", "steering", "issuer_keys",
+    "other",
 )  # fmt: skip
 """Short names of what can be asked for; `beats` is a relay's batch, `other` whatever has no name."""
 HTTP_CODES: Final = (

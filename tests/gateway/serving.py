@@ -215,6 +215,7 @@ class Serving:
             self.worker.desk,
             self.worker.answers,
             self.worker.cells,
+            self.worker.measures,
             self._runner.server,
         )
         made = self.doors if with_door else self._runner.server
@@ -264,7 +265,8 @@ class Serving:
 
     def counts(self) -> dict[str, int]:
         """The counters of outcomes that are not zero."""
-        return {name: value for name, value in self._cells().items() if value and name not in door.CELLS}
+        no_outcomes = {*door.CELLS, "seats.used"}
+        return {name: value for name, value in self._cells().items() if value and name not in no_outcomes}
 
     def ways(self) -> tuple[int, int, int]:
         """The counters of ways: connections and heartbeats that aiohttp took, heads that had to be read."""

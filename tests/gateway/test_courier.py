@@ -25,6 +25,7 @@ from gateway import outgoing
 from gateway.courier import ASIDE, Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
+from gateway.worker_counters import WorkerCounters
 from gateway.worker_folders import WorkerFolders
 from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, PATIENCE_S, RunningLedger, Serving, ledger, serving, until
 
@@ -64,7 +65,8 @@ async def courier_of(
     async with LedgerClient(running.url if running else NO_LEDGER, served.secrets) as client:
         folders = WorkerFolders(Path(served.worker.config.spool), served.event.digest)
         flusher = Flusher(folders, served.event, served.clock, sketches)
-        yield Courier(folders, served.event, "test", served.clock, flusher, client)
+        counters = WorkerCounters(folders, served.event.digest)
+        yield Courier(folders, served.event, "test", served.clock, flusher, client, counters)
         flusher.close()
     await sketches.close()
 
@@ -225,9 +227,9 @@ def test_a_dead_workers_windows_are_carried_and_its_folder_goes(
         next_window(living)
 
         async def carry(courier: Courier) -> None:
-            assert courier.totals()["beat.playing"] == 30
+            assert courier.counters.totals()[0]["beat.playing"] == 30
             assert await courier.carry() == 1
-            assert courier.totals()["beat.playing"] == 30  # totals do not fall when a worker goes
+            assert courier.counters.totals()[0]["beat.playing"] == 30  # totals do not fall when a worker goes
 
         with_courier(living, running, carry)
         assert not dead.worker.folder.exists()

@@ -18,7 +18,11 @@ from metrics.catalogue import (
     CATALOGUE,
     COSIGNING_OUTCOMES,
     FLUSH_BUCKETS_S,
+    HANDOVER_BUCKETS_S,
+    HEARTBEAT_BUCKETS_S,
     HEARTBEAT_OUTCOMES,
+    HTTP_BUCKETS_S,
+    JOIN_BUCKETS_S,
     OF_PROCESS,
     SEAL_BUCKETS_S,
     WITNESS_VERDICTS,
@@ -26,7 +30,7 @@ from metrics.catalogue import (
     Process,
 )
 from metrics.exposition import UnknownLabelError, Vocabulary, render
-from metrics.gateway_snapshot import GatewaySnapshot
+from metrics.gateway_snapshot import GatewaySnapshot, PlaceVitals
 from metrics.ledger_snapshot import LedgerSnapshot, Sealing, Vouching
 from metrics.readings import Durations, Identity, Snapshot
 from metrics.window_snapshot import WindowSnapshot
@@ -47,9 +51,19 @@ IDENTITY = Identity(
 )
 GATEWAY = GatewaySnapshot(
     identity=IDENTITY,
+    requests={("beat", "204"): 1207, ("beat", "410"): 3, ("live", "200"): 9, ("live", "500"): 0},
+    request_durations={"live": Durations.none(HTTP_BUCKETS_S).observed(0.003)},
     workers=2,
+    workers_wanted=2,
+    places={
+        "0": PlaceVitals(1, 12.5, silence_s=0.4, lag_s=0.002, connections=812, memory_bytes=65_000_000),
+        "1": PlaceVitals(3, 9.25),
+    },
     heartbeats={"playing": 1200, "paused": 7, "token_expired": 3},
+    heartbeat_durations=Durations.none(HEARTBEAT_BUCKETS_S).observed(0.00001),
     joins={"accepted": 300},
+    join_durations=Durations.none(JOIN_BUCKETS_S).observed(0.02),
+    joins_waiting=4,
     checkins={"accepted": 12},
     leaves=5,
     handed_over_connections=4,
@@ -57,19 +71,25 @@ GATEWAY = GatewaySnapshot(
     heads_read=11,
     live_attendees={"": 812, "opening": 700, "forum-7": 140},
     live_views={"": 900, "opening": 760, "forum-7": 140},
+    live_uniques={"": 1500, "opening": 1300, "forum-7": 420},
     interval_s=30,
     revoked=2,
     live_span_s=50,
     live_age_s=0.4,
     live_stale=False,
     redis_flush=Durations.none(FLUSH_BUCKETS_S).observed(0.003).observed(4.0),
+    redis_flush_bytes=24_576,
+    sketches_sent=2,
     redis_flush_failures=1,
     registry_failures=2,
-    seats_leased=131072,
+    seats_leased=130_772,
+    seats_used=300,
     clock_offset_s=-0.25,
     spool_bytes=8192,
     spool_oldest_s=0.0,
+    spool_disk_free_bytes=1 << 33,
     handovers={"accepted": 4},
+    handover_durations=Durations.none(HANDOVER_BUCKETS_S).observed(0.03),
 )
 LEDGER = LedgerSnapshot(
     identity=IDENTITY,
@@ -224,6 +244,8 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
         replace(GATEWAY, joins={"playing": 1}),
         replace(GATEWAY, handovers={"token_expired": 1}),
         replace(GATEWAY, live_attendees={"party": 3}),
+        replace(GATEWAY, requests={("party", "200"): 1}),
+        replace(GATEWAY, places={"2": PlaceVitals(1, 0.0)}),
         replace(LEDGER, window=WindowSnapshot(attendees={("party", "online"): 30})),
         replace(LEDGER, window=WindowSnapshot(attendees={("opening", "asleep"): 30})),
         replace(LEDGER, window=WindowSnapshot(countries={"Atlantis": 30})),
@@ -252,6 +274,25 @@ def test_both_say_when_the_sessions_begin_and_end() -> None:
 def test_durations_that_were_counted_by_other_buckets_are_an_error() -> None:
     with pytest.raises(ValueError, match="other buckets"):
         render(replace(GATEWAY, redis_flush=Durations.none((1.0, 2.0))), VOCABULARY)
+
+
+def test_a_place_that_nobody_has_keeps_its_counters_and_loses_its_gauges() -> None:
+    assert values(GATEWAY, "turnout_worker_starts") == {"0": 1, "1": 3}
+    assert values(GATEWAY, "turnout_worker_cpu_seconds") == {"0": 12.5, "1": 9.25}
+    for gauge in ("silence_seconds", "event_loop_lag_seconds", "connections", "resident_memory_bytes"):
+        assert values(GATEWAY, f"turnout_worker_{gauge}").keys() == {"0"}
+
+
+def test_requests_are_there_for_the_pairs_that_the_snapshot_names_and_no_others() -> None:
+    samples = families(GATEWAY)["turnout_http_requests"].samples
+    assert {(s.labels["route"], s.labels["code"]): s.value for s in samples} == GATEWAY.requests
+
+
+def test_a_histogram_by_route_has_its_buckets_for_each_route() -> None:
+    samples = families(GATEWAY)["turnout_http_request_duration_seconds"].samples
+    buckets = [s.labels for s in samples if s.name.endswith("_bucket")]
+    assert {labels["route"] for labels in buckets} == {"live"}
+    assert [labels["le"] for labels in buckets] == [*map(str, HTTP_BUCKETS_S), "+Inf"]
 
 
 def test_flush_times_are_a_histogram_with_cumulative_buckets() -> None:
