@@ -5,6 +5,7 @@ One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock
     lock                   JSON: worker, gateway, event, boot of the host, epoch of its clock; who can lock it knows
                            that its owner is dead
     cells                  outcome counters (counters.cells)
+    measures               more counters, for /metrics alone; nothing here reads them
     uniques-<day>          registers of the day's uniques, raised at join (counters.uniques)
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
     w<window>.journal      joins and scans of one window (counters.journal)

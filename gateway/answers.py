@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from functools import cache
 from http import HTTPStatus
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from gateway.announcement import Announcement
 from gateway.problems import CORS, PREFLIGHT
 from gateway.reasons import Reason, retry_after_s
+from metrics.catalogue import HEARTBEATS_A_SAMPLE
 
 JITTER: Final = 10
 """Announced intervals differ from the event's by at most one part in so many, but by a second at least: players that
@@ -46,12 +47,15 @@ class Answers:
     """The answers of one worker."""
 
     accepted: Iterator[bytes]
-    """Takes turns among the 204 with the intervals of `announced`."""
+    """A round of 204, which take turns among the intervals of `announced`. It ends: what is done once in so many
+    heartbeats costs the others nothing."""
 
     def __init__(self, announcement: Announcement) -> None:
         """Say what `announcement` says in every answer."""
         self._announcement = announcement
         self._last = b""
+        self._round: list[bytes] = []
+        self.accepted = iter(self._round)
         self.refresh(0)
 
     def take_leave(self) -> None:
@@ -66,11 +70,18 @@ class Answers:
         intervals = list(announced(self._announcement.interval_s))
         # Another order each second: two players that always ask one after the other still drift apart.
         random.shuffle(intervals)
-        self.accepted = cycle(
-            [b"HTTP/1.1 204 No Content\r\n" + self._heartbeat_lines(interval_s) + b"\r\n" for interval_s in intervals]
-        )
+        accepted = [
+            b"HTTP/1.1 204 No Content\r\n" + self._heartbeat_lines(interval_s) + b"\r\n" for interval_s in intervals
+        ]
+        # In place: a round that is under way goes on.
+        self._round[:] = islice(cycle(accepted), HEARTBEATS_A_SAMPLE)
         self._refused: dict[Reason, bytes] = {}
         self.preflight = b"HTTP/1.1 204 No Content\r\n" + _lines(CORS | PREFLIGHT) + self._moment + b"\r\n"
+
+    def another_round(self) -> bytes:
+        """Begin a round of `accepted` when one has ended, and return the first of it."""
+        self.accepted = iter(self._round)
+        return next(self.accepted)
 
     def _heartbeat_lines(self, interval_s: int) -> bytes:
         return _CORS + b"Turnout-Interval: %d\r\n" % interval_s + self._moment

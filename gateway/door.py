@@ -28,7 +28,6 @@ from gateway.relay_batches import RelayBatches
 from gateway.request_head import EMPTY_LINE, JOINS_BEGIN, JoinHead, Kind, RequestHead, may_become_ours, read_head
 from gateway.traffic import Player
 from gateway.worker_measures import WorkerMeasures
-from metrics.catalogue import HEARTBEATS_A_SAMPLE
 
 HEADS_LIMIT: Final = 4096
 """Remembered heads: usually a few hundred bytes each, so about 3 MB a worker."""
@@ -66,8 +65,6 @@ class DoorKeeper:
         """Answer heartbeats by `heartbeats`, joins by `desk`; give the rest to what `http_protocol` makes."""
         self._batches = batches
         self.measures = measures
-        self.until_timed = HEARTBEATS_A_SAMPLE
-        """Heartbeats until one is timed."""
         self.heartbeats = heartbeats
         self.beat = heartbeats.beat
         self.desk = desk
@@ -105,14 +102,10 @@ class DoorKeeper:
             return self.answers.preflight
         if head.kind is Kind.BATCH:
             return self._answer_batch(body)
-        if head.kind is Kind.BEAT:
-            self.until_timed -= 1
-            if not self.until_timed:
-                self.time_a_heartbeat()
-            reason = self.beat(body)
-        else:
-            reason = self.heartbeats.leave(body)
-        return next(self.answers.accepted) if reason is None else self.answers.refused(reason)
+        reason = self.beat(body) if head.kind is Kind.BEAT else self.heartbeats.leave(body)
+        if reason is not None:
+            return self.answers.refused(reason)
+        return next(self.answers.accepted, b"") or self.timed_answer()
 
     def _answer_batch(self, body: bytes) -> bytes:
         began = time.perf_counter()
@@ -120,10 +113,13 @@ class DoorKeeper:
         self.measures.routes.answered("beats", status, time.perf_counter() - began)
         return self.answers.batch(status, said)
 
-    def time_a_heartbeat(self) -> None:
-        """Time the one that was just read until its answer is sent, which uvloop does at the end of the loop's turn."""
-        self.until_timed = HEARTBEATS_A_SAMPLE
+    def timed_answer(self) -> bytes:
+        """Answer the first heartbeat of another round, and time it until that is sent.
+
+        uvloop sends what a turn of the loop has brought at the turn's end, right before this is called back.
+        """
         asyncio.get_running_loop().call_soon(self._timed, time.perf_counter())
+        return self.answers.another_round()
 
     def _timed(self, began: float) -> None:
         self.measures.heartbeats.observe(time.perf_counter() - began)
@@ -321,12 +317,12 @@ class Door(asyncio.Protocol):
             self._take(data)
             return
         self._head = head
-        keeper.until_timed = left = keeper.until_timed - 1
-        if not left:
-            keeper.time_a_heartbeat()
         reason = keeper.beat(data[len(head.text) :])
         self.answered = True
-        self._transport.write(next(keeper.answers.accepted) if reason is None else keeper.answers.refused(reason))
+        if reason is None:
+            self._transport.write(next(keeper.answers.accepted, b"") or keeper.timed_answer())
+        else:
+            self._transport.write(keeper.answers.refused(reason))
 
     def have_turn(self) -> None:
         """Take the join that has waited for its turn."""

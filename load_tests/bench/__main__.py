@@ -19,6 +19,7 @@ from load_tests.bench import (
     mix,
     profile,
     rush,
+    scraping,
     sealing,
     tls,
 )
@@ -37,6 +38,7 @@ EXPERIMENTS: Final = (
     flush,
     freshness,
     sealing,
+    scraping,
 )
 """One module each, in the order of `--help`."""
 

@@ -42,6 +42,7 @@ class Gateway:
     address: Address
     supervisor: int  # pid
     spool: Path
+    metrics: str  # URL
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def gateway(of: Ledger, spool: Path, registry_url: str, live_url: str, workers: 
             if time.monotonic() > deadline:
                 raise ServerFailedError(f"only some of {workers} workers serve after {READY_S:.0f} s")
             time.sleep(0.1)
-        yield Gateway(Address("127.0.0.1", port), child.pid, spool)
+        yield Gateway(Address("127.0.0.1", port), child.pid, spool, f"http://127.0.0.1:{metrics}/metrics")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ HEARTBEAT_OUTCOMES: Final = ("playing", "background", "paused", "ended")
 ACCEPTED: Final = ("accepted",)
 """The outcome of a join or badge scan that is not refused. Whether a scan is a repetition is known only in counting."""
 HEARTBEATS_A_SAMPLE: Final = 64
-"""A heartbeat costs a few microseconds, and looking at the clock around it a tenth of that: one in so many is timed."""
+"""A heartbeat costs a few microseconds, and timing it one more: one in so many is timed."""
 HEARTBEAT_BUCKETS_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """From one that comes alone to a loop that stands still."""
 JOIN_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -78,7 +78,7 @@ HEARTBEATS: Final = Metric(
 HEARTBEAT_DURATION: Final = Metric(
     "turnout_heartbeat_duration_seconds",
     Kind.HISTOGRAM,
-    f"Time from reading a heartbeat at the door to sending its answer; one in {HEARTBEATS_A_SAMPLE} is timed.",
+    f"Time from taking a heartbeat at the door to sending its answer; one in {HEARTBEATS_A_SAMPLE} is timed.",
     _GATEWAY,
     unit="seconds",
     buckets=HEARTBEAT_BUCKETS_S,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from counters.event_keys import LONGEST_INTERVAL_S
 from gateway.announcement import Announcement
 from gateway.answers import Answers, announced
+from metrics.catalogue import HEARTBEATS_A_SAMPLE
 
 HEADER = re.compile(rb"Turnout-Interval: (\d+)\r\n")
 
@@ -35,6 +36,12 @@ def test_answers_take_turns_and_follow_the_announcement() -> None:
         return sorted(int(match[1]) for match in found if match)
 
     assert told() == sorted(2 * list(announced(30)))
+    with pytest.raises(StopIteration):
+        for _ in range(HEARTBEATS_A_SAMPLE - 14 + 1):
+            next(answers.accepted)
+    assert answers.another_round().startswith(b"HTTP/1.1 204 ")
+    assert len(list(answers.accepted)) == HEARTBEATS_A_SAMPLE - 1
+    answers.another_round()
     announcement.interval_s = 45
     answers.refresh(1_700_355_600)
     assert set(told()) <= set(announced(45))
