@@ -67,7 +67,8 @@ IDENTITY_KEY: Final = (
 COMPLEMENTS: Final = (
     " Other cells, the smallest, are withheld as well where a withheld one would follow from them: of each sum over "
     "days, sessions, countries, categories or outlets, and of on site, online and both, none or at least two cells are "
-    "withheld. What the public leaves tell is not withheld; a limit may still follow."
+    "withheld. What the public leaves tell is not withheld; a limit may still follow. Of the whole event the peak "
+    "alone is withheld, where it would tell how few were on site in that minute."
 )
 KEYS_ADDED: Final = (
     "AN ORGANISER WHO ADDS KEYS CAN VOUCH FOR ANYBODY. Keys of issuers that were added after entry 0 had locked the "

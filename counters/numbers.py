@@ -19,14 +19,14 @@ from typing import Any, Final
 
 from pyroaring import BitMap
 
-from counters.attendance import ONLINE, Attendance
+from counters.attendance import ONLINE, ONSITE, Attendance
 from counters.bounds import Bounds, Interval
 from counters.event import Event
 from counters.event_rules import rules_of
 from counters.measures import Cell, Measure, unique_attendees_online
 from counters.roll import UNKNOWN
 from counters.rules import OF_TIME, Rule
-from counters.suppression import Number, withhold_what_follows
+from counters.suppression import PEAK, Number, peak_tells, withhold, withhold_what_follows
 
 DECIMALS: Final = 6
 """Averages and hours are rounded once, half to even, to a millionth."""
@@ -101,9 +101,23 @@ def all_numbers(
         for scope in scopes(event, rule, days, partitions)
     ]
     if version > 2:
+        _withhold_peak(attendance, numbers)
         withhold_what_follows(numbers, event.counting.suppress_below)
         numbers += _of_guests(attendance, as_of, gaps)
     return [one.row for one in numbers]
+
+
+def _withhold_peak(attendance: Attendance, numbers: Iterable[Number]) -> None:
+    """Withhold the event's peak if it tells how few were on site in that minute."""
+    net, below = attendance.net, attendance.event.counting.suppress_below
+    if len(net.within(ONSITE, None, None)) < below:
+        return
+    for number in numbers:
+        if number.row["rule"] == PEAK and not number.row["scope"] and "at" in number.row:
+            at = [attendance.event.iso(window) for window in net.windows].index(number.row["at"])
+            online, onsite = (int(net.counts(channel, None, None)[0][at]) for channel in (ONLINE, ONSITE))
+            if peak_tells(int(number.size), online, onsite, below):
+                withhold(number.row)
 
 
 def _of_guests(attendance: Attendance, as_of: str, gaps: Bounds | None) -> list[Number]:

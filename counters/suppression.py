@@ -12,9 +12,11 @@ together hold at least as many people as a cell must; if not, the smallest other
 - average-minute-audience and hours-viewed of one scope, which are one figure in two units; and at an event of one day,
   or one session, its unique attendees and their sum.
 
-Numbers of the whole event are always printed. What the public leaves give, everybody knows: it is never withheld in
-another's place. What cannot be hidden so, because all other cells are empty, stays: it is the total itself. A reader
-may still find limits for a withheld cell, as that it is no larger than those withheld together.
+Numbers of the whole event are always printed, but for one: its peak, where few people were on site in that minute who
+were not online. Leaves say how many were, and the rest would follow; the curve does not show them either. (If no more
+than these few were ever on site, their number is printed anyway.) What the public leaves give, everybody knows: it is
+never withheld in another's place. What cannot be hidden so, because all other cells are empty, stays: it is the total
+itself. A reader may still find limits for a withheld cell, as that it is no larger than those withheld together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +50,18 @@ class Number:
     public: bool  # whether the public leaves tell it, or nearly so
 
 
+def withhold(row: Row) -> None:
+    """Withhold a number, and whatever it says besides."""
+    row.update(value=None, suppressed=True)
+    for name in LEFT_OUT:
+        row.pop(name, None)
+
+
+def peak_tells(peak: int, online: int, onsite: int, below: int) -> bool:
+    """Whether the peak of both channels tells how few were on site in its minute, beside those `online` in leaves."""
+    return peak > online and 0 < onsite < below
+
+
 def withhold_what_follows(numbers: Sequence[Number], below: int) -> None:
     """Withhold, in place, the numbers from which a withheld one would follow.
 
@@ -58,26 +72,24 @@ def withhold_what_follows(numbers: Sequence[Number], below: int) -> None:
     if not any("suppressed" in number.row for number in numbers):
         return
     sums = list(_sums(numbers, below))
-    while found := [row for one in sums for row in _withhold(*one)]:
-        for row in found:
-            for name in LEFT_OUT:
-                row.pop(name, None)
+    again = True
+    while again:
+        again = sum(_withhold(*one) for one in sums) > 0
 
 
-def _withhold(together: Sequence[Number], least: int) -> list[Row]:
-    """Withhold the smallest numbers of one sum that must be withheld as well, and return them."""
+def _withhold(together: Sequence[Number], least: int) -> bool:
+    """Withhold the smallest numbers of one sum that must be withheld as well, and return whether there were any."""
     held = [number.size for number in together if "suppressed" in number.row]
     if not held:
-        return []
+        return False
     others = [number for number in together if number.size and not number.public and "suppressed" not in number.row]
-    found = []
+    before = len(held)
     for number in sorted(others, key=lambda one: (one.size, one.row["rule"], sorted(one.row["scope"].items()))):
         if len(held) > 1 and sum(held) >= least:
             break
-        number.row.update(value=None, suppressed=True)
+        withhold(number.row)
         held.append(number.size)
-        found.append(number.row)
-    return found
+    return len(held) > before
 
 
 def _sums(numbers: Sequence[Number], below: int) -> Iterator[_Sum]:

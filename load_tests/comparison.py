@@ -162,12 +162,19 @@ def _problem(
         # One of many may be withheld so that one of few does not follow from their sum.
         sums = [withheld[one] for one in _sums(number)]
         for_another = number["scope"] and any(row.count > 1 and truth.value <= row.smallest for row in sums)
-        return "" if can_be_few or for_another else f"suppressed, but the truth is {truth}"
+        of_few = rule in PEAK_RULES and not scope and _can_tell_few(recount, truth)
+        return "" if can_be_few or for_another or of_few else f"suppressed, but the truth is {truth}"
     if not truth.admits(value):
         return f"{value}, but the truth is {truth}"
     if truth.at and value and not recount.can_peak(scope, value, number.get("at", "")):
         return f"at {number.get('at')}, but the truth is at {truth.at}"
     return ""
+
+
+def _can_tell_few(recount: Recount | Bounds, peak: Truth) -> bool:
+    """Whether so few may have been on site, and not online, in the minute of the event's peak."""
+    online = recount.value(PEAK_RULES[0], {"channel": "online"})
+    return peak.value - (online.value if online.highest is None else online.highest) < SUPPRESS_BELOW
 
 
 def _people_scope(scope: Scope) -> dict[str, str]:

@@ -16,6 +16,7 @@ from counters.numbers import GUEST, SMALL_SCOPES, are_bounds, as_estimate, print
 from counters.public_numbers import PublicNumbers
 from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
+from counters.suppression import PEAK
 
 PUBLIC_SCOPE: Final = frozenset(("session", "day", "channel"))
 """What public leaves can be asked for."""
@@ -162,6 +163,9 @@ class Reasons:
             if len(self._namespaces) < 2 or not rule.of_people:
                 raise FailedError(f"{named(row)}: nobody is counted in two namespaces, and yet it is an interval")
             return
+        gates = any(session.gates for session in self._log.event.sessions)
+        if rule.id == PEAK and not row["scope"] and gates and self._log.event.counting.suppress_below > 1:
+            return  # how few were on site in that minute, only the evidence shows
         # Of views nobody knows how many two journals hold; what leaves tell of them, nobody can withhold anyway.
         uncertain = self._categories or self._traffic or rule.id in (*OF_TIME, "views") or self._came_late(rule, cell)
         least = 1 if uncertain or measure is None else measure.value - self.aliases

@@ -27,6 +27,7 @@ export class Attendance {
     this.days = new Set();
     this.grossDays = new Set();
     this.grossWindows = new Set();
+    this.sizes = new Map(); // window -> {online, onsite}: people present, net
     this.onlineSizes = new Map(); // window -> session number -> identities present online, gross
   }
 
@@ -56,6 +57,7 @@ export class Attendance {
     const inAny = {};
     for (const channel of CHANNELS) inAny[channel] = everybody([...net[channel].values()]);
     inAny.either = everybody([inAny.online, inAny.onsite]);
+    this.sizes.set(window, { online: inAny.online.size, onsite: inAny.onsite.size });
     for (const [name, { among, scoped }] of this.groups) {
       const size = (seats) => (seats === undefined || seats.chunks.size === 0 ? 0 : among ? seats.sizeAnd(among) : seats.size);
       for (const channel of [null, ...CHANNELS]) {

@@ -81,6 +81,9 @@ export class Differences {
       return;
     }
     const { excludeCategories, excludeTraffic } = this.#log.event;
+    const gates = this.#log.event.sessions.some((session) => session.gates.length > 0);
+    // How few were on site in the minute of the event's peak, only the evidence shows.
+    if (row.rule === "peak-concurrent-attendees" && !Object.keys(row.scope).length && gates && this.#log.event.suppressBelow > 1) return;
     // Of views nobody knows how many two journals hold; what leaves tell of them, nobody can withhold anyway.
     const uncertain = excludeCategories.length || excludeTraffic.length || [...OF_TIME, "views"].includes(row.rule) || this.#cameLate(row.rule, row.scope);
     const least = measure === null || uncertain ? 1 : Math.max(measure.value - this.#aliases, 1);

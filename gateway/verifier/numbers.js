@@ -41,8 +41,9 @@ export class Numbers {
     this.#publicNumbers = new PublicNumbers(log);
   }
 
-  /** Return every number, in order. */
-  all(issuedAt) {
+  /** Return every number of a certificate of a version, in order. */
+  all(issuedAt, version) {
+    this.version = version;
     const { event, attendance } = this;
     const days = new Set(event.scheduled.map((window) => event.day(window)));
     [...attendance.days, ...this.views.map((view) => view.day)].forEach((day) => days.add(day));
@@ -58,10 +59,20 @@ export class Numbers {
     const measure = bounds ? null : this.#measure(rule, scope, null);
     if (this.#isWithheld(rule, scope, bounds ? bounds[1] : measure.value)) return { ...row, suppressed: true };
     if (bounds) return { ...row, bounds: bounds.map(printed) };
+    if (this.#tellsFewOnSite(rule, scope, measure)) return { ...row, suppressed: true };
     if (measure.at !== null) row.at = event.iso(measure.at);
     const seen = this.#publicNumbers.measure(rule.id, scope);
     if (seen !== null && seen.at === measure.at && same(seen.value, measure.value)) row.checkable_by = "log";
     return { ...row, value: printed(measure.value) };
+  }
+
+  /** Whether the event's peak would tell how few were on site in that minute, beside those whom leaves have online. */
+  #tellsFewOnSite(rule, scope, { value, at }) {
+    const below = this.event.suppressBelow;
+    const whole = rule.id === "peak-concurrent-attendees" && !Object.keys(scope).length && at !== null && this.version > 2;
+    if (!whole || this.attendance.net("onsite", null, null).size < below) return false;
+    const { online, onsite } = this.attendance.sizes.get(at);
+    return value > online && onsite > 0 && onsite < below;
   }
 
   /** Return [largest, sum] over namespaces if attendees of several are counted, else null. */

@@ -219,7 +219,7 @@ class Verification {
     if (!this.found) throw new Open(this.given.evidence ? "the evidence did not pass" : NEEDS_EVIDENCE);
     this.counted = await countAttendance(log, this.found, (done, of) => this.told("Counting", done, of));
     const document = this.#document();
-    const expected = this.counted.numbers.all(document.issued_at);
+    const expected = this.counted.numbers.all(document.issued_at, document.version);
     const said = new Map(document.numbers.filter(isKnown).map((row) => [scopeKey(row.rule, row.scope), row]));
     let bounded = 0;
     let withheld = 0;

@@ -11,6 +11,7 @@ import pytest
 
 from counters.numbers import all_numbers
 from counters.suppression import Number, withhold_what_follows
+from tests.counters.crowd import crowd
 from tests.counters.synthetic import world_of
 from tests.counters.test_attendance import attendance_of
 from tests.counters.test_rules import told
@@ -140,6 +141,20 @@ def test_a_peak_does_not_tell_how_few_were_on_site() -> None:
         one.row["rule"] = "peak-concurrent-attendees"
     withhold_what_follows(rows, 5)
     assert [one.row["value"] for one in rows] == [None, 11, None]
+
+
+@pytest.mark.parametrize(("onsite", "ever", "withheld"), [
+    (2, 8, True), (5, 8, False), (0, 8, False), (2, 0, False),
+])  # fmt: skip
+def test_the_peak_of_the_event_does_not_tell_how_few_were_on_site_in_its_minute(
+    onsite: int, ever: int, withheld: bool
+) -> None:
+    """Unless that few were ever there, which is printed: `ever` came some minutes later."""
+    world = crowd(onsite, ever)
+    rows = all_numbers(attendance_of(world), lambda _rule, _cell: None, "now")
+    (peak,) = [row for row in rows if (row["rule"], row["scope"]) == ("peak-concurrent-attendees", {})]
+    assert ("suppressed" in peak, "at" in peak) == (withheld, not withheld)
+    assert peak["value"] == (None if withheld else 12 + onsite)
 
 
 def test_what_public_leaves_tell_is_never_withheld_in_anothers_place() -> None:

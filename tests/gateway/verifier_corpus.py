@@ -31,6 +31,7 @@ from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
 from counters.rule_ids import KNOWN_RULES
 from counters.steering import Change, Steering, apply, revocations_file, steering_entry
+from tests.counters.crowd import crowd
 from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.gappy_world import GappyWorld, gappy_world
 from tests.counters.published import plain_world as bare_world
@@ -213,6 +214,7 @@ class Corpus:
         for what in ("corrected", "a correction"):
             yield Case(what, lambda to, old=what == "corrected": self._correct(to, old=old))  # type: ignore[misc]
         yield Case("invalid traffic", of(bots_world))
+        yield Case("few on site at the peak", of(lambda: crowd(2, 8)))
         yield Case("audited", self._audit)
         yield Case("keys came and went", of(plain_world, more=rekeyed))
         yield Case("a key came after the certificate", self._key_later)
