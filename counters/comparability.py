@@ -8,7 +8,7 @@ so that anybody who holds the certificate makes the same sheet.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from counters.wording import Row, figure, said, whole_event
+from counters.wording import Row, figure, people, said, whole_event
 
 STATEMENT: Final = (
     "All of these were counted from the same evidence of the same event; they differ because they count different "
@@ -26,11 +26,25 @@ def _times(many: Row, few: Row) -> str:
     return f", {figure(many['value'] / few['value'])} for each on average"
 
 
+def _same(one: Row, other: Row) -> bool:
+    """Whether two numbers are one figure: not so for intervals, of which nobody knows."""
+    return one["value"] is not None and bool(one["value"] == other["value"])
+
+
+def _nobody(row: Row) -> bool:
+    return bool(row["value"] == 0)
+
+
 def _sum(of: str) -> Sentence:
-    def sentence(total: Row, people: Row) -> str:
+    def sentence(total: Row, came: Row) -> str:
+        if _same(total, came):
+            return (
+                f"{people(came)} came, each for one {of} only: so the {of}s added up are {said(total)} as well. That "
+                "sum is a number of people only where nobody comes twice."
+            )
         return (
-            f"{said(people)} people came; whoever adds up the {of}s prints {said(total)}, because each of them is in "
-            f"that sum once for every {of}{_times(total, people)}. Both are true of the same evidence, and only the "
+            f"{people(came)} came; whoever adds up the {of}s prints {said(total)}, because each of them is in "
+            f"that sum once for every {of}{_times(total, came)}. Both are true of the same evidence, and only the "
             "first is a number of people."
         )
 
@@ -38,26 +52,39 @@ def _sum(of: str) -> Sentence:
 
 
 def _of_these(what: str) -> Sentence:
-    return lambda fewer, all_of_them: f"Of {said(all_of_them)} people, {said(fewer)} {what}: the others came as well."
+    def sentence(fewer: Row, everybody: Row) -> str:
+        if _same(fewer, everybody):
+            return f"All of them, {people(everybody)}, {what}."
+        if _nobody(fewer):
+            return f"Of {people(everybody)}, nobody {what}: all of them came without that."
+        return f"Of {people(everybody)}, {said(fewer)} {what}: the others came as well."
+
+    return sentence
 
 
-def _views(views: Row, people: Row) -> str:
+def _views(views: Row, viewers: Row) -> str:
     return (
         f"{said(views)} views are not {said(views)} viewers: a view is one playback, whoever returns or takes a second "
-        f"device opens another, and guests' are among them. The people who were online are {said(people)}."
+        f"device opens another, and guests' are among them. The people who were online are {said(viewers)}"
+        f"{', by chance as many' if _same(views, viewers) else ''}."
     )
 
 
 def _combined(onsite: Row, online: Row) -> str:
+    for nobody, others, where, there in ((onsite, online, "on site", "online"), (online, onsite, "online", "on site")):
+        if _nobody(nobody):
+            return f"Nobody was {where}: whoever came was {there}, {people(others)}."
     return (
         f"{said(onsite)} on site and {said(online)} online must not be added up: whoever was both would count twice. "
         "The people together are unique-attendees, and those on both are unique-attendees-both."
     )
 
 
-def _peak(peak: Row, people: Row) -> str:
+def _peak(peak: Row, came: Row) -> str:
+    if _same(peak, came):
+        return f"All who came, {people(came)}, were there in one and the same minute: only so is the peak the total."
     return (
-        f"At most {said(peak)} people were there in one and the same minute; {said(people)} came at any time. The peak "
+        f"At most {said(peak)} people were there in one and the same minute; {said(came)} came at any time. The peak "
         "is no total, and that total was never there at once."
     )
 
@@ -73,9 +100,9 @@ def _peak_or_all_views(peak: Row, views: Row) -> str:
     return f"{said(views)} views were opened over the whole event; {said(peak)} of them at most played at once."
 
 
-def _average(average: Row, people: Row) -> str:
+def _average(average: Row, viewers: Row) -> str:
     return (
-        f"{said(people)} people watched at some time; in an average scheduled minute {said(average)} were watching. "
+        f"{people(viewers)} watched at some time; in an average scheduled minute {said(average)} were watching. "
         "The average is the audience of a broadcast, not the number of its viewers."
     )
 
@@ -87,14 +114,13 @@ def _average_or_peak(average: Row, peak: Row) -> str:
     )
 
 
-def _hours(hours: Row, people: Row) -> str:
-    return f"{said(hours)} hours were watched, by {said(people)} people{_times(hours, people)}: hours are no people."
+def _hours(hours: Row, viewers: Row) -> str:
+    return f"{said(hours)} hours were watched, by {people(viewers)}{_times(hours, viewers)}: hours are no people."
 
 
 def _inside(inside: Row, onsite: Row) -> str:
-    return (
-        f"{said(inside)} people were inside at the time of this certificate; {said(onsite)} had been on site by then."
-    )
+    now = "Nobody was" if _nobody(inside) else f"{people(inside)} {'was' if inside['value'] == 1 else 'were'}"
+    return f"{now} inside at the time of this certificate; {said(onsite)} had been on site by then."
 
 
 CONFUSIONS: Final[tuple[tuple[str, str, Sentence], ...]] = (
@@ -117,6 +143,12 @@ CONFUSIONS: Final[tuple[tuple[str, str, Sentence], ...]] = (
 """The number that is taken for the other, the other, and how they are told apart."""
 
 
+def _told_apart(sentence: Sentence, one: Row, other: Row) -> str:
+    if _nobody(one) and _nobody(other):
+        return f"{one['rule']} and {other['rule']} are both 0: there was nothing to count."
+    return sentence(one, other)
+
+
 def comparability(numbers: Iterable[Row], rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the certificate's member `comparability`.
 
@@ -137,7 +169,7 @@ def comparability(numbers: Iterable[Row], rules: Iterable[Mapping[str, Any]]) ->
         if rule in found
     ]
     confusions = [
-        {"rules": [one, other], "sentence": sentence(found[one], found[other])}
+        {"rules": [one, other], "sentence": _told_apart(sentence, found[one], found[other])}
         for one, other, sentence in CONFUSIONS
         if one in found and other in found
     ]

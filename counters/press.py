@@ -5,9 +5,17 @@ certificate's `numbers`, `rules` and `event`.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from counters.wording import NOT_TO_BE_TAKEN_FOR, Row, figure, said
+
+IN_PLAIN_WORDS: Final = {
+    "average-minute-audience": "People watching in an average scheduled minute: all the time that they watched within "
+    "the schedule, divided by the scheduled time",
+    "hours-viewed": "All the time that people watched within the schedule, added up",
+}
+"""What rules count whose definition is a formula, which nobody prints; it is among the certificate's `rules`."""
+ONE_OF: Final = {"people": "person", "views": "view", "hours": "hour"}
 
 
 def press(
@@ -36,8 +44,10 @@ def press(
 
 def _sentence(row: Row, definition: str, event: Mapping[str, Any]) -> str:
     where = {None: "", "online": " online", "onsite": " on site"}[row["scope"].get("channel")]
-    what = f"{said(row)} {row['unit']}{where}{NOT_TO_BE_TAKEN_FOR[row['unit']]}"
-    text = f"{event['name']} counted {what} ({row['rule']}: {definition.rstrip('.')})"
+    unit = ONE_OF.get(row["unit"], row["unit"]) if row["value"] == 1 else row["unit"]
+    what = f"{said(row)} {unit}{where}{NOT_TO_BE_TAKEN_FOR[row['unit']]}"
+    meaning = IN_PLAIN_WORDS.get(row["rule"], definition).rstrip(".")
+    text = f"{event['name']} counted {what} ({row['rule']}: {meaning})"
     if row["value"] is None:
         text += ". People of several ticket issuers cannot be told apart across them, so there is no one number"
     elif "interval95" in row:

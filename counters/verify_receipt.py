@@ -4,19 +4,28 @@ Input is hostile until checked: whatever is wrong with it becomes a failed check
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from counters import canonical_json
 from counters.checks.verification import FailedError, OpenError
 from counters.ledger.merkle import HASH_BYTES, leaf_hash, verify_inclusion
 from counters.ledger.note import NoteError, Verifier, decode_base64, open_note
 from counters.ledger.proof import TlogProof
+from counters.ledger.reader import LogReader
+from counters.ledger.tile_files import LogCorruptError
+from counters.log_entries import read_log
 from counters.receipt import Receipt, read_receipt
 from counters.roll_leaf import RollLeaf
 from counters.trust_policy import NO_QUORUM, TrustPolicy
 from counters.verify import Check, Report
+
+_WRONG: Final = (
+    FailedError, LogCorruptError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
+"""What something that is not as it must be provokes."""
 
 
 @dataclass(slots=True)
@@ -26,6 +35,7 @@ class _Verification:
     note: bytes
     policy: TrustPolicy | None
     ticket: bytes | None
+    log_dir: Path | None
     receipt: Receipt | None = None
     signed: bool = False
     verifier: Verifier | None = None
@@ -46,15 +56,18 @@ class _Verification:
         return self.verifier
 
 
-def verify_receipt(note: bytes, *, policy: TrustPolicy | None = None, ticket: bytes | None = None) -> Report:
+def verify_receipt(
+    note: bytes, *, policy: TrustPolicy | None = None, ticket: bytes | None = None, log_dir: Path | None = None
+) -> Report:
     """Return the report on a receipt.
 
     Args:
         note: the file, byte for byte.
         policy: what the verifier trusts, or None.
         ticket: the compact JWT of whoever says that the receipt is theirs, or None.
+        log_dir: the folder of the public log (checkpoint, tile/…), or None if it is not at hand.
     """
-    state = _Verification(note, policy, ticket)
+    state = _Verification(note, policy, ticket, log_dir)
     steps: tuple[tuple[str, Callable[[_Verification], str], bool], ...] = (
         ("form", _form, True),
         ("trusted key", _key, True),
@@ -62,6 +75,7 @@ def verify_receipt(note: bytes, *, policy: TrustPolicy | None = None, ticket: by
         ("roll in the log", _roll, True),
         ("quorum", _quorum, True),
         ("on the roll", _leaf, True),
+        ("newest roll", _newest, log_dir is not None),
         ("whose it is", _whose, ticket is not None),
         ("minutes", _minutes, True),
     )
@@ -73,7 +87,7 @@ def _checked(state: _Verification, name: str, step: Callable[[_Verification], st
         return Check(name, passed=True, detail=step(state), asked=asked)
     except OpenError as error:
         return Check(name, passed=None, detail=str(error), asked=asked)
-    except (FailedError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except _WRONG as error:
         return Check(name, passed=False, detail=str(error) or repr(error), asked=asked)
 
 
@@ -142,6 +156,28 @@ def _leaf(state: _Verification) -> str:
         raise FailedError("a hash of the roll's proof has another length than a hash")
     verify_inclusion(leaf_hash(state.the_leaf()), roll["index"], entry["size"], hashes, root)
     return f"leaf {roll['index']} of {entry['size']:,}: on the roll, and once, since leaves ascend by pseudonym"
+
+
+def _newest(state: _Verification) -> str:
+    """The roll is the newest of the log: a corrected one would count in its place."""
+    if state.log_dir is None:
+        raise OpenError("not checked: whether the roll was corrected since, only the public log can show (--log)")
+    proof = TlogProof.decode(state.the_document()["roll_proof"].encode())
+    entries = list(_whole(LogReader(state.log_dir, state.the_verifier())))
+    if proof.index >= len(entries):
+        raise OpenError(f"this copy of the log has {len(entries)} entries, and not yet the roll's: fetch it anew")
+    if entries[proof.index] != canonical_json.encode(state.the_document()["roll_entry"]):
+        raise FailedError(f"entry {proof.index} of this log is another one: its key has signed two histories")
+    newest = read_log(entries).audits.roll
+    if newest is None or newest.index != proof.index:
+        by = "" if newest is None else f" by the one of entry {newest.index}"
+        raise FailedError(f"the roll of entry {proof.index} was superseded{by}: ask for a new receipt")
+    return f"no later roll in this log of {len(entries)} entries takes its place"
+
+
+def _whole(reader: LogReader) -> Iterable[bytes]:
+    reader.full_check()
+    return reader.entries()
 
 
 def _whose(state: _Verification) -> str:

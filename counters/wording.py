@@ -30,6 +30,11 @@ def said(row: Row) -> str:
     return ("about " if row["kind"] == "estimate" else "") + figure(row["value"])
 
 
+def people(row: Row) -> str:
+    """Return a number of people with its noun: "1 person", "20 people"."""
+    return f"{said(row)} {'person' if row['value'] == 1 else 'people'}"
+
+
 def whole_event(numbers: Iterable[Row]) -> dict[str, Row]:
     """Return by rule its number of the whole event: of both channels, or of the only one that it is printed for."""
     found: dict[str, Row] = {}

@@ -66,7 +66,8 @@ def _verified(asked: Asked) -> Report:
     data = asked.certificate.read_bytes()
     if is_receipt(data):
         ticket = asked.ticket.read_bytes() if asked.ticket else None
-        return verify_receipt(data, policy=_policy(asked.policy), ticket=ticket)
+        log_dir = asked.log_dir or _nearest_log(asked.certificate, None)
+        return verify_receipt(data, policy=_policy(asked.policy), ticket=ticket, log_dir=log_dir)
     proof = asked.proof or asked.certificate.with_suffix(PROOF_SUFFIX)
     if not proof.exists():
         raise UnusableError(f"{proof} is missing: a certificate comes with its proof; name it with --proof")

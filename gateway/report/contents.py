@@ -227,6 +227,17 @@ def _dates(sessions: Sequence[Mapping[str, str]]) -> str:
     return f"{first.day} {first:%B}{'' if first.year == last.year else f' {first.year}'} to {said}"
 
 
+def _intervals(settings: Mapping[str, Any]) -> str:
+    """Return in words the interval of heartbeats, and how it was changed while the event ran."""
+    before = settings["interval_s"]
+    said = [f"every {before} s"]
+    for change in settings.get("steering") or []:
+        if change["interval_s"] != before:
+            before = change["interval_s"]
+            said.append(f"every {before} s from {minute_of(change['at'])} on")
+    return ", ".join(said)
+
+
 def _statements(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the sentences that say what the numbers mean and what they cannot tell."""
     settings = document["settings"]
@@ -236,7 +247,7 @@ def _statements(document: Mapping[str, Any]) -> list[dict[str, str]]:
         ("Who is counted", document["identity"]["statement"]),
         ("Several namespaces", several),
         ("Guests", document["identity"]["guests"]),
-        ("Heartbeats", f"Players were asked for one every {settings['interval_s']} s. {settings['silence']}"),
+        ("Heartbeats", f"Players were asked for one {_intervals(settings)}. {settings['silence']}"),
         ("Pause", settings["pause"]),
         ("On site", settings["onsite"]),
         ("Small numbers", document["suppression"]["statement"]),

@@ -46,6 +46,33 @@ def test_every_confusion_is_of_two_rules_that_exist_and_its_sentence_has_both_nu
         assert text.endswith(".")
 
 
+@pytest.mark.parametrize(("one", "other", "value", "of", "said"), [
+    ("daily-attendance-sum", "unique-attendees", 20, 20, "20 people came, each for one day only"),
+    ("daily-attendance-sum", "unique-attendees", 0, 0, "are both 0: there was nothing to count."),
+    ("reach-3min", "unique-attendees-online", 20, 20, "All of them, 20 people, watched three minutes in a row."),
+    ("reach-3min", "unique-attendees-online", 0, 20, "Of 20 people, nobody watched"),
+    ("reach-3min", "unique-attendees-online", 0, 1, "Of 1 person, nobody watched"),
+    ("peak-concurrent-attendees", "unique-attendees", 7, 7, "All who came, 7 people, were there in one and the same"),
+    ("unique-attendees-onsite", "unique-attendees-online", 0, 9, "Nobody was on site: whoever came was online, 9"),
+    ("unique-attendees-onsite", "unique-attendees-online", 9, 0, "Nobody was online: whoever came was on site, 9"),
+    ("views", "unique-attendees-online", 9, 9, "are 9, by chance as many."),
+    ("inside-count", "unique-attendees-onsite", 0, 9, "Nobody was inside"),
+    ("hours-viewed", "unique-attendees-online", 0.5, 1, "0.5 hours were watched, by 1 person, 0.5 for each on average"),
+])  # fmt: skip
+def test_equal_numbers_one_and_none_are_said_in_english(
+    one: str, other: str, value: float, of: float, said: str
+) -> None:
+    assert said in sentence(row(one, value), row(other, of))
+
+
+def test_no_press_sentence_shows_a_formula() -> None:
+    rows = [row(rule.id, 3, rule.unit) for rule in RULES]
+    for one in press(rows, DEFINED, EVENT, simulated=False):
+        assert not {"Σ", "·", "|", "\\"} & {*one["sentence"]}, one
+    (single,) = press([row("unique-attendees", 1)], DEFINED, EVENT, simulated=False)
+    assert "counted 1 person (" in single["sentence"]
+
+
 def test_people_of_several_namespaces_stay_an_interval_and_withheld_numbers_stay_withheld() -> None:
     people = row("unique-attendees", None, bounds=[30, 40])
     text = sentence(row("daily-attendance-sum", None, "person-days", bounds=[50, 60]), people)
@@ -59,7 +86,6 @@ def test_people_of_several_namespaces_stay_an_interval_and_withheld_numbers_stay
 @pytest.mark.parametrize(("unit", "said"), [
     ("views", "52,000 views, which are not viewers"),
     ("person-days", "52,000 person-days, which are not people"),
-    ("hours", "52,000 hours, which are not people"),
     ("people", "52,000 people"),
 ])  # fmt: skip
 def test_a_press_sentence_carries_unit_and_definition(unit: str, said: str) -> None:

@@ -7,7 +7,10 @@ import pytest
 
 from counters import canonical_json, roll_sealing
 from counters.attendance_table import ROW
+from counters.audit_entries import roll_entry
+from counters.ledger.log import Log
 from counters.ledger.note import Signer, sign_note
+from counters.ledger.reader import LogReader
 from counters.minutes_files import MINUTES, minutes_of, write_minutes
 from counters.receipt import FIRST_LINE, ReceiptError, is_receipt, issue, read_receipt
 from counters.roll_leaf import RollLeaf
@@ -23,9 +26,15 @@ POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nquorum none\n")
 
 
 @pytest.fixture(scope="module")
-def note(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the ledger that gave the receipt."""
+    return tmp_path_factory.mktemp("receipt") / "data"
+
+
+@pytest.fixture(scope="module")
+def note(data: Path) -> bytes:
     """The receipt of whoever has seat 2."""
-    ledger = held(tmp_path_factory.mktemp("receipt") / "data")
+    ledger = held(data)
     seal(ledger)
     roll = newest_sealed(rolls(ledger))
     assert roll is not None
@@ -54,7 +63,7 @@ def test_a_receipt_holds_and_says_the_minutes_of_its_attendee(note: bytes) -> No
     assert is_receipt(note)
     report = verify_receipt(note, policy=POLICY)
     assert report.holds
-    assert [check.name for check in report.unchecked] == ["whose it is"]
+    assert [check.name for check in report.unchecked] == ["newest roll", "whose it is"]
     (row,) = read_receipt(note).document["sessions"]
     assert (row["session"], row["channel"], row["minutes"], row["minutes_in_schedule"]) == ("opening", "online", 50, 48)
     assert (row["first"], row["last"]) == (EVENT.iso(NINE), EVENT.iso(NINE + 51 * 60))
@@ -62,7 +71,9 @@ def test_a_receipt_holds_and_says_the_minutes_of_its_attendee(note: bytes) -> No
 
 
 def test_without_a_policy_the_key_is_open_and_under_another_it_fails(note: bytes) -> None:
-    assert {check.name for check in verify_receipt(note).unchecked} == {"trusted key", "quorum", "whose it is"}
+    assert {check.name for check in verify_receipt(note).unchecked} == {
+        "trusted key", "quorum", "newest roll", "whose it is",
+    }  # fmt: skip
     other = Signer.generate(SIGNER.verifier.name)
     policy = TrustPolicy.decode(f"log {other.verifier.encode()}\nquorum none\n")
     assert "trusted key" in {check.name for check in verify_receipt(note, policy=policy).failed}
@@ -72,6 +83,29 @@ def test_the_ticket_says_whose_it_is(note: bytes) -> None:
     leaf = RollLeaf.decode(read_receipt(note).leaf)
     assert leaf.token_digest == a_join(2).token_digest
     assert "whose it is" in failed(note, ticket=b"another.ticket.entirely")
+
+
+def test_only_the_log_can_tell_that_the_roll_was_corrected(note: bytes, data: Path, tmp_path: Path) -> None:
+    (offline,) = [check for check in verify_receipt(note, policy=POLICY).checks if check.name == "newest roll"]
+    assert (offline.passed, offline.asked) == (None, False)
+    assert "only the public log can show" in offline.detail
+    entries = list(LogReader(data / "log", SIGNER.verifier).entries())
+    assert failed(note, log_dir=data / "log") == set()
+    document = read_receipt(note).document
+    rolled = canonical_json.encode(document["roll_entry"])
+    again = roll_entry(EVENT, 2, bytes(32), len(entries), None, OVER + 60, "turnout test")
+    histories = {
+        "corrected": ([*entries, again], "was superseded by the one of entry"),
+        "older": (entries[: entries.index(rolled)], "fetch it anew"),
+        "another": ([*entries[: entries.index(rolled)], again], "has signed two histories"),
+    }
+    for name, (others, words) in histories.items():
+        with Log.open(tmp_path / name / "log", SIGNER) as log:
+            log.append(others)
+        report = verify_receipt(note, policy=POLICY, log_dir=tmp_path / name / "log")
+        (check,) = [check for check in report.checks if check.name == "newest roll"]
+        assert check.passed is (None if name == "older" else False), name
+        assert words in check.detail
 
 
 def test_every_byte_is_under_the_signature(note: bytes) -> None:

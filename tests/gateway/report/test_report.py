@@ -137,6 +137,16 @@ def test_people_of_several_namespaces_are_added_up_in_no_table_and_no_chart(docu
     assert "in the namespaces press, tickets" in pages(render_pdf(json.dumps(several).encode(), b"proof"))
 
 
+def test_the_pdf_says_how_the_interval_of_heartbeats_was_changed(document: dict[str, Any]) -> None:
+    steering = [
+        {"at": "2023-11-19T09:05:07+08:00", "interval_s": 45, "revoked_seats": 0, "revoked_views": 0},
+        {"at": "2023-11-19T09:06:00+08:00", "interval_s": 45, "revoked_seats": 1, "revoked_views": 0},
+    ]
+    changed = document | {"settings": document["settings"] | {"interval_s": 30, "steering": steering}}
+    said = pages(render_pdf(json.dumps(changed).encode(), b"proof"))
+    assert "asked for one every 30 s, every 45 s from 2023-11-19 09:05 on." in said
+
+
 def test_a_text_that_begins_like_a_formula_is_a_text(document: dict[str, Any]) -> None:
     raw = json.dumps(document).encode()
     files = dict(csv_files(raw))
