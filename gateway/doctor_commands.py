@@ -52,6 +52,7 @@ def doctor(viewers: int, attendees: int | None, arguments: tuple[str, ...], as_j
       turnout doctor ledger event.toml --redis redis://live.internal --attendees 600000
     """
     from gateway.doctor.examination import Examination, Expected
+    from gateway.doctor.finding import warn
 
     in_force = asked_for(arguments)
     if in_force.settings is None:
@@ -59,7 +60,10 @@ def doctor(viewers: int, attendees: int | None, arguments: tuple[str, ...], as_j
             click.secho(f"problem: {harmless(problem)}", fg="red", err=True)
         sys.exit(UNUSABLE)
     expected = Expected(viewers, attendees or viewers)
-    findings = Examination(in_force.settings, in_force.event, expected).findings()
+    odd = [
+        warn("settings", warning, "See turnout config check, and docs/settings.md.") for warning in in_force.warnings
+    ]
+    findings = [*odd, *Examination(in_force.settings, in_force.event, expected).findings()]
     code = _code(findings)
     if as_json:
         json.dump(_as_json(findings, code), sys.stdout, indent=1)

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from counters.event import Event, EventFileError, MissingDevelopmentKeys, load_event
 from counters.secrets import SecretsError, load_secrets
 from gateway.mendable import SettingsError
 from gateway.networks import NetworksError
-from gateway.setting_sources import PROBLEMS, Origin, SettingOption, check_environment, settings_of
+from gateway.setting_sources import CONFIG, PROBLEMS, Origin, SettingOption, check_environment, settings_of
 from gateway.settings import MASK, OF_COMMANDS, GatewaySettings, Settings, UpSettings, WitnessSettings, masked
 
 READABLE: Final = "other programs of this host can read flags and variables; use a password file, or the settings file"
+FLAG: Final = Origin("flag", "")
 UNUSABLE: Final = "?"
 """Shown for a value that cannot be used: it may be a secret in the wrong place."""
 EVERYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not listened on
@@ -74,13 +76,22 @@ def read_in_force(command: click.Command, arguments: Sequence[str]) -> InForce:
         found.check(settings)
         with found.problem(SettingsError):
             settings = settings.completed(event) if event else settings
-    values = tuple(_value(option, ctx, settings) for option in options)
+    values = (*_files(ctx), *(_value(option, ctx, settings) for option in options))
     found.warnings += [
         f"{value.flag} has a password: {READABLE}" for value in values
         if value.origin.kind in {"flag", "environment"} and MASK in str(value.value)
     ]  # fmt: skip
     problems = tuple(found.problems)
     return InForce(name, values, tuple(found.warnings), problems, None if problems else settings, event)
+
+
+def _files(ctx: click.Context) -> Iterator[Value]:
+    """Yield the files that settings and event come from."""
+    if CONFIG in ctx.meta:
+        by_variable = ctx.get_parameter_source("config") is ParameterSource.ENVIRONMENT
+        yield Value("--config", ctx.meta[CONFIG], Origin("environment", CONFIG) if by_variable else FLAG)
+    if "event_file" in ctx.params:
+        yield Value("EVENT.toml", str(ctx.params["event_file"] or ""), FLAG)
 
 
 def _value(option: SettingOption, ctx: click.Context, completed: Settings | None) -> Value:

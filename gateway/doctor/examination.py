@@ -12,7 +12,7 @@ from counters.event import Event
 from counters.secrets import SecretsError, load_secrets
 from deploy.sizing import EVIDENCE_BYTES, SPOOL_RECORD_BYTES, TICKET_BYTES, Audience, Needs, needs_of
 from gateway.doctor import host, keeping, others, programme, redis_server
-from gateway.doctor.finding import Finding, ok
+from gateway.doctor.finding import Finding, ok, unknown
 from gateway.doctor.ports import port
 from gateway.doctor.redis_server import Role
 from gateway.settings import GatewaySettings, LedgerSettings, Settings, UpSettings, WitnessSettings
@@ -63,6 +63,8 @@ class Examination:
         if event is not None:
             yield programme.times(event, time.time())
             yield from programme.issuers(event, for_players=not isinstance(settings, UpSettings))
+        elif getattr(settings, "event_file", None) == "":
+            yield unknown("event", "no event file was named", "Name it behind the command: EVENT.toml")
         elif not isinstance(settings, WitnessSettings):
             yield ok("event", "development issuers' keys will be made at the first start")
         match settings:

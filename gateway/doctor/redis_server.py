@@ -59,14 +59,25 @@ class Role:
         name = "Redis" if registry and live else "registry Redis" if registry else "live Redis"
         return cls(name, registry, live, needs.registry_bytes * registry + needs.live_bytes * live)
 
+    def of_shard(self, number: int, count: int) -> "Role":
+        """Return the role of one of several masters, counted from 0; of the only one it is this role."""
+        if count == 1:
+            return self
+        name = f"{self.name}, master {number + 1} of {count}"
+        return Role(name, self.registry, self.live, self.needed_bytes // count)
+
 
 async def examine(url: str, role: Role) -> list[Finding]:
     """Ask the server, or in a cluster all that hold keys, and judge what they say."""
     link = open_link(url, ANSWER_S, RedisAwayError)
     try:
         shards = await link.shards()
-        share = Role(role.name, role.registry, role.live, role.needed_bytes // max(len(shards), 1))
-        return [finding for shard in shards for finding in judge(await _facts(shard.link), share)]
+        roles = [role.of_shard(number, len(shards)) for number in range(len(shards))]
+        return [
+            finding
+            for shard, part in zip(shards, roles, strict=True)
+            for finding in judge(await _facts(shard.link), part)
+        ]
     except RedisAwayError as error:
         return [fail(role.name, f"{error}", f"See that it runs and that address and password are right; {_WITHOUT}.")]
     finally:

@@ -47,6 +47,8 @@ def test_every_setting_is_shown_with_where_it_came_from(event_file: Path, secret
     assert found["--port"] == (81, "flag", "--port")
     assert found["--ledger"] == ("http://l", "environment", "TURNOUT_GATEWAY_LEDGER")
     assert found["--workers"] == (4, "file", f"{path}: gateway.workers")
+    assert found["--config"] == (str(path), "flag", "")
+    assert found["EVENT.toml"] == (str(event_file), "flag", "")
     assert found["--host"] == ("0.0.0.0", "default", "")  # noqa: S104
     assert found["--live-redis"] == found["--redis"][:1] + ("default", "")  # noqa: RUF005 - as a tuple it reads best
     shown = check(*given, env=env)
@@ -54,6 +56,13 @@ def test_every_setting_is_shown_with_where_it_came_from(event_file: Path, secret
     assert "environment TURNOUT_GATEWAY_LEDGER" in shown.output
     assert "hunter2" not in result.output + shown.output
     assert str(secrets) in shown.output
+
+
+def test_a_settings_file_that_the_environment_names_is_shown(event_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "turnout.toml"
+    path.write_text("[up]\nworkers = 3\n")
+    found = rows(check(event_file, "--json", env={"TURNOUT_CONFIG": str(path)}))
+    assert (found["--config"]["where"], found["--workers"]["value"]) == ("TURNOUT_CONFIG", 3)
 
 
 def test_everything_that_is_wrong_is_said_at_once(event_file: Path, tmp_path: Path) -> None:

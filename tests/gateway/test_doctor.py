@@ -264,7 +264,14 @@ def test_settings_that_cannot_be_used_end_it_before_anything_is_looked_at(event_
 
 def test_a_witness_is_looked_at_too(tmp_path: Path) -> None:
     found = doctor("witness", "--data", tmp_path, "--name", "w.example/1", *PORTS, code=0)
-    assert found.keys() == {"data", "clock", "port", "metrics port"}
+    assert found.keys() == {"settings", "data", "clock", "port", "metrics port"}
+
+
+def test_what_is_odd_about_the_settings_is_said_too(tmp_path: Path, live: str) -> None:
+    given = ("ledger", "--redis", live, "--data", tmp_path / "data", "--viewers", 100, *PORTS)
+    found = doctor(*given, "--timestamp-url", "https://user:hunter2@authority.example", code=3)
+    assert found["event"]["verdict"] == "could not check"
+    assert found["settings"]["verdict"] == "warn"
 
 
 def test_up_is_looked_at_by_default_and_every_fault_has_what_to_do(

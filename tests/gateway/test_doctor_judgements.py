@@ -86,6 +86,12 @@ def test_a_live_redis_may_forget_by_age_and_nothing_else() -> None:
     assert said(redis(append_only=True), LIVE) == {"append-only file": Verdict.WARN}
 
 
+def test_each_master_of_a_cluster_has_its_share() -> None:
+    share = REGISTRY.of_shard(1, 3)
+    assert (share.name, share.needed_bytes) == ("registry Redis, master 2 of 3", REGISTRY.needed_bytes // 3)
+    assert REGISTRY.of_shard(0, 1) == REGISTRY
+
+
 def test_a_ledger_only_reads_from_its_redis() -> None:
     assert said(redis(policy="allkeys-lru", memory_bytes=10**7), READ_ONLY) == {"": Verdict.OK}
 
