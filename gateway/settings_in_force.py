@@ -45,9 +45,7 @@ class InForce:
     warnings: tuple[str, ...]
     problems: tuple[str, ...]  # the command would not start with these
     settings: Settings | None  # completed; None where problems leave nothing to start with
-    event: (
-        Event | None
-    )  # None: no event file is named or needed, it cannot be used, or `turnout up` has yet to make keys
+    event: Event | None  # None: none is named, needed or usable, or `turnout up` has yet to make its keys
 
 
 def read_in_force(command: click.Command, arguments: Sequence[str]) -> InForce:

@@ -160,7 +160,8 @@ def judge_keys(issuer: Issuer, published: Sequence[Any]) -> Finding:
             continue  # for encryption, or of an algorithm that the event does not take
     if fresh := found - known:
         return warn(check, f"{len(fresh)} of {len(found)} are not in the event file: their tickets are refused",
-                    "Save the set anew before the event begins; during it see docs/event-file.md.")  # fmt: skip
+                    "Before the event save the set anew; during it add them with turnout issuer-key (docs/keys.md), "
+                    "if that is not done.")  # fmt: skip
     if not found:
         return warn(check, "none that the event's algorithms allow", "See that `issuer` and `algorithms` are right.")
     return ok(check, f"all {len(found)} are in the event file")
