@@ -21,6 +21,7 @@ from gateway.receipt_commands import receipt
 from gateway.recover_commands import recover
 from gateway.report_commands import report
 from gateway.retention_commands import retention
+from gateway.rotate_key_commands import rotate_key
 from gateway.serving_commands import gateway, ledger, up, witness
 from gateway.steer_commands import retire, steer
 from gateway.token_commands import token
@@ -79,6 +80,7 @@ for command in (
     report,
     restored,
     retention,
+    rotate_key,
     verifier,
 ):
     main.add_command(command)

@@ -5,7 +5,7 @@ the person. 48 bytes, little-endian, sent as 64 characters of base64url without 
 
     offset  size  field
     0       1     version      1
-    1       1     key id       which of the event's token keys made the MAC
+    1       1     key id       which of the event's token keys made the MAC: its generation (counters.secrets)
     2       2     event tag    first two bytes of BLAKE2b of the event id: another event's token is recognised as such
     4       4     seat         1 … 2^31 − 1
     8       2     session      session number
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
 
-from counters.secrets import Secrets
+from counters.secrets import VIEWING_TOKEN, Secrets
 from gateway.reasons import Reason
 
 VERSION: Final = 1
@@ -41,7 +41,6 @@ TEXT_BYTES: Final = 64
 SIGNED_BYTES: Final = 32
 MAC_BYTES: Final = 16
 FIELDS: Final = struct.Struct("<IQIIQI")
-CURRENT_KEY_ID: Final = 1
 
 TO_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/!!")
 """base64url to base64; what is not base64url becomes what strict decoding refuses."""
@@ -75,26 +74,30 @@ class TokenKeys:
 
     event_tag: int
     by_prefix: Mapping[int, bytes]
+    oldest: int = 1  # key id that is accepted
+    newest: int = 1  # key id that new tokens have
 
     @classmethod
     def derive(cls, secrets: Secrets, event_id: str) -> "TokenKeys":
         """Derive the keys from the event secret."""
         tag = int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=2).digest(), "little")
-        key_ids = range(1, CURRENT_KEY_ID + 1)
-        return cls(
-            tag,
-            {VERSION | key_id << 8 | tag << 16: secrets.derive(f"viewing token key {key_id}") for key_id in key_ids},
-        )
+        used = secrets.generations_of(VIEWING_TOKEN)
+        keys = {
+            VERSION | key_id << 8 | tag << 16: secrets.derive(f"viewing token key {key_id}") for key_id in used.accepted
+        }
+        return cls(tag, keys, used.oldest, used.newest)
 
     def refusal(self, prefix: int) -> Reason:
         """Why no key belongs to a token's first four bytes."""
         if prefix & 0xFF == VERSION and prefix >> 16 != self.event_tag:
             return Reason.TOKEN_OTHER_EVENT
+        if prefix & 0xFF == VERSION and 0 < prefix >> 8 & 0xFF < self.oldest:
+            return Reason.TOKEN_REVOKED
         return Reason.TOKEN_MALFORMED
 
     def seal(self, token: ViewingToken) -> str:
         """Return a token as its 64 characters."""
-        prefix = VERSION | CURRENT_KEY_ID << 8 | self.event_tag << 16
+        prefix = VERSION | self.newest << 8 | self.event_tag << 16
         signed = FIELDS.pack(
             prefix, token.seat | token.session << 32, token.attendee, token.view, token.view_id, token.expires_at
         )

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from counters.secrets import (
+    SCANNER,
     Secrets,
     SecretsError,
     bind_to_log,
     load_or_create_secrets,
     load_secrets,
     require_log,
+    rotate,
 )
 
 ALICE = Secrets(bytes(range(32)), bytes(range(32, 64)))
@@ -86,3 +88,44 @@ def test_secrets_belong_to_one_log_and_begin_no_second_one(tmp_path: Path) -> No
     with pytest.raises(SecretsError, match="belongs to a log that is not here"):
         require_log(path, begun=False)
     require_log(path, begun=True)
+
+
+def test_a_key_is_rotated_beside_the_earlier_one_and_then_that_is_withdrawn(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    first = load_or_create_secrets(path)
+    bind_to_log(path, b"leaf 0")
+    assert rotate(path, SCANNER, withdraw=False) == load_secrets(path)
+    both = load_secrets(path)
+    assert both.scanner_key not in {first.scanner_key, first.organiser_key}
+    assert json.loads(path.read_bytes())["scanner_key"] == both.scanner_key
+    assert json.loads(path.read_bytes())["log"], "what else is in the file stays"
+    assert path.stat().st_mode & 0o777 == 0o600
+    new = rotate(path, SCANNER, withdraw=True)
+
+    def opened_by(secrets: Secrets) -> list[bool]:
+        return [secrets.opens(key, SCANNER) for key in (first.scanner_key, both.scanner_key, first.organiser_key, "")]
+
+    # A host with the old file takes the new key already; one with the newest takes the old key no more.
+    assert [opened_by(each)[:2] for each in (first, both, new)] == [[True, True], [True, True], [False, True]]
+    assert not any(opened_by(each)[2] or opened_by(each)[3] for each in (first, both, new))
+    assert (new.organiser_key, new.audit_key, new.pseudonym_key) == (
+        first.organiser_key, first.audit_key, first.pseudonym_key,
+    )  # fmt: skip
+    assert rotate(path, SCANNER, withdraw=True) == new, "what was withdrawn can be withdrawn again"
+
+
+@pytest.mark.parametrize(
+    "rows", [{"scanner": [2, 1]}, {"scanner": [0, 1]}, {"scanner": [1, 201]}, {"scanner": [1]}, {"audit": [1, 2]},
+             {"scanner": [True, True]}, {"scanner": 2}, []],
+)  # fmt: skip
+def test_generations_that_are_none_are_refused(tmp_path: Path, rows: object) -> None:
+    (tmp_path / "secrets.json").write_text(json.dumps(GOOD | {"generations": rows}))
+    with pytest.raises(SecretsError, match="cannot be read as secrets"):
+        load_secrets(tmp_path / "secrets.json")
+
+
+def test_there_is_an_end_to_generations(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    path.write_text(json.dumps(GOOD | {"generations": {"viewing-token": [200, 200]}}))
+    with pytest.raises(SecretsError, match="there are no more"):
+        rotate(path, "viewing-token", withdraw=False)

@@ -1,12 +1,13 @@
 """Viewing tokens: what is sealed is opened, and nothing else is."""
 
 import binascii
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counters.secrets import Secrets
+from counters.secrets import Generations, Secrets
 from gateway.reasons import Reason
 from gateway.viewing_token import TEXT_BYTES, TokenKeys, TokenRefused, ViewingToken
 
@@ -103,5 +104,20 @@ def test_the_keys_are_the_same_on_another_host_and_after_a_restart() -> None:
 def test_a_key_id_that_is_not_ours_is_malformed_whatever_its_mac() -> None:
     prefix = 1 | 7 << 8 | KEYS.event_tag << 16
     strange = TokenKeys(KEYS.event_tag, {1 | 1 << 8 | KEYS.event_tag << 16: bytes(32)})
-    assert KEYS.by_prefix.keys() == {1 | 1 << 8 | KEYS.event_tag << 16}
+    assert KEYS.by_prefix.keys() == {1 | key_id << 8 | KEYS.event_tag << 16 for key_id in (1, 2)}
     assert strange.refusal(prefix) is not Reason.TOKEN_FORGED
+
+
+def keys_of(oldest: int, newest: int) -> TokenKeys:
+    return TokenKeys.derive(replace(SECRETS, generations={"viewing-token": Generations(oldest, newest)}), "expo")
+
+
+def test_a_new_key_is_taken_by_hosts_that_do_not_give_it_out_yet_and_a_withdrawn_one_by_nobody() -> None:
+    old, both, new = KEYS.seal(TOKEN).encode(), keys_of(1, 2), keys_of(2, 2)
+    fresh = both.seal(TOKEN).encode()
+    assert fresh != old
+    for keys in (KEYS, both):
+        assert [keys.open(text) for text in (old, fresh)] == [TOKEN, TOKEN]
+    assert new.open(fresh) == TOKEN
+    assert refusal(old, new) is Reason.TOKEN_REVOKED, "its player joins again with the ticket"
+    assert refusal(keys_of(4, 4).seal(TOKEN).encode()) is Reason.TOKEN_MALFORMED, "two ahead is none that we know"
