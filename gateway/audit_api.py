@@ -34,9 +34,9 @@ class AuditApi:
         """The addresses that are answered here."""
         event = "/v1/events/{event}"
         return (
-            web.post(event + "/roll", self.correct),
-            web.post(event + "/audits", self.draw),
-            web.post(event + "/audits/{draw}/results", self.result),
+            web.post(event + "/roll", self.correct, name="roll"),
+            web.post(event + "/audits", self.draw, name="audits"),
+            web.post(event + "/audits/{draw}/results", self.result, name="audits.results"),
         )
 
     async def correct(self, request: web.Request) -> web.Response:

@@ -94,11 +94,11 @@ class GatewayApi:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.post(GRANT_PATH, self._grant),
-            web.post(HAND_OVER_PATH, self._hand_over),
-            web.post(TOKENS_PATH, self._take_tokens),
-            web.post(STEERING_PATH, self._tell_steering),
-            web.post(GREETING_PATH, self._greet),
+            web.post(GRANT_PATH, self._grant, name="seats"),
+            web.post(HAND_OVER_PATH, self._hand_over, name="evidence"),
+            web.post(TOKENS_PATH, self._take_tokens, name="tokens"),
+            web.post(STEERING_PATH, self._tell_steering, name="gateway_steering"),
+            web.post(GREETING_PATH, self._greet, name="greeting"),
         ]
 
     async def _admit(self, request: web.Request, limit_bytes: int) -> int:

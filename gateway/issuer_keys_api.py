@@ -38,7 +38,7 @@ class IssuerKeysApi:
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""
         path = "/v1/events/{event}/issuer-keys"
-        return (web.get(path, self.show), web.post(path, self.change))
+        return (web.get(path, self.show, name="issuer_keys"), web.post(path, self.change, name="issuer_keys"))
 
     async def show(self, request: web.Request) -> web.Response:
         """Return all keys, retired ones too."""

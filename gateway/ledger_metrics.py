@@ -12,12 +12,18 @@ from counters.sealing_state import SealingState
 from gateway.gateway_api import GatewayNames
 from gateway.ledger_parts import LedgerParts
 from gateway.operations import identity_of
+from gateway.route_metrics import OwnRequests
 from gateway.timestamping import Timestamping
 from gateway.window_watch import WindowWatch
 from gateway.witness_quorum import WitnessQuorum
 from metrics.ledger_snapshot import LedgerSnapshot, Sealing, Vouching
 from metrics.window_snapshot import WindowSnapshot
 
+ROUTES: Final = (
+    "log", "verify", "live", "attendance", "receipt", "certificates", "steering", "issuer_keys", "roll", "audits",
+    "retire", "clock", "seats", "evidence", "tokens", "gateway_steering", "greeting", "healthz", "readyz", "other",
+)  # fmt: skip
+"""What can be asked of a ledger (metrics.catalogue.HTTP_ROUTES)."""
 HEARD_S: Final = 10.0
 """A gateway asks the ledger for something each second: one that was not heard for so long is away or cut off."""
 
@@ -28,6 +34,7 @@ class LedgerMetrics:
     def __init__(
         self,
         parts: LedgerParts,
+        requests: OwnRequests,
         names: GatewayNames,
         quorum: WitnessQuorum,
         timestamping: Timestamping,
@@ -35,6 +42,7 @@ class LedgerMetrics:
     ) -> None:
         """Look at these."""
         self._parts = parts
+        self._requests = requests
         self._names = names
         self._quorum = quorum
         self._timestamping = timestamping
@@ -47,6 +55,8 @@ class LedgerMetrics:
         state = await parts.thread.do(lambda: parts.sealer.state(now))
         return LedgerSnapshot(
             identity=identity_of(parts.event),
+            requests=self._requests.by_route(),
+            request_durations=self._requests.durations(),
             sealing=self._sealing(state),
             vouching=self._vouching(),
             gateways=len(self._names.heard_within(HEARD_S, tick)),

@@ -34,7 +34,7 @@ from gateway.audit_api import AuditApi
 from gateway.certifying import Certifying
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
 from gateway.issuer_keys_api import IssuerKeysApi
-from gateway.ledger_metrics import LedgerMetrics
+from gateway.ledger_metrics import ROUTES, LedgerMetrics
 from gateway.ledger_parts import LedgerParts
 from gateway.ledger_thread import LedgerThread
 from gateway.log_files import LogFiles
@@ -49,6 +49,7 @@ from gateway.reasons import Reason
 from gateway.receipts_api import Receipts
 from gateway.request_ids import request_ids
 from gateway.roll_keeper import RollKeeper
+from gateway.route_metrics import OwnRequests
 from gateway.settings import LedgerSettings
 from gateway.steering_api import announced, in_force, read_change
 from gateway.timestamping import Timestamping
@@ -109,7 +110,10 @@ class LedgerService:
         self._keys = IssuerKeysApi(parts, self._organiser)
         self._receipts = Receipts(parts, signer, self._data / roll_sealing.FOLDER)
         self._watch = WindowWatch(self._sealer)
-        self._metrics = LedgerMetrics(parts, self._gateways.names, self._quorum, self._timestamping, self._watch)
+        self._requests = OwnRequests(ROUTES)
+        self._metrics = LedgerMetrics(
+            parts, self._requests, self._gateways.names, self._quorum, self._timestamping, self._watch
+        )
         self.stopping = asyncio.Event()
 
     @property
@@ -189,18 +193,19 @@ class LedgerService:
         await self._thread.keep(show)
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[request_ids, problems], client_max_size=HAND_OVER_LIMIT_BYTES)
+        middlewares = [request_ids, self._requests.middleware, problems]
+        app = web.Application(middlewares=middlewares, client_max_size=HAND_OVER_LIMIT_BYTES)
         event = "/v1/events/{event}"
         app.add_routes(
             [
                 *self._gateways.routes(),
-                web.get("/log/{path:.+}", LogFiles(self._data / "log", self._sealer.log).serve),
+                web.get("/log/{path:.+}", LogFiles(self._data / "log", self._sealer.log).serve, name="log"),
                 page_route(),
-                web.get(event + "/live", self._live),
-                web.post("/v1/simulation/clock", self._jump),
-                web.get(event + "/steering", self._steering),
-                web.post(event + "/steering", self._steer),
-                web.post(event + "/gateways/{gateway}/retire", self._retire),
+                web.get(event + "/live", self._live, name="live"),
+                web.post("/v1/simulation/clock", self._jump, name="clock"),
+                web.get(event + "/steering", self._steering, name="steering"),
+                web.post(event + "/steering", self._steer, name="steering"),
+                web.post(event + "/gateways/{gateway}/retire", self._retire, name="retire"),
                 *self._organiser.routes(),
                 *self._keys.routes(),
                 *self._audits.routes(),

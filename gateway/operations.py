@@ -61,4 +61,4 @@ def probes(missing: Callable[[], str] = str) -> Iterable[web.RouteDef]:
         cause = missing()
         return web.Response(text=(cause or "ready") + "\n", status=503 if cause else 200)
 
-    return web.get("/healthz", healthz), web.get("/readyz", readyz)
+    return web.get("/healthz", healthz, name="healthz"), web.get("/readyz", readyz, name="readyz")

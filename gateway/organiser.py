@@ -46,10 +46,10 @@ class Organiser:
         """The addresses that are answered here."""
         event = "/v1/events/{event}"
         return (
-            web.get(event + "/attendance", self.attendance),
-            web.get(event + "/certificates", self.list),
-            web.post(event + "/certificates", self.issue),
-            web.get(event + "/certificates/{name}", self.certificate),
+            web.get(event + "/attendance", self.attendance, name="attendance"),
+            web.get(event + "/certificates", self.list, name="certificates"),
+            web.post(event + "/certificates", self.issue, name="certificates"),
+            web.get(event + "/certificates/{name}", self.certificate, name="certificates.one"),
         )
 
     def check_event(self, request: web.Request) -> None:

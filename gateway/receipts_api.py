@@ -77,7 +77,7 @@ class Receipts:
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The addresses that are answered here."""
-        return (web.get("/v1/events/{event}/receipt", self.receipt),)
+        return (web.get("/v1/events/{event}/receipt", self.receipt, name="receipt"),)
 
     async def receipt(self, request: web.Request) -> web.Response:
         """Return the receipt of whoever shows a ticket or a viewing token."""

@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.reasons import Reason
-from gateway.timed_cells import NamedCells, TimedCells, cell_names, durations
+from gateway.timed_cells import NamedCells, PlainCells, TimedCells, cell_names, durations
 from metrics.catalogue import HTTP_BUCKETS_S, HTTP_CODES, HTTP_ROUTES
 from metrics.readings import Durations
 
@@ -79,6 +79,24 @@ class RouteMetrics:
             raise
         self.answered(route, answer.status, time.perf_counter() - began)
         return answer
+
+
+class OwnRequests:
+    """The requests of a process that has no workers: what its middleware counts, it shows itself."""
+
+    def __init__(self, routes: Sequence[str]) -> None:
+        """Begin at zero; `other` must be one of the routes."""
+        self._routes = routes
+        self._cells = PlainCells(request_cells(routes))
+        self.middleware = RouteMetrics(self._cells, routes).middleware
+
+    def by_route(self) -> Requests:
+        """Return how many there were, by route and status."""
+        return requests(self._cells.read(), self._routes)
+
+    def durations(self) -> dict[str, Durations]:
+        """Return how long they took, by route."""
+        return request_durations(self._cells.read(), self._routes)
 
 
 def route_of(request: web.Request) -> str:

@@ -31,6 +31,7 @@ from gateway.operations import operations, probes
 from gateway.problems import problems, reading
 from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.request_ids import request_ids
+from gateway.route_metrics import OwnRequests
 from gateway.settings import WitnessSettings
 from metrics import exposition
 from metrics.witness_snapshot import WitnessSnapshot
@@ -40,6 +41,8 @@ READ_S: Final = 10.0
 THREADS: Final = 4
 """Requests at once; each waits for the disk. More wait their turn."""
 FAILED: Final = "failed"
+ROUTES: Final = ("add_checkpoint", "healthz", "readyz", "other")
+"""What can be asked of a witness (metrics.catalogue.HTTP_ROUTES)."""
 TEXT: Final = "text/plain; charset=utf-8"
 _log = logging.getLogger("turnout.witness")
 
@@ -135,7 +138,8 @@ class WitnessService:
         self._vkey = witness_key(signer).encode()
         self._witness = witness
         self._threads = ThreadPoolExecutor(THREADS, "witness")
-        self._requests: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
+        self._requests = OwnRequests(ROUTES)
         self._cosigned_s: float | None = None
 
     async def run(self, *, with_parent: bool) -> int:
@@ -161,8 +165,9 @@ class WitnessService:
         return 0
 
     def _public(self) -> web.Application:
-        app = web.Application(middlewares=[request_ids, problems], client_max_size=REQUEST_LIMIT_BYTES)
-        app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint), *probes()])
+        middlewares = [request_ids, self._requests.middleware, problems]
+        app = web.Application(middlewares=middlewares, client_max_size=REQUEST_LIMIT_BYTES)
+        app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint, name="add_checkpoint"), *probes()])
         return app
 
     async def _add_checkpoint(self, request: web.Request) -> web.Response:
@@ -173,9 +178,9 @@ class WitnessService:
         try:
             answer = await loop.run_in_executor(self._threads, self._witness.add_checkpoint, body, now)
         except OSError:
-            self._requests[FAILED] += 1
+            self._verdicts[FAILED] += 1
             raise
-        self._requests[answer.verdict.label] += 1
+        self._verdicts[answer.verdict.label] += 1
         if answer.verdict is Verdict.COSIGNED:
             self._cosigned_s = now
         kind = SIZE_TYPE if answer.verdict is Verdict.CONFLICT else TEXT
@@ -185,7 +190,9 @@ class WitnessService:
     async def _snapshot(self) -> WitnessSnapshot:
         return WitnessSnapshot(
             version=VERSION,
-            requests=dict(self._requests),
+            requests=self._requests.by_route(),
+            request_durations=self._requests.durations(),
+            verdicts=dict(self._verdicts),
             logs=len(self._witness.sizes),
             cosigned_s=self._cosigned_s,
         )

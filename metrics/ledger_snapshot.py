@@ -73,6 +73,8 @@ class LedgerSnapshot:
     process: ClassVar[Process] = Process.LEDGER
 
     identity: Identity
+    requests: Mapping[tuple[str, str], float]  # by route and status
+    request_durations: Mapping[str, Durations]  # by route
     sealing: Sealing
     vouching: Vouching
     gateways: int  # heard
@@ -85,8 +87,8 @@ class LedgerSnapshot:
     def readings(self) -> Iterator[tuple[Metric, Reading]]:
         """Yield what is known of every metric of a ledger."""
         yield from self.identity.readings()
-        yield catalogue.HTTP_REQUESTS, None
-        yield catalogue.HTTP_DURATION, None
+        yield catalogue.HTTP_REQUESTS, self.requests
+        yield catalogue.HTTP_DURATION, self.request_durations
         yield from self.sealing.readings()
         yield from self.vouching.readings()
         yield catalogue.LEDGER_GATEWAYS, self.gateways

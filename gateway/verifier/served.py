@@ -30,7 +30,7 @@ def page_route() -> web.RouteDef:
     async def serve(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's handler
         return web.Response(body=body, headers=headers)
 
-    return web.get(PATH, serve)
+    return web.get(PATH, serve, name="verify")
 
 
 def write_page(path: Path) -> int:

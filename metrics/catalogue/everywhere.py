@@ -10,9 +10,13 @@ EVERYWHERE: Final = (*OF_EVENT, Process.WITNESS)
 HTTP_ROUTES: Final = (
     "beat", "beats", "leave", "join", "preflight", "checkins", "live", "openapi", "healthz", "readyz",
     "log", "verify", "attendance", "receipt", "certificates", "steering", "issuer_keys",
+    "roll", "audits", "retire", "clock",
+    "seats", "evidence", "tokens", "gateway_steering", "greeting",
+    "add_checkpoint",
     "other",
 )  # fmt: skip
-"""Short names of what can be asked for; `beats` is a relay's batch, `other` whatever has no name."""
+"""Short names of what can be asked for; `beats` is a relay's batch, `seats` to `greeting` are what gateways ask the
+ledger, `other` is whatever has no name."""
 HTTP_CODES: Final = (
     "200", "201", "204", "304",
     "400", "401", "403", "404", "405", "408", "409", "410", "413", "422",

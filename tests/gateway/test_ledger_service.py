@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 import uvloop
+from prometheus_client.parser import text_string_to_metric_families
 
 from counters.attendee import SEATS_PER_BLOCK
 from counters.clock import SimulatedClock
@@ -19,8 +21,11 @@ from counters.secrets import Secrets
 from gateway.ledger_client import (
     DIGEST_HEADER,
     GRANT_PATH,
+    GREETING_PATH,
     HAND_OVER_PATH,
     MAC_HEADER,
+    STEERING_PATH,
+    TOKENS_PATH,
     LedgerClient,
     LedgerRefusedError,
     LedgerUnavailableError,
@@ -28,6 +33,7 @@ from gateway.ledger_client import (
     content_digest,
     signed_headers,
 )
+from gateway.ledger_metrics import ROUTES
 from tests.gateway.serving import (
     NO_LEDGER,
     NOW,
@@ -232,6 +238,48 @@ def test_health_and_metrics_are_served(running: RunningLedger) -> None:
     answer = ask(port, "GET", "/metrics")
     assert answer.status == 200
     assert b"turnout_" in answer.body
+
+
+def counted(running: RunningLedger) -> dict[tuple[str, str], float]:
+    port = int(running.metrics.rpartition(":")[2].partition("/")[0])
+    text = ask(port, "GET", "/metrics").body.decode()
+    (family,) = (family for family in text_string_to_metric_families(text) if family.name == "turnout_http_requests")
+    return {(sample.labels["route"], sample.labels["code"]): sample.value for sample in family.samples}
+
+
+def test_every_answer_is_counted_by_route_and_status(running: RunningLedger) -> None:
+    event = "/v1/events/expo"
+    asked = {
+        ("GET", "/healthz"): ("healthz", "200"),
+        ("GET", "/readyz"): ("readyz", "200"),
+        ("GET", "/log/checkpoint"): ("log", "200"),
+        ("GET", "/log/elsewhere"): ("log", "404"),
+        ("GET", "/verify"): ("verify", "200"),
+        ("GET", f"{event}/live"): ("live", "200"),
+        ("GET", f"{event}/attendance"): ("attendance", "401"),
+        ("GET", f"{event}/receipt"): ("receipt", "401"),
+        ("GET", f"{event}/certificates/none"): ("certificates", "404"),
+        ("GET", f"{event}/steering"): ("steering", "401"),
+        ("GET", f"{event}/issuer-keys"): ("issuer_keys", "401"),
+        ("POST", f"{event}/roll"): ("roll", "401"),
+        ("POST", f"{event}/audits"): ("audits", "401"),
+        ("POST", f"{event}/audits/1/results"): ("audits", "401"),
+        ("POST", f"{event}/gateways/g/retire"): ("retire", "401"),
+        ("POST", "/v1/simulation/clock"): ("clock", "401"),
+        ("POST", GRANT_PATH): ("seats", "403"),
+        ("POST", HAND_OVER_PATH): ("evidence", "403"),
+        ("POST", TOKENS_PATH): ("tokens", "403"),
+        ("POST", STEERING_PATH): ("gateway_steering", "403"),
+        ("POST", GREETING_PATH): ("greeting", "403"),
+        ("GET", "/nothing/here"): ("other", "404"),
+    }
+    assert {route for route, _ in asked.values()} == set(ROUTES)
+    before = counted(running)
+    for (method, path), (_, code) in asked.items():
+        assert str(running.ask(method, path).status) == code, path
+    more = Counter({pair: int(count - before.get(pair, 0)) for pair, count in counted(running).items()})
+    assert +more == Counter(asked.values())
+    assert before["evidence", "503"] == 0, "a rate of faults needs the series before the first"
 
 
 def test_live_numbers_without_redis_are_stale_and_not_an_error(running: RunningLedger) -> None:

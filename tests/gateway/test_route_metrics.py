@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from counters.cells import read_cells
+from gateway import ledger_metrics, witness_service
 from gateway.reasons import Reason
 from gateway.route_metrics import (
     ALWAYS_THERE,
+    BY_OUTCOME,
     RouteMetrics,
     by_status,
     request_cells,
@@ -151,8 +153,11 @@ def test_every_reason_has_a_status_of_the_closed_set() -> None:
 def test_every_route_of_the_table_has_a_name_of_the_closed_set(served: Serving) -> None:
     table = served.worker.api.application().router.resources()
     named = {resource.canonical: (resource.name or "").partition(".")[0] for resource in table}
-    assert set(named.values()) == {*HTTP_ROUTES} - {"preflight", "other"}
-    assert set(named.values()) <= {*ROUTES, "beat", "leave", "join"}
+    assert set(named.values()) == {*ROUTES, *BY_OUTCOME} - {"preflight", "other"}
+
+
+def test_the_closed_set_of_routes_is_what_the_processes_have() -> None:
+    assert {*ROUTES, *BY_OUTCOME, *ledger_metrics.ROUTES, *witness_service.ROUTES} == set(HTTP_ROUTES)
 
 
 def test_the_measures_of_a_worker_fit_into_their_file_with_room_for_more() -> None:

@@ -66,6 +66,8 @@ def test_each_rule_has_the_status_that_the_specification_gives_it(witness: Witne
         'requests_total{outcome="inconsistent"} 2.0', "logs 1.0",
     ):  # fmt: skip
         assert f"turnout_witness_{line}" in metrics
+    for code, count in ((200, 3.0), (409, 1.0), (413, 1.0), (500, 0.0)):
+        assert f'http_requests_total{{code="{code}",route="add_checkpoint"}} {count}' in metrics
 
 
 def _signed_by_another() -> bytes:

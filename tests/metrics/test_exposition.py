@@ -93,6 +93,8 @@ GATEWAY = GatewaySnapshot(
 )
 LEDGER = LedgerSnapshot(
     identity=IDENTITY,
+    requests={("seats", "200"): 2, ("log", "404"): 1},
+    request_durations={"seats": Durations.none(HTTP_BUCKETS_S).observed(0.004)},
     sealing=Sealing(
         size=42,
         withheld=3,
@@ -134,7 +136,14 @@ LEDGER = LedgerSnapshot(
         compared=39,
     ),
 )
-WITNESS = WitnessSnapshot(version="0.1.0", requests={"cosigned": 4, "failed": 1}, logs=2, cosigned_s=1700355661)
+WITNESS = WitnessSnapshot(
+    version="0.1.0",
+    requests={("add_checkpoint", "200"): 4, ("add_checkpoint", "500"): 1},
+    request_durations={"add_checkpoint": Durations.none(HTTP_BUCKETS_S).observed(0.02)},
+    verdicts={"cosigned": 4, "failed": 1},
+    logs=2,
+    cosigned_s=1700355661,
+)
 
 
 def ledger_with(**changes: Any) -> LedgerSnapshot:
