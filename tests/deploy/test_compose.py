@@ -15,6 +15,7 @@ from gateway.cli import main
 from gateway.setting_sources import CONFIG, variable_of
 from gateway.settings import OF_COMMANDS
 from gateway.stopping import LEDGER_ENDS_S, STOP_LIMIT_S
+from tests.deploy.would_start import furnish, problems
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KNOWN = {CONFIG} | {
@@ -33,8 +34,8 @@ def seconds(text: str) -> float:
 
 
 def with_values(text: str) -> str:
-    """A text with variables replaced by their defaults."""
-    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text)
+    """A text with variables replaced by their defaults; the only one that is required here is a URL."""
+    return re.sub(r"\$\{\w+:\?.*?\}", "https://live.example", re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text))
 
 
 @pytest.mark.parametrize("spoil", [False, True])
@@ -82,6 +83,17 @@ def test_every_variable_of_a_service_of_ours_is_a_setting_of_its_command(name: s
     if command != "-":
         assert command in main.commands
         assert arguments == (["/etc/turnout/event.toml"] if command != "witness" else [])
+
+
+@pytest.mark.parametrize("name", [name for name, service in OURS.items() if service["command"]])
+def test_a_service_of_ours_would_start_with_what_it_is_told(name: str, tmp_path: Path) -> None:
+    service = OURS[name]
+    given = {variable: with_values(str(value)) for variable, value in service.get("environment", {}).items()}
+    arguments = service["command"]
+
+    assert problems(furnish(tmp_path), arguments, given) == ""
+    wrong = {variable: value.replace("redis://", "radish://") for variable, value in given.items()}
+    assert ("problem: " in problems(tmp_path, arguments, wrong)) == (name != "witness")
 
 
 def test_a_variable_that_is_no_setting_would_be_found() -> None:

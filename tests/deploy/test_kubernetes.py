@@ -22,6 +22,7 @@ from gateway.settings import OF_COMMANDS
 from gateway.stopping import LEDGER_ENDS_S, STOP_LIMIT_S
 from metrics.catalogue import Process
 from metrics.scraping import INTERVAL_S, TIMEOUT_S, job
+from tests.deploy.would_start import furnish, problems
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
@@ -191,6 +192,15 @@ def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(source
         assert all(name.startswith(f"TURNOUT_{command.upper()}_") for name in told)
         required = [variable_of(command, each.setting.key) for each in OF_COMMANDS[command].declared() if each.required]
         assert told.keys() >= set(required)
+
+
+def test_pods_of_ours_would_start_with_what_they_are_told(source: Source, tmp_path: Path) -> None:
+    furnish(tmp_path)
+    told = dict(settings_of(source))
+    for workload in source.workloads():
+        arguments = pod(workload)["containers"][0]["args"]
+        if arguments[0] in told:
+            assert problems(tmp_path, arguments, told[arguments[0]]) == ""
 
 
 def test_paths_that_are_settings_are_mounted(source: Source) -> None:
