@@ -61,11 +61,10 @@ def _expected(alert: Alert, case: Case) -> dict[str, Any]:
         # Not at its end only: it must never have fired up to then.
         fired = f'max_over_time(ALERTS{{alertname="{alert.name}",alertstate="firing"}}[1d])'
         return {"promql_expr_test": [{"expr": fired, "eval_time": case.at, "exp_samples": []}]}
-    return {
-        "alert_rule_test": [
-            {"alertname": alert.name, "eval_time": case.at, "exp_alerts": list(_fired(alert, case))},
-        ]
-    }
+    times = [{"alertname": alert.name, "eval_time": case.at, "exp_alerts": list(_fired(alert, case))}]
+    if case.over_at:
+        times.append({"alertname": alert.name, "eval_time": case.over_at, "exp_alerts": []})
+    return {"alert_rule_test": times}
 
 
 def _fired(alert: Alert, case: Case) -> Iterator[dict[str, Any]]:

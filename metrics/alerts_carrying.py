@@ -56,7 +56,7 @@ FLUSH_FAILING: Final = Alert(
 )
 FLUSH_SLOW: Final = Alert(
     "TurnoutRedisFlushSlow",
-    f"{queries.FLUSH_P99(_NOW)} > {t.FLUSH_SLOW_S:g}",
+    f"{queries.FLUSH_P99(Scope('1m'))} > {t.FLUSH_SLOW_S:g}",
     "5m",
     Severity.TICKET,
     "Flushing to Redis takes longer than the second it has",
@@ -71,6 +71,15 @@ FLUSH_SLOW: Final = Alert(
             },
             "15m",
             (Fired(value="2.485s"),),
+        ),
+        Case(
+            "stays quiet when a minute's are slow",
+            {
+                series(m.REDIS_FLUSH, "_bucket", le="1.0", **GATEWAY): "0+15x20 300x3 300+15x60",
+                series(m.REDIS_FLUSH, "_bucket", le="2.5", **GATEWAY): "0+15x84",
+                series(m.REDIS_FLUSH, "_bucket", le="+Inf", **GATEWAY): "0+15x84",
+            },
+            "15m",
         ),
         Case(
             "stays quiet when they take milliseconds",
@@ -148,7 +157,11 @@ SPOOL_WAITS: Final = Alert(
             "6m",
             (Fired(GATEWAY, "4m 45s"),),
         ),
-        Case("stays quiet when the ledger restarts", flat(m.SPOOL_OLDEST, "5x4 0+15x6 3x30", **GATEWAY), "8m"),
+        Case(
+            "stays quiet when the ledger was away for two minutes and a half",
+            flat(m.SPOOL_OLDEST, "5x4 0+15x10 3x30", **GATEWAY),
+            "8m",
+        ),
     ),
 )
 SPOOL_FILLING: Final = Alert(
@@ -158,7 +171,7 @@ SPOOL_FILLING: Final = Alert(
     Severity.TICKET,
     "The disk of a spool fills",
     "The disk of the spool of {{ $labels.instance }} has {{ $value | humanize1024 }}B left, and as it has gone for the "
-    "last half hour that will be gone within four hours.",
+    "last minutes that will be gone within four hours.",
     (
         Case(
             "fires when it loses a gigabyte a minute of two hundred",
@@ -174,7 +187,7 @@ SPOOL_FILLING: Final = Alert(
         Case(
             "stays quiet when a new gateway takes room for its first spools",
             flat(m.SPOOL_DISK_FREE, f"{50 * _GB}-{_GB}x4 {45 * _GB}x200", **GATEWAY),
-            "20m",
+            "25m",
         ),
     ),
 )
@@ -193,14 +206,18 @@ SPOOL_LOW: Final = Alert(
             "4m",
             (Fired(GATEWAY, "476.8Mi"),),
         ),
-        Case("stays quiet when there is room", flat(m.SPOOL_DISK_FREE, f"{2 * _GB}x30", **GATEWAY), "4m"),
+        Case(
+            "stays quiet when it is so for a moment",
+            flat(m.SPOOL_DISK_FREE, f"{2 * _GB}x8 {_GB // 2} {2 * _GB}x20", **GATEWAY),
+            "4m",
+        ),
         Case("stays quiet when nobody knows", flat(m.SPOOL, "0x30", **GATEWAY), "4m"),
     ),
 )
 HANDOVERS_REFUSED: Final = Alert(
     "TurnoutHandoversRefused",
     f"{q.HANDOVERS_REFUSED(Scope('2m'))} > 0",
-    "1m",
+    "3m",
     Severity.PAGE,
     "The ledger refuses evidence",
     "The ledger refused {{ $value | humanize }} hand-overs of {{ $labels.instance }} within two minutes. It does not "
@@ -209,8 +226,13 @@ HANDOVERS_REFUSED: Final = Alert(
         Case(
             "fires when the same bundle is refused again and again",
             flat(m.HANDOVERS, "0x8 0+3x30", outcome="refused", **GATEWAY),
-            "6m",
+            "7m",
             (Fired(GATEWAY, "24"),),
+        ),
+        Case(
+            "stays quiet when a bundle is refused once and made again",
+            flat(m.HANDOVERS, "0x8 1x40", outcome="refused", **GATEWAY),
+            "9m",
         ),
         Case(
             "stays quiet when the ledger is away, which heals by itself",
@@ -240,7 +262,7 @@ CLOCK_OFF: Final = Alert(
             "3m",
             (Fired(GATEWAY, "3s"),),
         ),
-        Case("stays quiet within a second", flat(m.CLOCK_OFFSET, "-0.9x10 0.9x10", **GATEWAY), "4m"),
+        Case("stays quiet within two seconds", flat(m.CLOCK_OFFSET, "-1.9x10 3x2 1.9x10", **GATEWAY), "5m"),
         Case("stays quiet while nobody has measured it", flat(m.WORKERS, "2x20", **GATEWAY), "4m"),
     ),
 )
@@ -254,12 +276,16 @@ CLOCK_UNREADY: Final = Alert(
     "that it is not ready, and the load balancer sends nobody there.",
     (
         Case(
-            "fires when a gateway is an hour ahead",
-            flat(m.CLOCK_OFFSET, "3600x20", **GATEWAY),
+            "fires when a gateway is a minute and a half ahead",
+            flat(m.CLOCK_OFFSET, "90x20", **GATEWAY),
             "3m",
-            (Fired(GATEWAY, "1h 0m 0s"),),
+            (Fired(GATEWAY, "1m 30s"),),
         ),
-        Case("stays quiet when it is three seconds off", flat(m.CLOCK_OFFSET, "3x20", **GATEWAY), "3m"),
+        Case(
+            "stays quiet when it is half a minute off, or more for a moment",
+            flat(m.CLOCK_OFFSET, "-29x10 90 29x10", **GATEWAY),
+            "5m",
+        ),
     ),
 )
 

@@ -30,7 +30,7 @@ NOT_SEALING: Final = Alert(
         ),
         Case(
             "stays quiet when the ledger restarts and seals what waited",
-            flat(m.LEDGER_WINDOWS_OVERDUE, "0x4 _x4 3x2 0x20", **LEDGER),
+            flat(m.LEDGER_WINDOWS_OVERDUE, "0x4 stale _x3 4x2 2x20", **LEDGER),
             "6m",
         ),
         Case("stays quiet when no session is on", CLOSED | flat(m.LEDGER_WINDOWS_OVERDUE, "0x30", **LEDGER), "6m"),
@@ -95,7 +95,11 @@ SET_BACK: Final = Alert(
     "nothing until somebody brings the newest data or says in the log that they are lost.",
     (
         Case("fires when an old backup was started", flat(m.LEDGER_SET_BACK, "0x2 1x20", **LEDGER), "3m", (Fired(),)),
-        Case("stays quiet when it runs on its own data", flat(m.LEDGER_SET_BACK, "0x20", **LEDGER), "3m"),
+        Case(
+            "stays quiet when a start has just asked the gateways",
+            flat(m.LEDGER_SET_BACK, "0x2 1 0x20", **LEDGER),
+            "3m",
+        ),
     ),
 )
 DISK_REFUSES: Final = Alert(
@@ -118,13 +122,18 @@ DISK_FILLING: Final = Alert(
     Severity.TICKET,
     "The ledger's disk fills",
     "The ledger's disk at {{ $labels.instance }} has {{ $value | humanize1024 }}B left, and as it has gone for the "
-    "last half hour that will be gone within four hours.",
+    "last minutes that will be gone within four hours.",
     (
         Case(
             "fires when it loses a gigabyte a minute of two hundred",
             flat(m.LEDGER_DISK_FREE, f"{165 * _GB}-{_GB // 4}x120", **LEDGER),
             "20m",
             (Fired(LEDGER, "135Gi"),),
+        ),
+        Case(
+            "stays quiet when a file of forty gigabytes is put there",
+            flat(m.LEDGER_DISK_FREE, f"{100 * _GB}x40 {60 * _GB}x100", **LEDGER),
+            "30m",
         ),
         Case(
             "stays quiet when it loses a hundredth of that",
@@ -148,7 +157,11 @@ DISK_LOW: Final = Alert(
             "4m",
             (Fired(LEDGER, "476.8Mi"),),
         ),
-        Case("stays quiet when there is room", flat(m.LEDGER_DISK_FREE, f"{2 * _GB}x30", **LEDGER), "4m"),
+        Case(
+            "stays quiet when it is so for a moment",
+            flat(m.LEDGER_DISK_FREE, f"{2 * _GB}x8 {_GB // 2} {2 * _GB}x20", **LEDGER),
+            "4m",
+        ),
     ),
 )
 QUORUM_LOST: Final = Alert(
@@ -179,6 +192,12 @@ WITNESS_AWAY: Final = Alert(
             | flat(m.LEDGER_COSIGNINGS, "0+1x100", outcome="cosigned", witness="university", **LEDGER),
             "20m",
             (Fired({"witness": "newspaper"}),),
+        ),
+        Case(
+            "stays quiet when it was started minutes after the ledger",
+            flat(m.LEDGER_COSIGNINGS, "0+3x12 36x100", outcome="unreachable", **_NEWS)
+            | flat(m.LEDGER_COSIGNINGS, "0x14 0+1x100", outcome="cosigned", **_NEWS),
+            "20m",
         ),
         Case(
             "stays quiet when the log does not grow and nobody is asked",

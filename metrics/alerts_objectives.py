@@ -30,10 +30,11 @@ HEARTBEATS_REFUSED: Final = Alert(
     "be. Who is refused for a whole minute is not counted in it.",
     (
         Case(
-            "fires when a full disk refuses one heartbeat in twenty",
-            _refused(m.HEARTBEATS, "0x40 0+157.894736842x60"),
+            "fires when a full disk refuses one heartbeat in twenty, and is over with it",
+            _refused(m.HEARTBEATS, "0x40 0+157.894736842x28 4421x40"),
             "17m",
             _fired(HEARTBEATS, "5%"),
+            over_at="25m",
         ),
         Case(
             "fires when one in a hundred is refused for long",
@@ -41,6 +42,8 @@ HEARTBEATS_REFUSED: Final = Alert(
             "20m",
             _fired(HEARTBEATS, "0.9901%"),
         ),
+        Case("stays quiet when one in two hundred is", _refused(m.HEARTBEATS, "0+15x200"), "15m"),
+        Case("stays quiet when a burst of seconds is", _refused(m.HEARTBEATS, "0x80 600x200"), "25m"),
         Case("stays quiet when nobody sends any", _refused(m.HEARTBEATS, "0x200", accepted="0x200"), "15m"),
         Case(
             "stays quiet when half of the tokens have expired",
@@ -90,6 +93,12 @@ JOINS_REFUSED: Final = Alert(
             _fired(JOINS, "50%"),
         ),
         Case(
+            "fires when one in ten is told to come back for half an hour",
+            _refused(m.JOINS, "0+333.333333333x200", "too_many_joins"),
+            "20m",
+            _fired(JOINS, "10%"),
+        ),
+        Case(
             "stays quiet when every second ticket is forged",
             _refused(m.JOINS, "0+3000x200", "ticket_forged"),
             "15m",
@@ -129,6 +138,12 @@ LIVE_OLD: Final = Alert(
     "hundredth may be.",
     (
         Case("fires when Redis is away", OPEN | _BOTH_STALE, "16m", _fired(FRESHNESS, "100%")),
+        Case(
+            "fires when it is away for three quarters of a minute every ten",
+            OPEN | flat(m.LIVE_STALE, "1x2 0x35 1x2 0x35 1x2 0x10", **GATEWAY),
+            "21m15s",
+            _fired(FRESHNESS, "7.5%"),
+        ),
         Case(
             "fires when the only gateway is gone",
             OPEN | flat(m.LIVE_STALE, "0x40 stale", **GATEWAY) | {up_series(Process.GATEWAY, "gateway-1"): "1x40 0x60"},

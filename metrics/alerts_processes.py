@@ -36,6 +36,11 @@ NO_GATEWAY: Final = Alert(
             "4m",
         ),
         Case(
+            "stays quiet when all restart at once",
+            OPEN | {up_series(Process.GATEWAY, "gateway-1"): "1x10 0x2 1x12"},
+            "4m",
+        ),
+        Case(
             "stays quiet when it is gone before the doors open",
             CLOSED | {up_series(Process.GATEWAY, "gateway-1"): "0x24"},
             "4m",
@@ -121,7 +126,7 @@ WITNESS_DOWN: Final = Alert(
 SIMULATED: Final = Alert(
     "TurnoutSimulated",
     f"{q.SIMULATED(_NOW)} == 1",
-    "1m",
+    "0s",
     Severity.PAGE,
     "The event runs on a simulated clock",
     "Event {{ $labels.event }} runs on a simulated clock: no number is real, and every certificate will say SIMULATED.",
@@ -151,13 +156,13 @@ WORKER_SILENT: Final = Alert(
     (
         Case(
             "fires when one of two workers hangs",
-            flat(m.WORKER_SILENCE, "1x8 15+15x12", **_WORKER) | flat(m.WORKER_SILENCE, "1x20", **GATEWAY, worker="4"),
+            flat(m.WORKER_SILENCE, "1x8 15+15x12", **_WORKER) | flat(m.WORKER_SILENCE, "9x20", **GATEWAY, worker="4"),
             "4m",
             (Fired({"instance": "gateway-1", "worker": "3"}, "2m 0s"),),
         ),
         Case(
             "stays quiet when a worker is replaced",
-            flat(m.WORKER_SILENCE, "1x8 12 1x12", **_WORKER),
+            flat(m.WORKER_SILENCE, "9x8 12 9x12", **_WORKER),
             "2m30s",
         ),
     ),
@@ -207,6 +212,7 @@ ERRORS: Final = Alert(
         Case(
             "stays quiet when they are refused for what is no fault of ours",
             {
+                series(m.HTTP_REQUESTS, route="join", code="500", **GATEWAY): "3x40",
                 series(m.HTTP_REQUESTS, route="join", code="401", **GATEWAY): "0+5x40",
                 series(m.HTTP_REQUESTS, route="join", code="503", **GATEWAY): "0+5x40",
             },

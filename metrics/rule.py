@@ -46,13 +46,15 @@ class Case:
     """One promtool test of one alert.
 
     Series are in promtool's notation, a sample each 15 s from time 0 (`1x20` is 1 and 20 times 1 again, `_x4` nothing
-    four times); `at` is a PromQL duration after it. No `fires`: nothing does.
+    four times); `at` is a PromQL duration after it. No `fires`: nothing does, at any time up to then. What fires is
+    over at `over_at`, if that is said.
     """
 
     sentence: str
     series: Mapping[str, str]
     at: str
     fires: tuple[Fired, ...] = ()
+    over_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

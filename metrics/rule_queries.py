@@ -71,11 +71,11 @@ SEATS_A_WORKER: Final = Query(
 
 # Disks.
 SOON_S: Final = 4 * 3600
-"""Long enough to act within a working day, and no longer than what half an hour can tell."""
+"""Long enough to act within a working day, and no longer than what some minutes can tell."""
 
 
 def _soon(metric: Metric) -> Query:
-    return Query(lambda of: f"min by (instance) (predict_linear({of.of(metric)}[30m], {SOON_S}))")
+    return Query(lambda of: f"min by (instance) (predict_linear({of.of(metric)}[10m], {SOON_S}))")
 
 
 def _least(metric: Metric) -> Query:
