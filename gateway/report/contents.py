@@ -245,6 +245,7 @@ def _statements(document: Mapping[str, Any]) -> list[dict[str, str]]:
     several = SEVERAL.format(names=", ".join(names)) if len(names) > 1 else ""
     said = [
         ("Who is counted", document["identity"]["statement"]),
+        ("Keys of issuers", document["identity"].get("key_changes_statement", "")),
         ("Several namespaces", several),
         ("Guests", document["identity"]["guests"]),
         ("Heartbeats", f"Players were asked for one {_intervals(settings)}. {settings['silence']}"),

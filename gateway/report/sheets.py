@@ -94,6 +94,7 @@ def _about(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("What this is", "A view of a certificate. What counts is certificate.json with its proof: turnout verify."),
         ("Log", f"{log['origin']}, {log['size']} entries, root {log['root']}"),
         ("Key of the log", log["vkey"]),
+        ("Keys of issuers", document["identity"].get("key_changes_statement", "")),
         ("Withheld", document["suppression"]["statement"]),
     ]
     rules = [(rule["id"], f"{rule['unit']}: {rule['definition']}") for rule in document["rules"]]

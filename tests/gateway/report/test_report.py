@@ -147,6 +147,16 @@ def test_the_pdf_says_how_the_interval_of_heartbeats_was_changed(document: dict[
     assert "asked for one every 30 s, every 45 s from 2023-11-19 09:05 on." in said
 
 
+def test_what_keys_mean_that_were_added_later_is_in_the_pdf_and_in_the_sheets(document: dict[str, Any]) -> None:
+    said = "AN ORGANISER WHO ADDS KEYS CAN VOUCH FOR ANYBODY."
+    added = document | {"identity": document["identity"] | {"key_changes_statement": said}}
+    for what, there in ((added, True), (document, False)):
+        raw = json.dumps(what).encode()
+        assert (said in pages(render_pdf(raw, b"proof"))) is there
+        with zipfile.ZipFile(io.BytesIO(render_xlsx(raw))) as book:
+            assert (said.encode() in book.read("xl/sharedStrings.xml")) is there
+
+
 def test_a_text_that_begins_like_a_formula_is_a_text(document: dict[str, Any]) -> None:
     raw = json.dumps(document).encode()
     files = dict(csv_files(raw))
