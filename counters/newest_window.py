@@ -93,6 +93,11 @@ class WindowReader:
         if leaf["type"] == "window":
             self._newest = int(datetime.fromisoformat(leaf["window"]).timestamp()), manifest
 
+    @property
+    def window(self) -> int:
+        """The newest window that was taken in (unix seconds); 0 = none yet."""
+        return self._newest[0] if self._newest else 0
+
     def newest(self) -> NewestWindow:
         """Return what there is to be seen of the newest window that was taken in; raises as `take`."""
         if self._newest is None:

@@ -25,14 +25,13 @@ from counters.ledger.log import Log, LogError, log_begun
 from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.log_key import LOG_KEY, load_or_create_signer
-from counters.sealing import OtherEventError, Sealer, UnknownGatewayError
+from counters.sealing import OtherEventError, Sealer
 from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.setback import Setback
-from counters.steering import Change, RevokedLimitError, SteeringError
 from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.audit_api import AuditApi
 from gateway.certifying import Certifying
-from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, GatewayApi
+from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, GatewayApi
 from gateway.issuer_keys_api import IssuerKeysApi
 from gateway.ledger_metrics import ROUTES, LedgerMetrics
 from gateway.ledger_parts import LedgerParts
@@ -51,11 +50,10 @@ from gateway.request_ids import request_ids
 from gateway.roll_keeper import RollKeeper
 from gateway.route_metrics import OwnRequests
 from gateway.settings import LedgerSettings
-from gateway.steering_api import announced, in_force, read_change
+from gateway.steering_api import SteeringApi, announced
 from gateway.timestamping import Timestamping
 from gateway.token_keeper import TokenKeeper
 from gateway.verifier.served import page_route
-from gateway.viewing_token import TokenKeys
 from gateway.window_watch import WindowWatch
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
 
@@ -88,7 +86,6 @@ class LedgerService:
         begun = not log_begun(self._data / "log")
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         issuing.complete(self._sealer, self._certificates)
-        self._token_keys = TokenKeys.derive(secrets, event.id)
         self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
         setback = Setback(self._data, self._sealer, disk)
         self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
@@ -108,6 +105,7 @@ class LedgerService:
         self._timestamping = Timestamping(config.timestamp_url, self._sealer.log, folders, self._thread, disk)
         self._audits = AuditApi(parts, self._organiser, self._rolls)
         self._keys = IssuerKeysApi(parts, self._organiser)
+        self._steering = SteeringApi(parts, self._organiser, self._gateways.names)
         self._receipts = Receipts(parts, signer, self._data / roll_sealing.FOLDER)
         self._watch = WindowWatch(self._sealer)
         self._requests = OwnRequests(ROUTES)
@@ -203,9 +201,7 @@ class LedgerService:
                 page_route(),
                 web.get(event + "/live", self._live, name="live"),
                 web.post("/v1/simulation/clock", self._jump, name="clock"),
-                web.get(event + "/steering", self._steering, name="steering"),
-                web.post(event + "/steering", self._steer, name="steering"),
-                web.post(event + "/gateways/{gateway}/retire", self._retire, name="retire"),
+                *self._steering.routes(),
                 *self._organiser.routes(),
                 *self._keys.routes(),
                 *self._audits.routes(),
@@ -214,48 +210,6 @@ class LedgerService:
             ]
         )
         return app
-
-    # Steering.
-
-    async def _steering(self, request: web.Request) -> web.Response:
-        self._organiser.check_event(request)
-        self._organiser.check_key(request)
-        return json_response(in_force(self._event, self._sealer.steering))
-
-    async def _steer(self, request: web.Request) -> web.Response:
-        """Change what is in force; answered once it is in the log."""
-        self._organiser.check_event(request)
-        self._organiser.check_key(request)
-        asked = read_change(await read_json(request), self._token_keys)
-        await self._lookout.before_writing()
-        now = self._clock.now()
-
-        def steer() -> Change:
-            return self._sealer.steer(asked.change, now)
-
-        try:
-            changed = await self._thread.write(steer)
-        except SteeringError as error:
-            raise Refused(Reason.BODY_MALFORMED, f"{error}.") from None
-        except RevokedLimitError as error:
-            raise Refused(Reason.REVOCATIONS_FULL, f"{error}. {Reason.REVOCATIONS_FULL.detail}") from None
-        return json_response(in_force(self._event, self._sealer.steering) | asked.as_json(changed))
-
-    async def _retire(self, request: web.Request) -> web.Response:
-        """Wait no more for a gateway that is gone for good; answered once it is in the log."""
-        self._organiser.check_event(request)
-        self._organiser.check_key(request)
-        await self._lookout.before_writing()
-        gateway, now = request.match_info["gateway"], self._clock.now()
-        silent_s = self._gateways.names.silent_s(gateway, time.monotonic())
-        if silent_s < NAME_HELD_S and (await read_json(request)).get("force") is not True:
-            detail = f"Gateway {gateway!r} was heard {silent_s:.1f} s ago. {Reason.GATEWAY_AT_WORK.detail}"
-            raise Refused(Reason.GATEWAY_AT_WORK, detail)
-        try:
-            workers = await self._thread.write(lambda: self._sealer.retire(gateway, now))
-        except UnknownGatewayError as error:
-            raise Refused(Reason.GATEWAY_UNKNOWN, f"{error}.") from None
-        return json_response({"gateway": gateway, "retired": workers, "at": self._event.iso(now)})
 
     # Anyone.
 

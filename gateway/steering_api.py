@@ -4,18 +4,25 @@
 
 every member may be absent. A viewing token names its view: whoever holds it is turned away, and its owner joins again
 with the ticket. A seat names the attendee, with all tickets and devices.
+
+Likewise `…/gateways/NAME/retire`, about a gateway that is gone for good. Either is answered once it is in the log.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiohttp import web
+
 from counters.announcements import Announcements
 from counters.event import Event
+from counters.sealing import UnknownGatewayError
 from counters.steering import (
     REVOKED_LIMIT,
     Change,
     Revoked,
+    RevokedLimitError,
     Steering,
     SteeringError,
     SteeringLeaf,
@@ -24,13 +31,78 @@ from counters.steering import (
     read_view,
     view_text,
 )
-from gateway.problems import Refused
+from gateway.gateway_api import NAME_HELD_S, GatewayNames
+from gateway.ledger_parts import LedgerParts
+from gateway.organiser import Organiser
+from gateway.problems import Refused, json_response, read_json
 from gateway.reasons import Reason
 from gateway.steering import SETTLED_S
 from gateway.viewing_token import TokenKeys, TokenRefused, ViewingToken
 
 MEMBERS: Final = ("interval_s", "revoke", "restore")
 NAMES: Final = ("token", "seat", "view")
+
+
+class SteeringApi:
+    """Answers for one event. Owned by the ledger's event loop."""
+
+    def __init__(self, parts: LedgerParts, organiser: Organiser, names: GatewayNames) -> None:
+        """Prepare; `organiser` knows who may ask, `names` which gateways were heard."""
+        self._event = parts.event
+        self._sealer = parts.sealer
+        self._clock = parts.clock
+        self._organiser = organiser
+        self._names = names
+        self._thread = parts.thread
+        self._before_writing = parts.lookout.before_writing
+        self._token_keys = TokenKeys.derive(parts.secrets, parts.event.id)
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """The addresses that are answered here."""
+        event = "/v1/events/{event}"
+        return (
+            web.get(event + "/steering", self.show, name="steering"),
+            web.post(event + "/steering", self.steer, name="steering"),
+            web.post(event + "/gateways/{gateway}/retire", self.retire, name="retire"),
+        )
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Return what is in force."""
+        self._check(request)
+        return json_response(in_force(self._event, self._sealer.steering))
+
+    async def steer(self, request: web.Request) -> web.Response:
+        """Change what is in force."""
+        self._check(request)
+        asked = read_change(await read_json(request), self._token_keys)
+        await self._before_writing()
+        now = self._clock.now()
+        try:
+            changed = await self._thread.write(lambda: self._sealer.steer(asked.change, now))
+        except SteeringError as error:
+            raise Refused(Reason.BODY_MALFORMED, f"{error}.") from None
+        except RevokedLimitError as error:
+            raise Refused(Reason.REVOCATIONS_FULL, f"{error}. {Reason.REVOCATIONS_FULL.detail}") from None
+        return json_response(in_force(self._event, self._sealer.steering) | asked.as_json(changed))
+
+    async def retire(self, request: web.Request) -> web.Response:
+        """Wait no more for a gateway."""
+        self._check(request)
+        await self._before_writing()
+        gateway, now = request.match_info["gateway"], self._clock.now()
+        silent_s = self._names.silent_s(gateway, time.monotonic())
+        if silent_s < NAME_HELD_S and (await read_json(request)).get("force") is not True:
+            detail = f"Gateway {gateway!r} was heard {silent_s:.1f} s ago. {Reason.GATEWAY_AT_WORK.detail}"
+            raise Refused(Reason.GATEWAY_AT_WORK, detail)
+        try:
+            workers = await self._thread.write(lambda: self._sealer.retire(gateway, now))
+        except UnknownGatewayError as error:
+            raise Refused(Reason.GATEWAY_UNKNOWN, f"{error}.") from None
+        return json_response({"gateway": gateway, "retired": workers, "at": self._event.iso(now)})
+
+    def _check(self, request: web.Request) -> None:
+        self._organiser.check_event(request)
+        self._organiser.check_key(request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,12 @@ class WindowWatch:
             self._newest, self.trouble = NewestWindow(), str(error)
             return
         self.trouble = ""
-        if newest is not None and newest.window > self._newest.window:
+        if newest is not None:
             self.compared += bool(newest.differences)
             self._newest = newest
 
     def _read(self, entries: Sequence[bytes]) -> NewestWindow | None:
-        """Return what is to be seen of the newest window; None if the ledger stops before it is known."""
+        """Return what is to be seen of a window that is new; None if there is none, or the ledger stops before."""
         for entry in entries:
             if self._ending.is_set():
                 return None
@@ -84,4 +84,4 @@ class WindowWatch:
             self.taken += 1
             if len(entries) > BACKLOG:
                 self._ending.wait(tick() - begun)
-        return self._reader.newest()
+        return self._reader.newest() if self._reader.window > self._newest.window else None

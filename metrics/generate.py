@@ -34,7 +34,9 @@ The event-wide numbers have names of their own, because people who watch two ses
 the sessions gives no number of people.
 
 These numbers are for those who run an event. Nothing that is certified comes from Prometheus: certificates are counted
-from the evidence, and a metric may be late, sampled or lost without any certificate changing.
+from the evidence, and a metric may be late, sampled or lost without any certificate changing. How the two paths of the
+newest window are compared, and what a small or gappy window means for it, is in
+[decision 31](decisions/0031-the-newest-window-is-read-like-an-audit.md).
 
 | metric | type | from | labels | meaning |
 |---|---|---|---|---|
