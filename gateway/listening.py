@@ -11,7 +11,7 @@ from typing import Final
 
 BACKLOG: Final = 4096
 UNREAD_MS: Final = 90_000
-"""As long as a silent connection may stay (gateway.door.IDLE_S)."""
+"""As long as a silent connection may stay (gateway.door_keeper.IDLE_S)."""
 FIRST_INHERITED: Final = 3
 """The first descriptor that systemd passes (sd_listen_fds(3))."""
 

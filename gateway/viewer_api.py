@@ -17,7 +17,7 @@ from counters.event import Event
 from counters.secrets import SCANNER, Secrets
 from gateway.announcement import Announcement
 from gateway.checkin import CheckIns, parse_batch
-from gateway.door import PARTIAL_S
+from gateway.door_keeper import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
 from gateway.join_desk import JoinCall, JoinDesk, outlet_name
 from gateway.openapi import DOCUMENT

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,13 +33,14 @@ from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, SecretsError, load_secrets
 from counters.spool import SpoolIdentity, create_worker_folder
 from counters.tally import Tally
-from gateway import door, viewer_api, worker_measures
+from gateway import door_keeper, viewer_api, worker_measures
 from gateway import heartbeats as heartbeat_module
 from gateway.admission import Admission
 from gateway.announcement import Announcement
 from gateway.answers import Answers
 from gateway.checkin import CheckIns
-from gateway.door import IDLE_S, DoorKeeper
+from gateway.door import Door
+from gateway.door_keeper import IDLE_S, DoorKeeper
 from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
@@ -138,7 +140,7 @@ def _traffic(config: WorkerConfig, secrets: Secrets) -> Traffic:
 
 def cell_names() -> tuple[str, ...]:
     """The names of a worker's counters, in the order of the file."""
-    return (*heartbeat_module.CELLS, *viewer_api.CELLS, *door.CELLS)
+    return (*heartbeat_module.CELLS, *viewer_api.CELLS, *door_keeper.CELLS)
 
 
 class Worker:
@@ -269,7 +271,9 @@ class Worker:
 
     async def _serve(self, doors: DoorKeeper, runner: web.AppRunner, tasks: Iterable[asyncio.Task[None]]) -> None:
         listener = socket.socket(fileno=self.config.listen_fd)
-        server = await asyncio.get_running_loop().create_server(doors, sock=listener, backlog=LISTEN_BACKLOG)
+        server = await asyncio.get_running_loop().create_server(
+            partial(Door, doors), sock=listener, backlog=LISTEN_BACKLOG
+        )
         # What is here now stays to the end: a full collection would stop the loop for tens of milliseconds over it.
         gc.collect()
         gc.freeze()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPResponse
 from io import BytesIO
 from pathlib import Path
@@ -34,8 +35,9 @@ from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_or_create_secrets
 from counters.spool import WindowSpool, read_window, window_chunks
-from gateway import door
-from gateway.door import DoorKeeper
+from gateway import door_keeper
+from gateway.door import Door
+from gateway.door_keeper import DoorKeeper
 from gateway.settings import LedgerSettings
 from gateway.viewing_token import TokenKeys, ViewingToken
 from gateway.worker import Worker, WorkerConfig
@@ -218,7 +220,7 @@ class Serving:
             self.worker.measures,
             self._runner.server,
         )
-        made = self.doors if with_door else self._runner.server
+        made = partial(Door, self.doors) if with_door else self._runner.server
         self._server = await self.loop.create_server(made, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined] # uvloop's has them
 
@@ -265,12 +267,12 @@ class Serving:
 
     def counts(self) -> dict[str, int]:
         """The counters of outcomes that are not zero."""
-        no_outcomes = {*door.CELLS, "seats.used"}
+        no_outcomes = {*door_keeper.CELLS, "seats.used"}
         return {name: value for name, value in self._cells().items() if value and name not in no_outcomes}
 
     def ways(self) -> tuple[int, int, int]:
         """The counters of ways: connections and heartbeats that aiohttp took, heads that had to be read."""
-        connections, heartbeats, heads = (self._cells()[name] for name in door.CELLS)
+        connections, heartbeats, heads = (self._cells()[name] for name in door_keeper.CELLS)
         return connections, heartbeats, heads
 
     def _cells(self) -> dict[str, int]:

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from counters.journal import Join
-from gateway import admission
+from gateway import admission, door_keeper
 from gateway import door as door_module
 from gateway.answers import announced
-from gateway.door import HEADS_LIMIT, IDLE_S, PARTIAL_S, REMEMBERED_HEAD_BYTES, Door
+from gateway.door import Door
+from gateway.door_keeper import HEADS_LIMIT, IDLE_S, PARTIAL_S, REMEMBERED_HEAD_BYTES
 from gateway.request_head import HEAD_LIMIT_BYTES
 from tests.gateway.serving import NOW, Answer, Connection, Serving, parse_answers, request_bytes, serving, until
 
@@ -264,7 +265,7 @@ def test_a_rush_gets_503_and_those_who_are_in_go_on_beating(
 def test_heartbeats_do_not_wait_for_the_joins_that_came_before_them(
     served: Serving, mint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "CROWD_SLICE_S", 0.0)  # one join in each turn of the loop
+    monkeypatch.setattr(door_keeper, "CROWD_SLICE_S", 0.0)  # one join in each turn of the loop
     until(lambda: not served.doors.doors, "earlier connections are closed")
     tickets = [*(mint(f"crowd-{number}", now=NOW) for number in range(10)), "junk", served.token()]
     connections = [Connection(served.port) for _ in [*tickets, "beating"]]

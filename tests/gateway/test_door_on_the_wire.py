@@ -23,8 +23,8 @@ IDLE_S, PARTIAL_S, SWEEP_S = 1.5, 0.6, 0.05
 PAUSE_S = PARTIAL_S / 20
 """Between two drops of a slow sender, and two heartbeats of a player."""
 SHORTER = f"""
-import gateway.door, gateway.viewer_api
-gateway.door.IDLE_S, gateway.door.PARTIAL_S = {IDLE_S}, {PARTIAL_S}
+import gateway.door_keeper, gateway.viewer_api
+gateway.door_keeper.IDLE_S, gateway.door_keeper.PARTIAL_S = {IDLE_S}, {PARTIAL_S}
 gateway.viewer_api.PARTIAL_S = {PARTIAL_S}
 import gateway.worker
 gateway.worker.SWEEP_S, gateway.worker.SEATS_PATIENCE_S = {SWEEP_S}, 0.1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.door import PARTIAL_S
+from gateway.door_keeper import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, REFUSALS
 from gateway.reasons import Reason
 from gateway.relay_batches import BATCH_BYTES, LINES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.door import HEADS_LIMIT
+from gateway.door_keeper import HEADS_LIMIT
 from gateway.request_head import EMPTY_LINE, Kind, read_head
 from load_tests.bench import contenders, heads, request_heads, segments, turns, wrk
 from load_tests.bench.heads import Found
