@@ -22,8 +22,9 @@ _HEAD: Final = """<!-- Generated from metrics/catalogue by `make generate`; do n
 # Metrics
 
 Gateway, ledger and witness each serve `/metrics` on their ops port, in the Prometheus text format. A gateway's numbers
-are sums over its worker processes; its counters do not fall when a worker is replaced. Every outcome of a counter is
-there from the start, at 0.
+are sums over its worker processes, at most a second old; what workers count does not fall when one is replaced, nor
+when another process goes on with the same spool, and what the serving process counts begins at 0 with it. Every outcome
+of a counter is there from the start, at 0; of the pairs of route and status those are that tell success and faults.
 
 The sets of label values are closed. No label says anything about one viewer: there is no seat, pseudonym, view, token
 or address, and no attribute of an attendee but the country, of which cells of few people are not shown, nor those from
