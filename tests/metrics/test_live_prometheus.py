@@ -75,6 +75,12 @@ def numbers(live: LiveConvention, query: PanelQuery) -> list[float]:
     return [number for one in live.instant(query.expression) if math.isfinite(number := float(one["value"][1]))]
 
 
+def test_every_query_of_every_panel_and_variable_returns_data(live: LiveConvention) -> None:
+    queries = list(panel_queries(DASHBOARDS, live.event, rate="30s", reach="5m"))
+    empty = {(query.panel, query.expression) for query in queries if not query.only_when and not numbers(live, query)}
+    assert empty == set()
+
+
 def test_what_a_panel_says_it_needs_is_what_is_missing_here(live: LiveConvention) -> None:
     """A panel that returns data without what it needs must not claim to need it."""
     waiting = [query for query in panel_queries(DASHBOARDS, live.event) if query.only_when]

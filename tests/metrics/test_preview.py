@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from gateway.development_issuer import load_event_creating_keys
 from load_tests.crowd_scenario import read_crowd_scenario
 from metrics import queries
+from metrics.dashboards.files import DASHBOARDS
 from metrics.dashboards.panel import Colour as Means
 from metrics.dashboards.panel import Panel, Series, Shape, Unit, Word, high_is_bad
 from metrics.preview import svg
@@ -22,6 +23,7 @@ from metrics.preview.drawing import Box, colour_of, drawn
 from metrics.preview.wording import round_ticks, worded
 from tests.metrics import dashboard_previews
 
+PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
 SPAN = Span(1_700_000_000.0, 1_700_000_300.0, 1.0)
 BOX = Box(0, 0, 520, 296)
 LINES = Panel(
@@ -172,3 +174,13 @@ def test_a_prometheus_that_does_not_answer_is_said_in_a_sentence(tmp_path: Path)
     result = CliRunner().invoke(main, [str(tmp_path), "--prometheus", "http://127.0.0.1:9", "--event", "expo"])
     assert result.exit_code == 1
     assert "Prometheus at http://127.0.0.1:9 did not answer as expected" in result.output
+
+
+def test_the_pictures_in_the_documentation_are_of_the_dashboards_as_they_are() -> None:
+    """A panel that was added or renamed since then is not in its picture: draw them again (docs/dashboards.md)."""
+    for dashboard in DASHBOARDS:
+        picture = ET.parse(PICTURES / f"{dashboard.uid}.svg")  # noqa: S314 - our own
+        said = [element.text or "" for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+        assert "not Grafana's rendering" in " ".join(said)
+        for panel in dashboard.panels:
+            assert any(panel.title.startswith(text.rstrip("…")) for text in said if len(text) > 8), panel.title
