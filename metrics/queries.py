@@ -34,6 +34,9 @@ SIMULATED: Final = Query(
 VERSIONS: Final = Query(lambda of: f"count by (version) ({of.of(m.BUILD_INFO)})")
 STARTED: Final = Query(lambda of: f"time() - max by (job, instance) ({of.of(m.PROCESS_START_TIME)})")
 
+ALERTS_FIRING: Final = Query(lambda _: 'count(ALERTS{alertstate="firing"}) or vector(0)')
+"""Of all events that this Prometheus watches: most alerts are about no single process."""
+
 # The audience, as the live path sees it.
 LIVE_ATTENDEES: Final = largest(m.LIVE_EVENT_ATTENDEES)
 LIVE_ATTENDEES_PEAK: Final = Query(lambda of: f"max({of.peak(m.LIVE_EVENT_ATTENDEES)})")

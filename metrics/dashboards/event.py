@@ -1,5 +1,6 @@
 """Event: the audience, for organisers and the control room. Its first screen is to be read from three metres."""
 
+from dataclasses import replace
 from typing import Final
 
 from metrics import queries as q
@@ -36,7 +37,7 @@ REALITY: Final = Panel(
 _NOW: Final = Row(
     "Now",
     (
-        REALITY,
+        replace(REALITY, width=6),
         Panel(
             title="How old are the live numbers?",
             says="Seconds since the live estimates were read from Redis. Above a few seconds the large numbers below "
@@ -44,7 +45,7 @@ _NOW: Final = Row(
             shape=Shape.NUMBER,
             series=(Series(q.LIVE_AGE, "age"),),
             unit=Unit.SECONDS,
-            width=8,
+            width=6,
             height=4,
             thresholds=high_is_bad(t.LIVE_AGE_WARN_S, t.LIVE_AGE_BAD_S),
             loud=True,
@@ -56,7 +57,19 @@ _NOW: Final = Row(
             shape=Shape.NUMBER,
             series=(Series(q.WINDOWS_OVERDUE, "overdue"),),
             unit=Unit.EXACT,
-            width=8,
+            width=6,
+            height=4,
+            thresholds=high_is_bad(bad=1),
+            loud=True,
+        ),
+        Panel(
+            title="Does an alert fire?",
+            says="Alerts that fire now, of all events that this Prometheus watches. Each has a section in the "
+            "runbooks that says what to do in the next five minutes.",
+            shape=Shape.NUMBER,
+            series=(Series(q.ALERTS_FIRING, "firing"),),
+            unit=Unit.EXACT,
+            width=6,
             height=4,
             thresholds=high_is_bad(bad=1),
             loud=True,

@@ -160,9 +160,13 @@ def test_seconds_and_bytes_are_shown_as_such() -> None:
     """A panel whose every metric ends in a base unit shows that unit, and not a bare number."""
     for _, panel in panels():
         names = {name for series in panel.series for name in PROMQL.findall(series.expression)}
-        if all(re.search(r"_seconds(_bucket)?$", name) for name in names) and "timestamp" not in "".join(names):
+        if (
+            names
+            and all(re.search(r"_seconds(_bucket)?$", name) for name in names)
+            and "timestamp" not in "".join(names)
+        ):
             assert panel.unit is Unit.SECONDS, panel.title
-        if all(name.endswith("_bytes") for name in names):
+        if names and all(name.endswith("_bytes") for name in names):
             assert panel.unit is Unit.BYTES, panel.title
 
 
