@@ -5,14 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from metrics import scraping
-from metrics.dashboards.counting import COUNTING_DASHBOARD
-from metrics.dashboards.event import EVENT_DASHBOARD
-from metrics.dashboards.gateway import GATEWAY_DASHBOARD
+from metrics.dashboards.collection import DASHBOARDS
 from metrics.dashboards.grafana import json_of
-from metrics.dashboards.ledger import LEDGER_DASHBOARD
 from metrics.yaml_text import to_yaml
 
-DASHBOARDS: Final = (EVENT_DASHBOARD, GATEWAY_DASHBOARD, COUNTING_DASHBOARD, LEDGER_DASHBOARD)
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "grafana"
 _HEAD: Final = "# Generated from metrics/dashboards/files.py by `make generate`; do not edit.\n"
 

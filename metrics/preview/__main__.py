@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from metrics.dashboards.files import DASHBOARDS
+from metrics.dashboards.collection import DASHBOARDS
 from metrics.preview.asking import AnswerError, Asking, Span
 from metrics.preview.page import picture
 

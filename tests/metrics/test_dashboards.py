@@ -19,7 +19,8 @@ from jsonschema import Draft202012Validator
 from counters import expected_reports, ledger_clock, sealing_state
 from metrics import scraping, thresholds
 from metrics.catalogue import CATALOGUE
-from metrics.dashboards.files import DASHBOARDS, FOLDER, grafana_files
+from metrics.dashboards.collection import DASHBOARDS
+from metrics.dashboards.files import FOLDER, grafana_files
 from metrics.dashboards.panel import COLUMNS, Dashboard, Panel, Place, Unit, arranged
 from tests.metrics.panel_queries import PanelQuery, panel_queries
 

@@ -19,7 +19,7 @@ from deploy.embedded_redis import socket_path
 from metrics import catalogue as m
 from metrics.alerts import ALERTS
 from metrics.catalogue import Process
-from metrics.dashboards.files import DASHBOARDS
+from metrics.dashboards.collection import DASHBOARDS
 from metrics.preview.__main__ import CAPTION, main
 from metrics.promql import Scope, one_of
 from metrics.rule import RUNBOOKS

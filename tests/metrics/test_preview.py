@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from gateway.development_issuer import load_event_creating_keys
 from load_tests.crowd_scenario import read_crowd_scenario
 from metrics import queries
-from metrics.dashboards.files import DASHBOARDS
+from metrics.dashboards.collection import DASHBOARDS
 from metrics.dashboards.panel import Colour as Means
 from metrics.dashboards.panel import Panel, Series, Shape, Unit, Word, high_is_bad
 from metrics.preview import svg
