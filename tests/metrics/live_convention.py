@@ -30,7 +30,7 @@ from tests.metrics.prometheus_server import PrometheusServer
 INTO_THE_OPENING_S = 8 * 60
 """The clock stops so long after the first session has begun: seven of its minutes are sealed, and it is full."""
 STEP_S = 0.1
-SCRAPES = 3
+SETTLES_S = 3.0
 """After the last step: what a second's poller, a seal and a cosignature do once more is seen, too."""
 
 
@@ -68,12 +68,14 @@ def live_convention(folder: Path) -> Iterator[LiveConvention]:
             up = json.loads((data / "up.json").read_text())
             prometheus = PrometheusServer(folder / "prometheus", targets_of(up, witness))
             prometheus.start()
+            prometheus.until_scraped(0)  # it takes up to five seconds to look at its targets: the load waits for that
             replay = replay_of(running, data)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(play(replay))
             over_s = time.time()
-            prometheus.until_scraped(SCRAPES, over_s)
-            yield LiveConvention(prometheus, over_s + SCRAPES, replay.programme.event, replay.totals, data)
+            seen_s = over_s + SETTLES_S
+            prometheus.until_scraped(seen_s)
+            yield LiveConvention(prometheus, seen_s, replay.programme.event, replay.totals, data)
     finally:
         for part in filter(None, (prometheus, witness)):
             part.end()

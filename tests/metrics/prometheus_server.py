@@ -82,14 +82,12 @@ class PrometheusServer(Part):
         found: list[dict[str, Any]] = self.get("query", query=expression, time=str(at_s))["result"]
         return found
 
-    def until_scraped(self, times: int, since_s: float) -> None:
-        """Wait until every target has been scraped so many times after a time (unix s)."""
+    def until_scraped(self, since_s: float) -> None:
+        """Wait until every target has been scraped after a time (unix s)."""
         wanted = sum(map(len, self._targets.values()))
 
         def is_so() -> bool:
-            scraped = self.get("query", query=f"count_over_time(up[{times + 5}s] @ end()) > 0")["result"]
-            fresh = self.get("query", query=f"timestamp(up) > {since_s + times * self._scrape_s}")["result"]
-            return len(scraped) >= wanted and len(fresh) >= wanted
+            return len(self.get("query", query=f"timestamp(up) > {since_s}")["result"]) >= wanted
 
         until(is_so, f"{wanted} targets are scraped")
 
