@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from counters import journal
+from counters.cells import read_cells
 from counters.invalid_traffic import Flags
 from counters.journal import Join
 from deploy.embedded_redis import ServerProgram
@@ -22,6 +23,8 @@ from tests.gateway.serving import Answer, Connection, ask, request_bytes, until
 JOIN = "/v1/events/expo/sessions/opening/join"
 LISTED, UNLISTED = "127.0.0.2", "127.0.0.3"
 """Loopback addresses of two players: one is in a data centre, by the list that the gateways are given."""
+HANDED_OVER = ("handed_over.connections", "handed_over.heartbeats")
+"""Counters of a worker: what aiohttp had to take. All other heartbeats took the door."""
 DIFFERENT = {"date", "connection", "content-length", "server", "turnout-interval", "x-request-id"}
 """Headers that differ from one answer to the next, or belong to a connection."""
 pytestmark = pytest.mark.timeout(180)
@@ -69,8 +72,13 @@ class Front:
                     return record
         raise AssertionError(f"no journal has the view of seat {fields.seat}")
 
-    def counted(self, name: str) -> float:
-        """The sum of a metric over both gateways."""
+    def counted(self, *names: str) -> int:
+        """The sum of counters of all workers of both gateways, at this moment."""
+        cells = [read_cells(path) for path in self.rig.folder.glob("spool-g*/*/cells")]
+        return sum(cell[name] for cell in cells for name in names)
+
+    def measured(self, name: str) -> float:
+        """The sum of a metric over both gateways, which may be a second old."""
         urls = [f"http://127.0.0.1:{gateway.metrics_port}/metrics" for gateway in self.rig.gateways]
         return sum(total(scrape(url), name) or 0.0 for url in urls)
 
@@ -177,25 +185,37 @@ def test_what_is_for_operators_is_not_for_players(front: Front, balancer: LoadBa
 
 
 def test_heartbeats_take_the_door_though_joins_and_much_else_come_between(front: Front) -> None:
-    before = {name: front.counted(f"turnout_{name}_total") for name in COUNTERS}
+    before = {name: front.counted(name) for name in ("beat.playing", *HANDED_OVER)}
     for place, balancer in enumerate(front.by_name.values()):
         front.rig.crowd.join(5, gateway=place)
         for _ in range(40):
             assert front.rig.crowd.beat() == len(front.rig.crowd.players)
             assert ask(balancer.port, "GET", "/v1/openapi.json").status == 200
         front.rig.crowd.join(5, gateway=place)
-    beats = front.rig.crowd.truth.beats
+    connections, heartbeats = (front.counted(name) - before[name] for name in HANDED_OVER)
 
-    def rose(name: str) -> float:
-        return front.counted(f"turnout_{name}_total") - before[name]
+    assert front.rig.crowd.truth.beats == 40 * (5 + 15 + 25) == front.counted("beat.playing") - before["beat.playing"]
+    assert heartbeats <= 0.01 * front.rig.crowd.truth.beats
+    assert connections >= 120  # the others are aiohttp's
 
-    until(lambda: rose("heartbeats") == beats, "every heartbeat is counted")
-    assert beats == 40 * (5 + 15 + 25)
-    assert rose("door_handed_over_heartbeats") <= 0.01 * beats
-    assert rose("door_handed_over_connections") >= 120  # the others are aiohttp's
+    def told() -> bool:
+        return all(
+            front.measured(f"turnout_door_{cell.replace('.', '_')}_total") == front.counted(cell)
+            for cell in HANDED_OVER
+        )
+
+    until(told, "/metrics says so")
 
 
-COUNTERS = ("heartbeats", "door_handed_over_heartbeats", "door_handed_over_connections")
+def test_a_gateway_hears_nothing_of_what_a_players_browser_adds(front: Front, balancer: LoadBalancer) -> None:
+    token = front.join(balancer, f"{balancer.name} browser").encode()
+    before = front.counted("heads.read")
+    for number in range(40):
+        headers = {"Cookie": f"theirs={number}", "User-Agent": f"Player {number}", "Referer": f"https://page/{number}"}
+        headers |= {"X-Forwarded-For": f"192.0.2.{number}", "Accept-Language": f"en;q=0.{number}"}
+        assert ask(balancer.port, "POST", "/v1/beat", token, headers).status == 204
+    # One head, which each of four workers reads once at most.
+    assert front.counted("heads.read") - before <= 4
 
 
 def test_over_tls_and_http_2_heartbeats_take_the_door_too(front: Front, needed: Callable[[str], str]) -> None:
@@ -207,13 +227,14 @@ def test_over_tls_and_http_2_heartbeats_take_the_door_too(front: Front, needed: 
         ended.callback(over_tls.end)
         over_tls.start()
         token = front.join(nginx, "somebody over TLS")
-        before = front.counted("turnout_door_handed_over_heartbeats_total")
+        before = front.counted("handed_over.heartbeats"), front.counted("beat.playing")
         for port in (nginx.tls_port, over_tls.tls_port, envoy.tls_port):
             asked = [curl, "--silent", "--insecure", "--http2", "--output", "/dev/null", "--write-out",
                      "%{http_version} %{http_code}", "--data-raw", token, "--header", "Content-Type: text/plain",
                      f"https://localhost:{port}/v1/beat"]  # fmt: skip
             assert subprocess.run(asked, capture_output=True, check=True, text=True).stdout == "2 204"
-        assert front.counted("turnout_door_handed_over_heartbeats_total") == before
+        after = front.counted("handed_over.heartbeats"), front.counted("beat.playing")
+        assert after == (before[0], before[1] + 3)
 
 
 def test_a_gateway_that_drains_costs_no_heartbeat_and_no_join(front: Front) -> None:
