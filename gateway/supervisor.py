@@ -146,24 +146,13 @@ class Supervisor:
         return 1 if faults else 0
 
     async def _start_worker(self, seats_first: bool) -> WorkerProcess:
-        config = WorkerConfig(
-            event_file=self._config.event_file,
-            secrets_file=self._config.secrets_file,
-            spool=self._config.spool,
-            live_file=str(Path(self._config.spool) / LIVE_FILE),
-            registry_url=self._config.registry_url,
-            ledger_url=self._config.ledger_url,
-            gateway=self._config.gateway,
+        config = WorkerConfig.sharing(
+            self._config,
             worker=os.urandom(8).hex(),
             listen_fd=self._holdings.players.fileno(),
-            clock_file=self._config.clock_file,
-            public_url=self._config.public_url,
+            live_file=str(Path(self._config.spool) / LIVE_FILE),
             epoch=self._clock.epoch if isinstance(self._clock, WallClock) else 0.0,
             event_sha256=self._event.digest,
-            networks_file=self._config.networks_file,
-            trusted_proxies=self._config.trusted_proxies,
-            log_format=self._config.log_format,
-            log_level=self._config.log_level,
             # The workers of a gateway that is not taken over from yet have seats, too.
             seats_first=seats_first or self._holdings.owned < 0,
         )

@@ -15,12 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import uvloop
 from aiohttp import web
 
@@ -56,6 +55,7 @@ from gateway.relay_batches import RelayBatches
 from gateway.remembered import Remembered
 from gateway.retaining import Retaining
 from gateway.seats import SeatLease, Seats
+from gateway.settings import GatewaySettings
 from gateway.steering import SteeringFollower, Told
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
 from gateway.traffic import Traffic, trusted_proxies
@@ -82,37 +82,16 @@ MOVE_ON: Final = signal.SIGUSR1
 _log = logging.getLogger("turnout.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerConfig:
-    """What the supervisor tells a worker."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WorkerConfig(GatewaySettings):
+    """What the supervisor tells a worker: the gateway's settings, completed, and which of its workers this one is."""
 
-    event_file: str
-    secrets_file: str
-    spool: str
-    live_file: str
-    registry_url: str
-    ledger_url: str
-    gateway: str
     worker: str  # 16 hex digits: this incarnation
     listen_fd: int
-    clock_file: str  # "" = the wall clock
-    public_url: str
+    live_file: str
     epoch: float = 0.0  # of the gateway's wall clock (counters.clock); 0 = the worker reads the host's itself
     event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
-    networks_file: str = ""  # list of networks by class (gateway.networks); "" = none
-    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, with commas
-    log_format: str = "console"
-    log_level: str = "info"
     seats_first: bool = False  # whether it serves only once it has seats: another, who has some, serves meanwhile
-
-    def to_json(self) -> bytes:
-        """Return the line that goes to the worker's standard input."""
-        return orjson.dumps(asdict(self)) + b"\n"
-
-    @classmethod
-    def from_json(cls, line: bytes) -> "WorkerConfig":
-        """Read that line."""
-        return cls(**orjson.loads(line))
 
 
 def open_clock(clock_file: str, epoch: float = 0.0) -> Clock:
@@ -374,7 +353,7 @@ def serve(config: WorkerConfig) -> int:
 def main() -> None:
     """Read the configuration and serve."""
     allow_many_files()
-    config = WorkerConfig.from_json(sys.stdin.buffer.readline())
+    config = WorkerConfig.from_line(sys.stdin.buffer.readline())
     begin_logging(config.log_format, config.log_level, "worker", worker=config.worker)
     # aiohttp logs a traceback for whatever is not HTTP: on a public port anybody could fill the disk with it. What goes
     # wrong in a handler is logged by gateway.problems.

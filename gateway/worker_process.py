@@ -43,7 +43,7 @@ class WorkerProcess:
             its.close()
         worker = cls(process, writer)
         worker._listening = asyncio.create_task(worker._listen(reader))
-        writer.write(config.to_json())
+        writer.write(config.start_line())
         # One that dies at once does not read it; how it ended is seen by whoever waits for it.
         with contextlib.suppress(OSError):
             await writer.drain()

@@ -60,7 +60,7 @@ def player(event_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         process = subprocess.Popen([sys.executable, "-c", SHORTER], stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
         port = listener.getsockname()[1]
     assert process.stdin is not None
-    process.stdin.write(config.to_json())
+    process.stdin.write(config.start_line())
     process.stdin.flush()
     try:
         until(lambda: any(folder.glob(f"spool/*/{READY}")) or process.poll() is not None, "the worker serves")
