@@ -1,4 +1,4 @@
-"""The arithmetic of the benches of flush, freshness and sealing; the measuring itself needs minutes and quiet cores."""
+"""The arithmetic of the benches of flush, freshness, scraping and sealing; the measuring itself needs minutes and quiet cores."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from counters.event import load_event
 from counters.spool import read_window, window_chunks
 from gateway.development_issuer import load_event_creating_keys
-from load_tests.bench import flush, freshness, large_window, published_log, redis_server, sealing, servers
+from load_tests.bench import flush, freshness, large_window, published_log, redis_server, scraping, sealing, servers
 from load_tests.http_client import Address, Answer
 
 NOW = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
@@ -117,3 +117,11 @@ def test_a_large_window_closes_in_a_worker_that_goes_on(tmp_path: Path) -> None:
     assert min(longest.before_s, longest.closing_s, longest.after_s) > 0
     (folder,) = [path for path in (tmp_path / "spool").iterdir() if path.is_dir()]
     assert sorted(window_chunks(folder)) == [WINDOW, WINDOW + 60]
+
+
+# Scraping.
+
+
+def test_what_a_scrape_costs_is_shown_in_milliseconds_and_bytes() -> None:
+    cost = scraping.Cost("once a second", [10.0, 12.0, 50.0], cpu_ms=9.26, body_bytes=51_852, samples=744)
+    assert scraping.markdown([cost]).splitlines()[2] == "| once a second | 12.0 ms | 49.2 ms | 9.3 ms | 51,852 | 744 |"
