@@ -1,4 +1,4 @@
-"""The arithmetic of the benches of flush, freshness, scraping and sealing; the measuring itself needs minutes and quiet cores."""
+"""The arithmetic of flush, freshness, scrape and sealing; the measuring itself needs minutes and quiet cores."""
 
 import asyncio
 import json
