@@ -1,5 +1,6 @@
 """What a real Prometheus gives that scrapes a running Turnout under load."""
 
+import contextlib
 import json
 import math
 import re
@@ -7,7 +8,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -147,10 +147,17 @@ def test_every_metric_that_an_alert_looks_at_is_there(live: LiveConvention) -> N
 
 
 def test_where_nothing_is_wrong_no_alert_fires_but_that_the_clock_is_simulated(live: LiveConvention) -> None:
-    firing = 'ALERTS{alertstate="firing"}'
-    until(lambda: now(live, firing) != [], "it fires")
-    assert [each["metric"]["alertname"] for each in now(live, firing)] == ["TurnoutSimulated"]
-    assert [alert.name for alert in ALERTS if live.instant(alert.expression)] == ["TurnoutSimulated"]
+    """On a busy machine what the load left behind is worked off first: a slow flush is seen for a minute."""
+    seen: dict[str, list[str]] = {}
+
+    def only_simulated() -> bool:
+        seen["firing"] = [each["metric"]["alertname"] for each in now(live, 'ALERTS{alertstate="firing"}')]
+        seen["true"] = [alert.name for alert in ALERTS if now(live, alert.expression)]
+        return all(names == ["TurnoutSimulated"] for names in seen.values())
+
+    with contextlib.suppress(AssertionError):
+        until(only_simulated, "nothing else", patience_s=75)
+    assert seen == {"firing": ["TurnoutSimulated"], "true": ["TurnoutSimulated"]}
 
 
 def test_a_redis_that_takes_nothing_is_an_alert_which_is_over_when_it_does(live: LiveConvention) -> None:
@@ -159,7 +166,7 @@ def test_a_redis_that_takes_nothing_is_an_alert_which_is_over_when_it_does(live:
         return {each["annotations"]["description"]: each["state"] for each in found if "Stale" in str(each["labels"])}
 
     redis = socket_path(live.data / "redis")
-    with closing(socket.socket(socket.AF_UNIX)) as connection:
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.connect(str(redis))
         connection.sendall(b"CLIENT PAUSE 60000 WRITE\r\n")
         try:
