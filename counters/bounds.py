@@ -88,6 +88,10 @@ class Bounds:
         self._announced_s = max([self._event.interval_s, *(change.interval_s for change in gaps.log.steering)])
         # Of seats that nobody knows anybody may come, on site at any time as well.
         self._unbounded = any(gap.kind in BOUNDLESS or gaps.seats_unknown(gap) for gap in self._found)
+        # While nobody was there, nobody joined: only what is lost, or of another time, can have been an earlier join.
+        self._joins_lost = bool(
+            self._losses or self._late_journals or gaps.off_journals or self._strangers or self._unbounded
+        )
         # One scan that is lost, or somebody's whose seats are not known to be one person's, changes a whole stay.
         lost = self._losses or self._late_journals or self._doubtful or self._unbounded
         self._onsite_lost = bool(lost) and any(session.gates for session in self._event.sessions)
@@ -126,7 +130,8 @@ class Bounds:
         else:
             of = self._of_people if rule.of_people else self._of_views
             # A join that is lost, or of another time, may have been through another outlet.
-            between = (0, of(rule, replace(cell, among=None))[1]) if cell.by_join else of(rule, cell)
+            elsewhere = cell.by_join and self._joins_lost
+            between = (0, of(rule, replace(cell, among=None))[1]) if elsewhere else of(rule, cell)
         return self._around((value, value), between, self._fewest(rule, cell) if small else 0)
 
     def of_guests(self) -> bool:
@@ -138,12 +143,13 @@ class Bounds:
 
         `counted` are [largest, sum] as counted; the rest is as for `of`.
         """
-        among = None if cell.by_join else cell.among
+        elsewhere = cell.by_join and self._joins_lost
+        among = None if elsewhere else cell.among
         parts = [
             self._of_people(rule, replace(cell, among=seats if among is None else seats & among))
             for seats in self._counted.namespaces.values()
         ]
-        if cell.by_join:
+        if elsewhere:
             parts = [(0, most) for _, most in parts]
         highest = [most for _, most in parts if most is not None]
         most = sum(highest) if len(highest) == len(parts) else None
@@ -258,7 +264,12 @@ class Bounds:
     def _of_peak_views(self, cell: Cell) -> Interval:
         """Return the bounds of the largest estimate: nothing bounds how many views a person has open at once."""
         lost = [*self._losses, *(late.leaf for late in self._gaps.not_counted)]
-        lost += [gap for gap in self._found if gap.kind is GapKind.UNCOVERED]
+        # While nobody was there, nobody opened a view: only those of people who had joined can have been playing.
+        lost += [
+            gap
+            for gap in self._found
+            if gap.kind is GapKind.UNCOVERED and self._at_most.adds_anybody(gap.window, cell.session)
+        ]
         certain = {
             window: sessions
             for window, sessions in self._counted.views_by_window.items()

@@ -2,7 +2,8 @@
 
 Both answer as what was counted does, so that the very same counting rules are evaluated over them. They hold only what
 differs from it, having read the windows that gaps touch, and those around, once more; they are there only where there
-are gaps. How many windows somebody may have attended is bounded by how many are touched.
+are gaps. Whoever may have been in a window besides those counted there may have attended one window more: so many at
+most as there are windows in which anybody may.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -69,6 +70,7 @@ class PresenceAtMost(Presence):
         self._days = {window: event.day(window) for window in windows}
         self.days = sorted(set(self._days.values()))
         self._within: dict[tuple[str | None, int | None, str | None], BitMap] = {}
+        self._gaining: dict[tuple[int, bool], tuple[set[int], BitMap]] = {}
         self._near = self._count_near(asked, net)
 
     def _count_near(self, asked: Asked, net: ReadNet) -> CountedPresence:
@@ -76,11 +78,24 @@ class PresenceAtMost(Presence):
         reach = range(-max(asked.longest_run - 1, 1), max(asked.longest_run - 1, 1) + 1)
         near = sorted({window + by * WINDOW_S for window in self._touched[ONLINE] for by in reach})
         reckoner = Reckoner(self._event, asked, BitMap(), self._counted.within(ONSITE, None, None))
+        scheduled = {one.number: {*self._event.session_windows(one)} for one in self._event.sessions}
         for window, counted in net(near):
-            reckoner.take(window, self._online_at_most(window, counted))
+            most = self._online_at_most(window, counted)
+            reckoner.take(window, most)
+            for number, seats in most.items() if window in self._touched[ONLINE] else ():
+                more = seats - counted[number] if number in counted else seats
+                if more:
+                    self._gain(window, number, more, in_schedule=window in scheduled[number])
         totals, onsite = reckoner.totals(), self._counted.onsite
         here = {window: onsite[window] for window in near if window in onsite}
         return CountedPresence(self._event, totals, asked, totals.within, here)
+
+    def _gain(self, window: int, session: int, more: BitMap, *, in_schedule: bool) -> None:
+        """Take in who may have been in a window besides those counted there."""
+        for kind in {False, in_schedule}:
+            windows, seats = self._gaining.setdefault((session, kind), (set(), BitMap()))
+            windows.add(window)
+            seats |= more
 
     def _online_at_most(self, window: int, counted: Mapping[int, BitMap]) -> Mapping[int, BitMap]:
         if window in self._possible.anyone:
@@ -165,17 +180,35 @@ class PresenceAtMost(Presence):
         return found
 
     def attended(self, least: int, session: int | None, channel: str | None, *, in_schedule: bool = True) -> BitMap:
-        """Return who was present at most in at least `least` windows: anybody may have been in all that are touched."""
-        added = set[int]()
+        """Return who was present at most in at least `least` windows.
+
+        Whoever may have been in any window besides those counted may have been in all such.
+        """
+        windows, gaining = set[int](), [BitMap()]
         if channel != ONSITE:
-            added = {window for window in self._touched[ONLINE] if self._added(ONLINE, window, session)}
-            if in_schedule:
-                added &= {*scheduled_windows(self._event, session, None)}
-        if channel != ONLINE and self._possible.everyone:
-            added |= self._open_windows(session, None, in_schedule=in_schedule)
-        if len(added) >= least:
-            return self.within(channel, session, None)
-        return self._counted.attended(least - len(added), session, channel, in_schedule=in_schedule)
+            for (number, kind), (where, seats) in self._gaining.items():
+                if kind is in_schedule and session in (None, number):
+                    windows |= where
+                    gaining.append(seats)
+        if (
+            channel != ONLINE
+            and self._possible.everyone
+            and (doors := self._open_windows(session, None, in_schedule=in_schedule))
+        ):
+            windows |= doors
+            gaining.append(self._possible.everyone)
+        found = self._counted.attended(least, session, channel, in_schedule=in_schedule)
+        if not windows:
+            return found
+        more = BitMap.union(*gaining)
+        if least > len(windows):
+            rest = least - len(windows)
+            more &= self._counted.attended(rest, session, channel, in_schedule=in_schedule)
+        return found | more
+
+    def adds_anybody(self, window: int, session: int | None) -> bool:
+        """Whether anybody may have been online in a window, counted there or not, by what touches it."""
+        return any(bool(seats) for seats in self._added(ONLINE, window, session))
 
     def _open_windows(self, session: int | None, day: str | None, *, in_schedule: bool) -> set[int]:
         """Return the windows of scans that can be for a session, on a day."""
@@ -220,6 +253,7 @@ class PresenceAtLeast(Presence):
         self.windows, self.days, self._days = counted.windows, counted.days, counted._days  # noqa: SLF001 - of its kind
         self._counted = counted if doubt.onsite is None else counted.with_onsite(doubt.onsite)
         self._of_days: dict[tuple[int, str], BitMap] = {}
+        self._days_recounted: set[str] = set()  # also those on which nobody is certain
         self._certain = (
             self._recounted(counted.within(ONSITE, None, None), asked, net) if doubt.off_clocks else self._counted
         )
@@ -232,12 +266,13 @@ class PresenceAtLeast(Presence):
         """
         off_clocks = self._doubt.off_clocks
         risky = {window: self._event.day(window) for window in off_clocks if self._may_be_of_another_day(window)}
+        self._days_recounted = {*risky.values()}
         reckoner = Reckoner(self._event, asked, BitMap(), aside)
         for window, counted in net(self.windows):
             sets = off_clocks[window].certain if window in off_clocks else counted
             known = {session.number: sets[session.number] for session in self._event.sessions if session.number in sets}
             reckoner.take(window, known)
-            if self._days[window] in risky.values():
+            if self._days[window] in self._days_recounted:
                 for number, seats in (known if window in risky else counted).items():
                     place = number, self._days[window]
                     self._of_days[place] = self._of_days.get(place, BitMap()) | seats
@@ -257,7 +292,7 @@ class PresenceAtLeast(Presence):
         """Return who was certainly present in any window of a day, or of the event (None)."""
         if channel is None:
             return BitMap.union(*(self.within(name, session, day) for name in CHANNELS))
-        if channel == ONLINE and any(date == day for _, date in self._of_days):
+        if channel == ONLINE and day in self._days_recounted:
             return self._sure(united(self._of_days, session, day))
         return self._sure(self._counted.within(channel, session, day))
 

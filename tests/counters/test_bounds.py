@@ -48,6 +48,7 @@ def outside(world: GappyWorld, document: dict[str, Any]) -> list[str]:
 
 @settings(max_examples=60, deadline=None)
 @example(14, ["missing"])  # somebody has only a seat that the missing worker gave
+@example(5066, ["clock"])  # on one of two days nobody is certain
 @example(29, ["late"])  # two seats of one person are not known to be one's
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(HAPPENINGS), max_size=3, unique=True))
 def test_whatever_is_hidden_the_truth_lies_within_the_bounds(seed: int, happenings: list[str]) -> None:
@@ -248,6 +249,34 @@ def test_while_nobody_was_there_only_those_who_had_joined_may_have_watched() -> 
     assert (row["gap"], row["seconds"], row["more_people_at_most"]) == ("nobody-there", 60, len(joined))
     assert number(document, "views")["value"] is not None
     assert "bounds" not in number(document, "views")
+
+
+def test_a_gap_that_hides_nobody_bounds_nothing() -> None:
+    """For a minute there was no gateway, and nobody had joined by then: nobody can have been there one minute more."""
+    world = told(calm_world())
+    window = world.event.scheduled_windows()[0]
+    after_ms = (window + 120) * 1000
+    world.accepted = [
+        (gateway, max(at_ms, after_ms), replace(fact, joined_at_ms=max(at_ms, after_ms)))
+        for gateway, at_ms, fact in world.accepted
+        if isinstance(fact, Join)
+    ]
+    watched = [(fact.seat, fact.session) for *_, fact in world.accepted if isinstance(fact, Join) and fact.view]
+    for minute in world.windows():
+        if minute in world.windows()[-4:]:
+            world.accepted += [
+                (0, minute * 1000 + 50_000, (0, minute, session, seat, False)) for seat, session in watched
+            ]
+    world.joins = [fact for *_, fact in world.accepted if isinstance(fact, Join)]
+    world.beats = [fact for *_, fact in world.accepted if isinstance(fact, tuple)]
+    world.hidden = set()
+    world.silent = {(window, gateway) for gateway in range(3)}
+    document = certified(world)
+    (row,) = document["gaps"]["bounds"]["rows"]
+    assert (row["gap"], row["more_people_at_most"], row["fewer_people_at_most"]) == ("nobody-there", 0, 0)
+    assert number(document, "five-minutes")["value"] is not None
+    assert [one["rule"] for one in document["numbers"] if "bounds" in one] == []
+    assert outside(world, document) == []
 
 
 def test_a_withheld_cell_has_no_bounds_and_no_bound_tells_of_fewer_people_than_a_cell_may() -> None:
