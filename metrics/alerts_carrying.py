@@ -166,7 +166,7 @@ SPOOL_WAITS: Final = Alert(
 )
 SPOOL_FILLING: Final = Alert(
     "TurnoutSpoolDiskFilling",
-    f"{q.SPOOL_DISK_FREE(_NOW)}\nand\n{q.SPOOL_DISK_SOON(_NOW)} < {t.DISK_FREE_BAD_BYTES}",
+    f"{queries.SPOOL_DISK_FREE(_NOW)}\nand\n{q.SPOOL_DISK_SOON(_NOW)} < {t.DISK_FREE_BAD_BYTES}",
     "15m",
     Severity.TICKET,
     "The disk of a spool fills",
@@ -193,7 +193,7 @@ SPOOL_FILLING: Final = Alert(
 )
 SPOOL_LOW: Final = Alert(
     "TurnoutSpoolDiskLow",
-    f"{q.SPOOL_DISK_FREE(_NOW)} < {t.DISK_FREE_BAD_BYTES}",
+    f"{queries.SPOOL_DISK_FREE(_NOW)} < {t.DISK_FREE_BAD_BYTES}",
     "30s",
     Severity.PAGE,
     "The disk of a spool is almost full",

@@ -3,6 +3,7 @@
 from typing import Final
 
 from metrics import catalogue as m
+from metrics import queries
 from metrics import rule_queries as q
 from metrics import thresholds as t
 from metrics.case_series import CLOSED, LEDGER, OPEN, OVER, flat
@@ -16,7 +17,7 @@ _NEWS: Final = LEDGER | {"witness": "newspaper"}
 
 NOT_SEALING: Final = Alert(
     "TurnoutLedgerNotSealing",
-    f"{q.WINDOWS_OVERDUE(_NOW)} >= {t.WINDOWS_OVERDUE_MANY}",
+    f"{queries.WINDOWS_OVERDUE(_NOW)} >= {t.WINDOWS_OVERDUE_MANY}",
     "1m",
     Severity.PAGE,
     "The ledger does not seal",
@@ -38,7 +39,7 @@ NOT_SEALING: Final = Alert(
 )
 GATEWAY_SILENT: Final = Alert(
     "TurnoutGatewaySilent",
-    f"{q.GATEWAYS_SILENT(_NOW)} > 0\n{_OPEN}",
+    f"{queries.GATEWAYS_SILENT(_NOW)} > 0\n{_OPEN}",
     "1m",
     Severity.PAGE,
     "The ledger does not hear a gateway",
@@ -87,7 +88,7 @@ GAPS: Final = Alert(
 )
 SET_BACK: Final = Alert(
     "TurnoutLedgerSetBack",
-    f"{q.SET_BACK(_NOW)} == 1",
+    f"{queries.SET_BACK(_NOW)} == 1",
     "15s",
     Severity.PAGE,
     "The ledger runs on older data than it has shown",
@@ -104,7 +105,7 @@ SET_BACK: Final = Alert(
 )
 DISK_REFUSES: Final = Alert(
     "TurnoutLedgerDiskRefuses",
-    f"{q.DISK_REFUSES(_NOW)} == 1",
+    f"{queries.LEDGER_DISK_REFUSES(_NOW)} == 1",
     "15s",
     Severity.PAGE,
     "The ledger's disk refuses",
@@ -166,7 +167,7 @@ DISK_LOW: Final = Alert(
 )
 QUORUM_LOST: Final = Alert(
     "TurnoutQuorumLost",
-    f"{q.QUORUM_HELD(_NOW)} == 0",
+    f"{queries.QUORUM_HELD(_NOW)} == 0",
     "1m",
     Severity.PAGE,
     "Too few witnesses cosign: nothing is published",

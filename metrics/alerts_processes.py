@@ -3,6 +3,7 @@
 from typing import Final
 
 from metrics import catalogue as m
+from metrics import queries
 from metrics import rule_queries as q
 from metrics.case_series import CLOSED, GATEWAY, LEDGER, OPEN, OVER, flat, up_series
 from metrics.catalogue import Process
@@ -147,7 +148,7 @@ SIMULATED: Final = Alert(
 )
 WORKER_SILENT: Final = Alert(
     "TurnoutWorkerSilent",
-    f"{q.WORKER_SILENCE(_NOW)} > {WORKER_SILENT_S:g}",
+    f"{queries.WORKER_SILENCE(_NOW)} > {WORKER_SILENT_S:g}",
     "30s",
     Severity.PAGE,
     "A worker has stopped answering",

@@ -57,7 +57,6 @@ ERRORS: Final = Query(lambda of: f"sum by (route) ({of.increase(m.HTTP_REQUESTS,
 
 # Processes.
 SIMULATED: Final = largest(m.EVENT_INFO, "event", simulated="true")
-WORKER_SILENCE: Final = largest(m.WORKER_SILENCE, "instance", "worker")
 WORKER_STARTS: Final = Query(lambda of: f"max by (instance, worker) ({of.increase(m.WORKER_STARTS)})")
 
 # What a gateway carries.
@@ -83,17 +82,11 @@ def _least(metric: Metric) -> Query:
 
 
 SPOOL_DISK_SOON: Final = _soon(m.SPOOL_DISK_FREE)
-SPOOL_DISK_FREE: Final = _least(m.SPOOL_DISK_FREE)
 LEDGER_DISK_SOON: Final = _soon(m.LEDGER_DISK_FREE)
 LEDGER_DISK_FREE: Final = _least(m.LEDGER_DISK_FREE)
 
 # The ledger.
-WINDOWS_OVERDUE: Final = largest(m.LEDGER_WINDOWS_OVERDUE)
 WINDOWS_WITH_GAPS: Final = Query(lambda of: f"max({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)})")
-GATEWAYS_SILENT: Final = largest(m.LEDGER_GATEWAYS_SILENT)
-SET_BACK: Final = largest(m.LEDGER_SET_BACK)
-DISK_REFUSES: Final = largest(m.LEDGER_DISK_REFUSES)
-QUORUM_HELD: Final = largest(m.LEDGER_QUORUM_HELD)
 WITNESS_ASKED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS)})")
 WITNESS_COSIGNED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS, outcome='cosigned')})")
 WITNESS_CONTRADICTS: Final = Query(
