@@ -86,7 +86,8 @@ class _Leaves:
         self._between: dict[Place, tuple[float, float | None]] = {}
         for session in told.log.event.sessions:
             for leaf, counts in told.leaves_of(session.id):
-                if (session.id, "attendees") in leaf.estimates or counts["present"]:
+                # Withheld is not nobody.
+                if (session.id, "attendees") in leaf.estimates or counts["present"] != 0:
                     place = leaf.window, session.id
                     self.rows.add(place)
                     estimate = leaf.estimates.get((session.id, "attendees"), 0)

@@ -68,7 +68,7 @@ class Leaves {
     for (const { id } of told.event.sessions) {
       for (const [window, { present }, leaf] of told.leavesOf(id)) {
         const guess = estimateIn(leaf, id);
-        if (guess === undefined && !present) continue;
+        if (guess === undefined && present === 0) continue; // withheld is not nobody
         const place = `${window} ${id}`;
         this.rows.add(place);
         const exact = this.exact(window, id);
