@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DECISIONS = ROOT / "docs" / "decisions"
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "requirements").glob("*.md")],
 )
@@ -19,6 +20,7 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(turnout|make) ([a-z][a-z-]*)(.*)$")
 SHELL_LANGUAGES = ("", "sh", "bash", "console", "shell")
+TEXTS = {".cfg", ".conf", ".js", ".json", ".md", ".py", ".toml", ".typ", ".yaml", ".yml"}
 GROUPS = ("audit", "config")
 """Commands that have commands."""
 ABOUT_ANOTHER = {"config", "doctor"}
@@ -99,6 +101,32 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A heading: here\n[ok](#a-heading-here) [gone](gone.md) [no](page.md#nowhere) `[code](x)`\n")
     assert list(broken_links(page)) == ["gone.md", "page.md#nowhere"]
+
+
+def test_the_list_of_decisions_has_each_in_its_place() -> None:
+    listed = re.findall(
+        r"^(\d+)\. \[[^]]+\]\((\d{4})-[^)]+\.md\)$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
+    numbers = sorted(int(path.name[:4]) for path in DECISIONS.glob("0*.md"))
+    assert [(int(place), int(name)) for place, name in listed] == [(number, number) for number in numbers]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def left_over(text: str) -> list[str]:
+    """Return the marks that a merge leaves where somebody has yet to decide."""
+    return re.findall(r"^(?:<{7}|>{7}) .*$", text, re.MULTILINE)
+
+
+def test_no_file_has_a_merge_that_nobody_has_decided() -> None:
+    folders = [ROOT / name for name in ("counters", "deploy", "docs", "gateway", "load_tests", "metrics", "tests")]
+    texts = [path for folder in folders for path in folder.rglob("*") if path.suffix in TEXTS]
+    found = [path for path in (*texts, *PAGES) if left_over(path.read_text(encoding="utf-8"))]
+    assert len(texts) > 500
+    assert found == []
+
+
+def test_a_merge_that_nobody_has_decided_is_found() -> None:
+    assert left_over(f"a\n{'<' * 7} HEAD\nb\n") == [f"{'<' * 7} HEAD"]
 
 
 @pytest.mark.parametrize(("page", "target"), sorted({(page, target) for page, target, _ in named("make")}))
