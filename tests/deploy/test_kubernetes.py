@@ -17,6 +17,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from gateway import relay
 from gateway.setting_sources import variable_of
 from gateway.settings import OF_COMMANDS
 from gateway.stopping import LEDGER_ENDS_S, STOP_LIMIT_S
@@ -277,13 +278,25 @@ def test_there_is_one_ledger_with_one_volume(source: Source) -> None:
 
 
 def test_heartbeats_reach_gateways_that_let_nobody_new_in(source: Source) -> None:
-    (ingress,) = source.of("Ingress")
-    (rule,) = ingress["spec"]["rules"]
-    by_path = {each["path"]: each["backend"]["service"]["name"] for each in rule["http"]["paths"]}
+    rules = [rule for ingress in source.of("Ingress") for rule in ingress["spec"]["rules"]]
+    assert len({rule["host"] for rule in rules}) == 1
+    paths = [each for rule in rules for each in rule["http"]["paths"]]
+    by_path = {each["path"]: each["backend"]["service"]["name"] for each in paths}
     of_heartbeats = {path for path, name in by_path.items() if name == "gateway-heartbeats"}
     assert of_heartbeats == {"/v1/beat", "/v1/beats", "/v1/leave"}
     assert source.named("Service", "gateway-heartbeats")["spec"]["publishNotReadyAddresses"] is True
     assert "publishNotReadyAddresses" not in source.named("Service", "gateway")["spec"]
+
+
+def test_only_heartbeats_are_asked_of_a_second_gateway_that_may_have_heard_them(source: Source) -> None:
+    """A certificate that is asked for twice is issued twice; and one of a large event takes minutes."""
+    name = "nginx.ingress.kubernetes.io/proxy-"
+    for ingress in source.of("Ingress"):
+        told = ingress["metadata"]["annotations"]
+        again = "non_idempotent" in told[name + "next-upstream"].split()
+        assert again == (ingress["metadata"]["name"] == "turnout-heartbeats")
+        if not again:
+            assert float(told[name + "read-timeout"]) >= (relay.TIMEOUT.total or 0)
 
 
 def test_a_gateways_spool_is_what_the_overlay_says(source: Source) -> None:
