@@ -113,6 +113,7 @@ class WindowReader:
         excluded = self._exclusions.excluded
         differences: dict[str, float] = {}
         shown: dict[tuple[str, str], int] = {}
+        sizes: dict[str, int] = {}
         gross, online, rooms, sketches = [BitMap()], [BitMap()], [BitMap()], [hyperloglog.empty()]
         for session in self._event.sessions:
             presence = merged.get(session.number)
@@ -121,6 +122,7 @@ class WindowReader:
             differences |= _difference(session.id, hyperloglog.estimate(registers), len(everybody))
             counted, room = people(everybody, excluded), people(onsite.get(session.number, BitMap()), excluded)
             shown |= _channels(session.id, counted, room, below, gates=bool(session.gates))
+            sizes[session.id] = len(room)
             gross.append(everybody)
             online.append(counted)
             rooms.append(room)
@@ -129,6 +131,7 @@ class WindowReader:
         differences |= _difference(EVENT, hyperloglog.estimate(hyperloglog.merge(sketches)), len(everybody))
         gates = any(session.gates for session in self._event.sessions)
         shown |= _channels(EVENT, counted, there, below, gates=gates)
+        _withhold_rooms(shown, sizes, below)
         countries = _shown_parts("country", self._attendees.by_country(counted | there), below)
         return NewestWindow(window, differences, shown, countries)
 
@@ -153,6 +156,26 @@ def _channels(name: str, online: BitMap, onsite: BitMap, below: int, *, gates: b
     if not any(0 < size < below for size in groups):
         shown[name, EITHER] = len(online) + len(onsite) - both
     return shown
+
+
+def _withhold_rooms(shown: dict[tuple[str, str], int], sizes: Mapping[str, int], below: int) -> None:
+    """Take away the rooms, or the event's number, from which a room of few people would follow.
+
+    Nobody is in two rooms, so that they add up to the event's number: where one is withheld, others are with it, the
+    smallest first, until those withheld are two and together not few.
+    """
+    held = [size for size in sizes.values() if 0 < size < below]
+    if not held:
+        return
+    for size, name in sorted((size, name) for name, size in sizes.items() if size >= below):
+        if len(held) > 1 and sum(held) >= below:
+            break
+        held.append(size)
+        for channel in (ONSITE, EITHER):
+            shown.pop((name, channel), None)
+    if len(held) < 2 or sum(held) < below:
+        for channel in (ONSITE, EITHER):
+            shown.pop((EVENT, channel), None)
 
 
 def _shown_parts(attribute: str, parts: Mapping[str, int], below: int) -> dict[str, int]:

@@ -88,7 +88,21 @@ def expected(world: World, window: int) -> dict[str, Any]:
             shown[name, EITHER] = len(online | onsite)
         everybody = online | onsite
     countries = Counter((people[one].country if one in people else "") or OTHER for one in everybody)
-    return {"differences": differences, "attendees": shown, "countries": countries}
+    sizes = {session.id: len(rooms[session.number] - staff) for session in world.event.sessions}
+    return {"differences": differences, "attendees": shown, "countries": countries, "rooms": sizes}
+
+
+def hold_rooms(seen: NewestWindow, truth: dict[str, Any], below: int) -> None:
+    """Nobody is in two rooms: a small one follows from the event's number and the others, unless more are withheld."""
+    assert seen.attendees.items() <= truth["attendees"].items()
+    hidden = [size for name, size in truth["rooms"].items() if (name, ONSITE) not in seen.attendees]
+    if not any(0 < size < below for size in truth["rooms"].values()):
+        assert seen.attendees == truth["attendees"]
+    elif (EVENT, ONSITE) in seen.attendees:
+        assert len(hidden) > 1
+        assert sum(hidden) >= below
+    for name in truth["rooms"]:
+        assert (name, ONSITE) in seen.attendees or (name, EITHER) not in seen.attendees
 
 
 @settings(max_examples=40, deadline=None)
@@ -105,8 +119,9 @@ def test_each_window_is_what_plain_sets_say(seed: int) -> None:
             continue
         seen, truth = reader.newest(), expected(world, windows[number - 1])
         assert seen.window == windows[number - 1]
-        assert (seen.differences, seen.attendees) == (truth["differences"], truth["attendees"])
+        assert seen.differences == truth["differences"]
         below, countries = world.event.counting.suppress_below, truth["countries"]
+        hold_rooms(seen, truth, below)
         assert seen.countries.items() <= countries.items()
         withheld = countries - Counter(seen.countries)
         if not any(size < below for size in countries.values()):
@@ -251,6 +266,41 @@ def test_either_channel_is_withheld_where_it_would_tell_of_a_few(online: int, on
     seen = compared(scanned(world, onsite))
     shown = {EITHER: either, ONSITE: onsite if onsite >= 10 else None}
     assert {by: seen.attendees.get((EVENT, by)) for by in shown} == shown
+
+
+@pytest.mark.parametrize(
+    ("rooms", "shown"),
+    [
+        ((45, 12), {EVENT: 57, "s1": 45, "s2": 12}),
+        ((45, 5), {EVENT: 50}),  # 50 − 45 would tell of the five
+        ((6, 5), {EVENT: 11}),
+        ((45, 0), {EVENT: 45, "s1": 45, "s2": 0}),
+        ((0, 5), {"s1": 0}),
+    ],
+)
+def test_a_small_room_is_withheld_and_with_it_one_from_which_it_would_follow(
+    rooms: tuple[int, int], shown: dict[str, int]
+) -> None:
+    world = crowd(60)
+    world.beats.clear()
+    sessions = [replace(each, starts_at=world.event.sessions[0].starts_at, ends_at=world.event.sessions[0].ends_at)
+                for each in world.event.sessions[:2]]  # fmt: skip
+    world.event = replace(world.event, sessions=tuple(sessions))
+    window = min(world.scheduled(1))
+    at_ms = window * 1000 + 5
+    where = [session for session, people in zip(sessions, rooms, strict=True) for _ in range(people)]
+    for seat, session in enumerate(where, 1):
+        scan = a_scan(f"n{seat}", seat=seat, scanned_at_ms=at_ms, received_at_ms=at_ms + 10)
+        world.scans.append(replace(scan, gate=session.gates[0], session=session.number))
+    sealed = seal(world)
+    reader = reader_of(world, sealed)
+    for entry in sealed.entries:
+        if reader.window < window:
+            reader.take(entry)
+    seen = reader.newest()
+    assert seen.window == window
+    assert {name: size for (name, by), size in seen.attendees.items() if by == ONSITE} == shown
+    assert {name for name, by in seen.attendees if by == EITHER} == shown.keys()
 
 
 def test_whoever_is_scanned_by_a_clock_ahead_is_in_the_room_when_it_says() -> None:
