@@ -28,6 +28,7 @@ from gateway.route_metrics import by_status, request_durations, requests
 from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
 from gateway.token_courier import TokenCourier
+from gateway.tracing import Tracing
 from gateway.worker_counters import WorkerCounters, outcomes
 from gateway.worker_folders import WorkerFolders
 from gateway.worker_measures import ROUTES, heartbeat_durations, join_durations
@@ -52,6 +53,7 @@ class Carrying:
 
     def __init__(
         self, event: Event, spool: Path, gateway: str, clock: Clock, live_url: str, ledger: LedgerClient,
+        tracing: Tracing,
     ) -> None:  # fmt: skip
         """Prepare, in a spool that this process owns; nothing is carried yet."""
         self._event = event
@@ -63,7 +65,7 @@ class Carrying:
         folders = WorkerFolders(spool, event.digest)
         self._flusher = Flusher(folders, event, clock, self._sketches)
         self._counters = WorkerCounters(folders, event.digest)
-        self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger, self._counters)
+        self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger, self._counters, tracing)
         self._tokens = TokenCourier(spool, event, ledger)
         self._courier.keep_tokens = self._tokens.take_in
         self._steering = SteeringKeeper(spool, event, gateway, clock, ledger, self._announced)

@@ -11,6 +11,7 @@ from gateway.ledger_parts import LedgerParts
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.roll_keeper import RollKeeper
+from gateway.tracing import COMPUTE
 from gateway.witness_quorum import WitnessQuorum
 
 CERTIFY_PATIENCE_S: Final = 20.0
@@ -42,6 +43,7 @@ class Certifying:
         self._clock = parts.clock
         self._thread = parts.thread
         self._lookout = parts.lookout
+        self._tracing = parts.tracing
         self._quorum = quorum
         self._rolls = rolls
         self._until_sealed = until_sealed
@@ -65,9 +67,10 @@ class Certifying:
         await self._rolls.seal_if_due()
         await self._until_published(self._sealer.log.size)
         now = self._clock.now()
-        return await asyncio.to_thread(
-            issuing.compute, self._sealer, self._verifier, now, progress, corrects=corrects, reason=reason
-        )
+        with self._tracing.work(COMPUTE, leaves=self._sealer.log.size):
+            return await asyncio.to_thread(
+                issuing.compute, self._sealer, self._verifier, now, progress, corrects=corrects, reason=reason
+            )
 
     async def enter(self, certificate: bytes) -> issuing.Issued:
         """Put a computed certificate into the log.

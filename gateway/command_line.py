@@ -91,6 +91,22 @@ class TimestampUrl(Url):
         return value
 
 
+class TracesUrl(Url):
+    """The URL of an OpenTelemetry collector; refused where what traces need is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("http", "https")
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or fail with what to install."""
+        from gateway.tracing import why_not_available  # only here: it brings OpenTelemetry along
+
+        value = super().convert(value, param, ctx)
+        if value and (why := why_not_available()):
+            self.fail(why, param, ctx)
+        return value
+
+
 class KeyName(click.ParamType):  # type: ignore[type-arg] # generic in its stubs, not at run time
     """The name of a key that signs notes: a URL without its scheme."""
 

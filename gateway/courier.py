@@ -28,6 +28,7 @@ from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.outgoing import Outgoing, OutgoingFile
+from gateway.tracing import HAND_OVER, OFF, Tracing
 from gateway.worker_clocks import WorkerClocks
 from gateway.worker_counters import WorkerCounters
 from gateway.worker_folders import WorkerFolder, WorkerFolders
@@ -67,6 +68,7 @@ class Courier:
         flusher: Flusher,
         ledger: LedgerClient,
         counters: WorkerCounters,
+        tracing: Tracing = OFF,
     ) -> None:
         """Carry from `folders` to `ledger`; of what is carried the registers go to `flusher` once more.
 
@@ -78,6 +80,7 @@ class Courier:
         self._clock = clock
         self._flusher = flusher
         self._ledger = ledger
+        self._tracing = tracing
         self._numbers = tuple(session.number for session in event.sessions)
         self.announcements = Announcements.of(event.interval_s)
         """What players were told and when; whoever steers puts the newer one here."""
@@ -132,7 +135,8 @@ class Courier:
     async def _hand_over(self, bundle: bytes) -> None:
         began = time.monotonic()
         try:
-            outcome = await self._ledger.hand_over(bundle)
+            with self._tracing.work(HAND_OVER, bytes=len(bundle)):
+                outcome = await self._ledger.hand_over(bundle)
         except LedgerUnavailableError:
             self.handed_over["unreachable"] += 1
             raise

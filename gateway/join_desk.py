@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from structlog.contextvars import bound_contextvars
@@ -15,6 +16,7 @@ from gateway.join import Joins, View
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.request_ids import broken, new_request_id
+from gateway.tracing import OFF, Tracing
 from gateway.traffic import Player
 from gateway.viewing_token import TEXT_BYTES
 
@@ -48,6 +50,7 @@ class JoinDesk:
         cells: Cells,
         announcement: Announcement,
         public_url: str,
+        tracing: Tracing = OFF,
     ) -> None:
         """Answer for one event; `public_url` is what players are told to beat at, "" = as they reached us."""
         self._event = event
@@ -56,6 +59,7 @@ class JoinDesk:
         self._cells = cells
         self._announcement = announcement
         self._public_url = public_url
+        self._tracing = tracing
 
     async def take(self, call: JoinCall) -> dict[str, Any]:
         """Return the document that grants a view.
@@ -69,10 +73,15 @@ class JoinDesk:
         async def join() -> View:
             return await self._joins.by_ticket(self._session(call), call.credential, call.player)
 
-        try:
-            return self._granted(call, await self._admission.admit(join))
-        except Exception as error:  # noqa: BLE001 - see _refused
-            raise self._refused(error) from None
+        with self._tracing.join() as span:
+            try:
+                granted = self._granted(call, await self._admission.admit(join))
+            except Exception as error:  # noqa: BLE001 - see _refused
+                refused = self._refused(error)
+                span.answered(refused.reason.status)
+                raise refused from None
+            span.answered(HTTPStatus.CREATED)
+            return granted
 
     def refuse_if_full(self) -> None:
         """Say no at once to a join by ticket, as `take` would.

@@ -27,6 +27,7 @@ from counters.keys_in_force import KeyChange
 from counters.secrets import Secrets
 from counters.steering import Steering, read_interval, read_seat, read_view
 from gateway.remembered import Remembered
+from gateway.tracing import OFF, Tracing
 
 LOG_HEADER: Final = "Turnout-Log"
 MAC_HEADER: Final = "Turnout-Mac"
@@ -123,11 +124,14 @@ class InForce:
 class LedgerClient:
     """A session with one ledger. Use it as an async context manager."""
 
-    def __init__(self, url: str, secrets: Secrets, remembered: Remembered | None = None) -> None:
+    def __init__(
+        self, url: str, secrets: Secrets, remembered: Remembered | None = None, tracing: Tracing = OFF
+    ) -> None:
         """Talk to the ledger at `url`; what it shows of itself is kept in `remembered`, and told to it."""
         self._url = url.rstrip("/")
         self._secrets = secrets
         self._remembered = remembered
+        self._tracing = tracing
         self.heard: Callable[[float, float, float], None] = lambda _sent, _received, _now: None
         """Told with each answer when it was asked for and when it was here (counters.clock.elapsed), and what the
         ledger's clock said meanwhile (unix seconds)."""
@@ -242,7 +246,7 @@ class LedgerClient:
         sent = elapsed()
         try:
             async with self._session.post(
-                self._url + path, data=io.BytesIO(body), headers=headers, timeout=timeout
+                self._url + path, data=io.BytesIO(body), headers=headers | self._tracing.carried(), timeout=timeout
             ) as answer:
                 text = await answer.read()
                 if answer.status == HTTPStatus.OK:

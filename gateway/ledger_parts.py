@@ -10,6 +10,7 @@ from counters.sealing import Sealer
 from counters.secrets import Secrets
 from gateway.ledger_thread import LedgerThread
 from gateway.lookout import Lookout
+from gateway.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class LedgerParts:
     verifier: Verifier  # of the log
     thread: LedgerThread  # changes the ledger
     lookout: Lookout  # knows whether it may go on
+    tracing: Tracing
 
     @property
     def certificates(self) -> Path:

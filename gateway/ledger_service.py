@@ -5,6 +5,7 @@ beside it.
 """
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -53,6 +54,7 @@ from gateway.settings import LedgerSettings
 from gateway.steering_api import SteeringApi, announced
 from gateway.timestamping import Timestamping
 from gateway.token_keeper import TokenKeeper
+from gateway.tracing import Tracing, begin_tracing
 from gateway.verifier.served import page_route
 from gateway.window_watch import WindowWatch
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
@@ -68,7 +70,9 @@ _log = logging.getLogger("turnout.ledger")
 class LedgerService:
     """One ledger behind HTTP. Owned by its event loop; the sealer belongs to the ledger thread."""
 
-    def __init__(self, config: LedgerSettings, event: Event, secrets: Secrets, clock: Clock, disk: Disk = DISK) -> None:
+    def __init__(
+        self, config: LedgerSettings, event: Event, secrets: Secrets, clock: Clock, tracing: Tracing, disk: Disk = DISK
+    ) -> None:
         """Open the data directory.
 
         Raises:
@@ -79,6 +83,7 @@ class LedgerService:
         self._event = event
         self._secrets = secrets
         self._clock = clock
+        self._tracing = tracing
         self._data = Path(config.data)
         self._certificates = self._data / "certificates"
         signer = load_or_create_signer(self._data / LOG_KEY, config.log_origin, disk)
@@ -86,12 +91,12 @@ class LedgerService:
         begun = not log_begun(self._data / "log")
         self._sealer = Sealer(self._data, event, secrets.pseudonym_commitment, signer, clock.now(), disk)
         issuing.complete(self._sealer, self._certificates)
-        self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated)
+        self._thread = LedgerThread(self._sealer, clock, simulated=event.simulated, tracing=tracing)
         setback = Setback(self._data, self._sealer, disk)
         self._lookout = Lookout(setback, secrets, self._sealer.sighting, self._thread.keep, begun=begun)
         self._tokens = TokenKeeper(self._data, event, secrets, clock, disk)
         parts = LedgerParts(
-            self._data, event, secrets, clock, self._sealer, self._verifier, self._thread, self._lookout
+            self._data, event, secrets, clock, self._sealer, self._verifier, self._thread, self._lookout, tracing
         )
         self._gateways = GatewayApi(parts, self._tokens)
         self._quorum = WitnessQuorum(event, self._sealer.log, self._verifier, self._show, self._thread.do)
@@ -191,7 +196,7 @@ class LedgerService:
         await self._thread.keep(show)
 
     def _application(self) -> web.Application:
-        middlewares = [request_ids, self._requests.middleware, problems]
+        middlewares = [request_ids(self._tracing), self._requests.middleware, problems]
         app = web.Application(middlewares=middlewares, client_max_size=HAND_OVER_LIMIT_BYTES)
         event = "/v1/events/{event}"
         app.add_routes(
@@ -299,11 +304,12 @@ def run_ledger(config: LedgerSettings, *, with_parent: bool = False, disk: Disk 
         remember_addresses(event, data)
         if event.required_witnesses:
             await ask_before_leaf_0(event, data, config.log_origin, disk)
-        service = LedgerService(config, event, secrets, open_event_clock(event, data), disk)
+        service = LedgerService(config, event, secrets, open_event_clock(event, data), tracing, disk)
         bind_to_log(data / SECRETS_FILE, service.first_entry, disk)
         return await service.run(with_parent=with_parent)
 
-    return uvloop.run(serve())
+    with contextlib.closing(begin_tracing(config.traces, config.traces_share, "ledger")) as tracing:
+        return uvloop.run(serve())
 
 
 def main() -> None:

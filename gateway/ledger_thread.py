@@ -17,6 +17,7 @@ from counters.clock import Clock
 from counters.sealing import Sealer
 from gateway.problems import Refused
 from gateway.reasons import Reason
+from gateway.tracing import OFF, SEAL, Tracing
 from metrics.catalogue import SEAL_BUCKETS_S
 from metrics.readings import Durations
 
@@ -35,8 +36,9 @@ T = TypeVar("T")
 class LedgerThread:
     """Owns the thread, and the sealer while it runs. Called from the event loop."""
 
-    def __init__(self, sealer: Sealer, clock: Clock, *, simulated: bool) -> None:
+    def __init__(self, sealer: Sealer, clock: Clock, *, simulated: bool, tracing: Tracing = OFF) -> None:
         """Start the thread; `simulated` events are sealed more often."""
+        self._tracing = tracing
         self._sealer = sealer
         self._clock = clock
         self._pause_s = SIMULATED_SEAL_EVERY_S if simulated else SEAL_EVERY_S
@@ -106,8 +108,9 @@ class LedgerThread:
             await asyncio.sleep(self._pause_s)
 
     def _seal(self) -> None:
-        begun = time.monotonic()
-        if self._sealer.seal(self._clock.now(), begun):
+        begun, began_ns = time.monotonic(), time.time_ns()
+        if sealed := self._sealer.seal(self._clock.now(), begun):
+            self._tracing.done(SEAL, began_ns, leaves=sealed)
             self.seal_durations = self.seal_durations.observed(time.monotonic() - begun)
 
     def _note(self, error: OSError) -> None:

@@ -9,6 +9,7 @@ from yarl import URL
 from gateway.problems import CORS, Refused, reading
 from gateway.reasons import Reason
 from gateway.request_ids import HEADER, REQUEST_ID
+from gateway.tracing import OFF, Tracing
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=600, sock_connect=2)
 """A certificate of a large event takes minutes."""
@@ -29,8 +30,9 @@ _ANSWERED: Final = (
 class LedgerRelay:
     """Passes requests on to one ledger. Owned by the worker; opened on its loop."""
 
-    def __init__(self, ledger_url: str) -> None:
+    def __init__(self, ledger_url: str, tracing: Tracing = OFF) -> None:
         """Pass requests on to `ledger_url`."""
+        self._tracing = tracing
         self._url = ledger_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
@@ -47,7 +49,7 @@ class LedgerRelay:
             name: request.headers[name].encode("ascii", errors="replace").decode()
             for name in _ASKED
             if name in request.headers
-        } | {HEADER: request[REQUEST_ID]}
+        } | {HEADER: request[REQUEST_ID], **self._tracing.carried()}
         # The path alone: a request line may hold a whole URL. Its spelling is kept, since the ledger judges it.
         url = URL(self._url + request.rel_url.raw_path_qs, encoded=True)
         async with reading():

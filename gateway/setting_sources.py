@@ -168,13 +168,15 @@ def with_settings(kind: type[S]) -> Callable[[Callable[[S], None]], Callable[...
 
 def settings_of(kind: type[S], given: Mapping[str, Any]) -> S:
     """Return the settings that click has read, by the names of its parameters."""
-    values = {
+    values: dict[str, Any] = {
         declared.field: given[declared.setting.key]
         for declared in kind.declared()
         # Not said, and click has no default that means this: the field has one.
         if given[declared.setting.key] is not None
     }
-    return kind(**values, **({"event_file": str(given["event_file"] or "")} if "event_file" in given else {}))
+    if "event_file" in given:
+        values["event_file"] = str(given["event_file"] or "")
+    return kind(**values)
 
 
 def _read_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
@@ -241,6 +243,8 @@ def _wrong_kind(declared: DeclaredSetting, name: str, value: object) -> Iterator
         right, wanted = isinstance(value, bool), "true or false"
     elif isinstance(kind, click.types.IntParamType):
         right, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(kind, click.types.FloatParamType):
+        right, wanted = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
     else:
         right, wanted = isinstance(value, str), "a text"
     if not right:

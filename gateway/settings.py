@@ -32,6 +32,7 @@ from gateway.command_line import (
     REDIS_URL,
     SecretFile,
     TimestampUrl,
+    TracesUrl,
 )
 from gateway.mendable import SettingsError
 
@@ -87,6 +88,12 @@ class Settings:
     log_level: Annotated[
         str, Setting("--log-level", click.Choice(LOG_LEVELS), "The least that is logged.")
     ] = "info"  # fmt: skip
+    traces: Annotated[
+        str, Setting("--traces", TracesUrl(), "An OpenTelemetry collector, OTLP over HTTP (docs/logging.md).")
+    ] = ""  # fmt: skip
+    traces_share: Annotated[
+        float, Setting("--traces-share", click.FloatRange(0, 1), "Of the requests and joins, how many are traced.")
+    ] = 0.01  # fmt: skip
 
     def __repr__(self) -> str:
         told = (f"{name}={masked(value)!r}" for name, value in asdict(self).items())

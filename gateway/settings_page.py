@@ -51,7 +51,7 @@ def _value(declared: DeclaredSetting) -> str:
     kind: Any = declared.setting.kind
     text = {None: "true or false"}.get(kind) or (
         ", ".join(kind.choices) if isinstance(kind, click.Choice)
-        else f"{kind.min} … {kind.max}" if isinstance(kind, click.IntRange)
+        else f"{kind.min} … {kind.max}" if isinstance(kind, (click.IntRange, click.FloatRange))
         else ("file" if not kind.dir_okay else "path" if kind.file_okay else "folder") if isinstance(kind, click.Path)
         else declared.setting.metavar or kind.name
     )  # fmt: skip

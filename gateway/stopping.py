@@ -24,6 +24,9 @@ next start."""
 STOP_LIMIT_S: Final = WORKER_ENDS_S + FAREWELL_S + 4.0
 """20 s, below the 30 s after which Kubernetes kills and the 90 s of systemd; the rest is for closing."""
 
+TRACES_S: Final = 1.0
+"""A process that has done all this sends the last of its traces, or loses them."""
+
 LEDGER_ENDS_S: Final = 5.0
 """Requests under way in a stopping ledger or witness get this long; a gateway that got no answer asks again. aiohttp
 would wait a minute for one that waits for something which a stopping process no longer does."""

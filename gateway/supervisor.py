@@ -35,6 +35,7 @@ from gateway.processes import serve_http, stop_when_told, write_json
 from gateway.remembered import Remembered
 from gateway.settings import GatewaySettings
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
+from gateway.tracing import Tracing, begin_tracing
 from gateway.traffic import check_traffic
 from gateway.worker import WorkerConfig, first_of, open_clock
 from gateway.worker_places import WorkerPlaces
@@ -47,8 +48,11 @@ _log = logging.getLogger("turnout.supervisor")
 class Supervisor:
     """One gateway's processes and its carrying. Owned by the event loop."""
 
-    def __init__(self, config: GatewaySettings, event: Event, secrets: Secrets, holdings: "Holdings") -> None:
+    def __init__(
+        self, config: GatewaySettings, event: Event, secrets: Secrets, holdings: "Holdings", tracing: Tracing
+    ) -> None:
         """Prepare; nothing is started yet."""
+        self._tracing = tracing
         self._config = config
         self._event = event
         self._secrets = secrets
@@ -74,7 +78,7 @@ class Supervisor:
         keeping = asyncio.create_task(self._places.keep())
         try:
             remembered = Remembered(Path(self._config.spool), self._secrets, self._config.gateway)
-            async with LedgerClient(self._config.ledger_url, self._secrets, remembered) as ledger:
+            async with LedgerClient(self._config.ledger_url, self._secrets, remembered, self._tracing) as ledger:
                 if not await self._own_spool(keeping):
                     return await self._stopped([keeping])
                 return await self._carry(ledger, keeping)
@@ -100,7 +104,7 @@ class Supervisor:
     async def _carry(self, ledger: LedgerClient, keeping: asyncio.Task[None]) -> int:
         spool = Path(self._config.spool)
         carrying = self._carrying = Carrying(
-            self._event, spool, self._config.gateway, self._clock, self._config.live_url, ledger
+            self._event, spool, self._config.gateway, self._clock, self._config.live_url, ledger, self._tracing
         )
 
         async def snapshot() -> GatewaySnapshot:
@@ -237,10 +241,11 @@ def run_gateway(config: GatewaySettings, *, with_parent: bool = False) -> int:
     holdings = Holdings.take(config, event.digest)
 
     async def serve() -> int:
-        return await Supervisor(config, event, secrets, holdings).run(with_parent=with_parent)
+        return await Supervisor(config, event, secrets, holdings, tracing).run(with_parent=with_parent)
 
     # The lock and the ports go with the process.
-    return uvloop.run(serve())
+    with contextlib.closing(begin_tracing(config.traces, config.traces_share, "gateway")) as tracing:
+        return uvloop.run(serve())
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from gateway.reasons import Reason, retry_after_s
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import BATCH_BYTES, RelayBatches
 from gateway.request_ids import request_ids
+from gateway.tracing import Tracing
 from gateway.traffic import Player
 from gateway.worker_measures import WorkerMeasures
 
@@ -59,11 +60,13 @@ class ViewerApi:
     read_live: Callable[[], dict[str, Any]]
     is_ready: Callable[[], str]  # "" or what is missing
     announcement: Announcement
+    tracing: Tracing
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         app = web.Application(
-            middlewares=[request_ids, self.measures.routes.middleware, problems], client_max_size=BODY_LIMIT_BYTES
+            middlewares=[request_ids(self.tracing), self.measures.routes.middleware, problems],
+            client_max_size=BODY_LIMIT_BYTES,
         )
         event = "/v1/events/{event}"
         app.add_routes(

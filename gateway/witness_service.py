@@ -33,6 +33,7 @@ from gateway.processes import address_of, serve_http, stop_when_told, write_json
 from gateway.request_ids import request_ids
 from gateway.route_metrics import OwnRequests
 from gateway.settings import WitnessSettings
+from gateway.tracing import Tracing, begin_tracing
 from metrics import exposition
 from metrics.witness_snapshot import WitnessSnapshot
 
@@ -133,7 +134,8 @@ def load_or_create_key(path: Path, name: str) -> Signer:
 class WitnessService:
     """One witness behind HTTP. Owned by its event loop; the witness itself works in threads."""
 
-    def __init__(self, config: WitnessSettings, signer: Signer, witness: Witness) -> None:
+    def __init__(self, config: WitnessSettings, signer: Signer, witness: Witness, tracing: Tracing) -> None:
+        self._tracing = tracing
         self._config = config
         self._vkey = witness_key(signer).encode()
         self._witness = witness
@@ -165,7 +167,7 @@ class WitnessService:
         return 0
 
     def _public(self) -> web.Application:
-        middlewares = [request_ids, self._requests.middleware, problems]
+        middlewares = [request_ids(self._tracing), self._requests.middleware, problems]
         app = web.Application(middlewares=middlewares, client_max_size=REQUEST_LIMIT_BYTES)
         app.add_routes([web.post(ADD_CHECKPOINT, self._add_checkpoint, name="add_checkpoint"), *probes()])
         return app
@@ -214,8 +216,11 @@ def run_witness(config: WitnessSettings, *, with_parent: bool = False) -> int:
         raise WitnessSetupError(f"the logs to watch: {error}") from None
     if not len(trusted):
         _log.warning("no log is watched yet: add its verifier key with --log or to a file named with --logs")
-    with contextlib.closing(Witness(data, signer, trusted)) as witness:
-        return asyncio.run(WitnessService(config, signer, witness).run(with_parent=with_parent))
+    with (
+        contextlib.closing(Witness(data, signer, trusted)) as witness,
+        contextlib.closing(begin_tracing(config.traces, config.traces_share, "witness")) as tracing,
+    ):
+        return asyncio.run(WitnessService(config, signer, witness, tracing).run(with_parent=with_parent))
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ from gateway.seats import SeatLease, Seats
 from gateway.settings import GatewaySettings
 from gateway.steering import SteeringFollower, Told
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
+from gateway.tracing import OFF, Tracing, begin_tracing
 from gateway.traffic import Traffic, trusted_proxies
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
@@ -125,7 +126,7 @@ def cell_names() -> tuple[str, ...]:
 class Worker:
     """Everything that one worker owns."""
 
-    def __init__(self, config: WorkerConfig, event: Event, secrets: Secrets) -> None:
+    def __init__(self, config: WorkerConfig, event: Event, secrets: Secrets, tracing: Tracing = OFF) -> None:
         """Open spool, tally and connections; nothing is served yet."""
         self.config = config
         self.event = event
@@ -151,8 +152,10 @@ class Worker:
         traffic = _traffic(config, secrets)
         self.joins = Joins(event, secrets, keys, self.identities, seats, self.tally, self.clock, retaining, traffic)
         self.admission = Admission()
-        self.desk = JoinDesk(event, self.joins, self.admission, self.cells, self.announcement, config.public_url)
-        self.relay = LedgerRelay(config.ledger_url)
+        self.desk = JoinDesk(
+            event, self.joins, self.admission, self.cells, self.announcement, config.public_url, tracing
+        )
+        self.relay = LedgerRelay(config.ledger_url, tracing)
         self.api = ViewerApi(
             event=event,
             secrets=secrets,
@@ -166,6 +169,7 @@ class Worker:
             read_live=self._read_live,
             is_ready=self._missing,
             announcement=self.announcement,
+            tracing=tracing,
         )
         self.answers = Answers(self.announcement)
         self._follower = SteeringFollower(Path(config.spool), event, self._steer)
@@ -329,8 +333,8 @@ async def first_of(*waited_for: Awaitable[object]) -> None:
             task.cancel()
 
 
-async def _run(config: WorkerConfig, event: Event, secrets: Secrets) -> None:
-    await Worker(config, event, secrets).run()
+async def _run(config: WorkerConfig, event: Event, secrets: Secrets, tracing: Tracing) -> None:
+    await Worker(config, event, secrets, tracing).run()
 
 
 def serve(config: WorkerConfig) -> int:
@@ -342,7 +346,8 @@ def serve(config: WorkerConfig) -> int:
                 f"{config.event_file} is not the event any more that this gateway runs: what a running event counts by "
                 "is in its log. Put the file back as it was; another event needs a gateway of its own"
             )
-        uvloop.run(_run(config, event, secrets))
+        with contextlib.closing(begin_tracing(config.traces, config.traces_share, "worker")) as tracing:
+            uvloop.run(_run(config, event, secrets, tracing))
     except (CannotServeError, EventFileError, SecretsError) as error:
         _log.error("%s", error)
         WorkerLine().say(WorkerState(missing=str(error), refusal=str(error)))

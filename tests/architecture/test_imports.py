@@ -86,6 +86,11 @@ RULES = (
         lambda name: within(name, "grafana_foundation_sdk"),
     ),
     Rule(
+        "only gateway/otlp_traces.py knows OpenTelemetry, which is an extra",
+        lambda module: module != "gateway/otlp_traces.py",
+        lambda name: within(name, "opentelemetry"),
+    ),
+    Rule(
         "the dashboards are made, compared and drawn, and nothing that serves imports them",
         lambda module: not module.startswith(DASHBOARDS_AND_WHO_USES_THEM),
         lambda name: within(name, "metrics.dashboards"),
@@ -157,6 +162,7 @@ def test_every_module_keeps_to(rule: Rule) -> None:
         ("metrics knows", "metrics/exposition.py", "from aiohttp import web"),
         ("metrics knows", "metrics/catalogue/gateway.py", "from gateway import reasons"),
         ("only metrics/dashboards/", "metrics/dashboards/panel.py", "from grafana_foundation_sdk.builders import stat"),
+        ("only gateway/otlp_traces", "gateway/courier.py", "from opentelemetry.trace import get_current_span"),
         ("the dashboards are made", "gateway/carrying.py", "from metrics.dashboards.panel import Panel"),
         ("the dashboards are made", "metrics/exposition.py", "from metrics.dashboards import files"),
         ("deploy stands", "deploy/redis.py", "import gateway.app"),

@@ -39,6 +39,7 @@ from gateway import door_keeper
 from gateway.door import Door
 from gateway.door_keeper import DoorKeeper
 from gateway.settings import LedgerSettings
+from gateway.tracing import OFF, Tracing
 from gateway.viewing_token import TokenKeys, ViewingToken
 from gateway.worker import Worker, WorkerConfig
 
@@ -308,6 +309,7 @@ def serving(
     now: float = NOW,
     networks_file: str = "",
     trusted_proxies: str = "",
+    tracing: Tracing = OFF,
 ) -> Iterator[Serving]:
     """Serve an event from `folder`; a second worker in the same folder shares secrets and clock."""
     secrets = load_or_create_secrets(folder / "secrets.json")
@@ -328,7 +330,7 @@ def serving(
         networks_file=networks_file,
         trusted_proxies=trusted_proxies,
     )
-    worker = Worker(config, load_event(event_file), secrets)
+    worker = Worker(config, load_event(event_file), secrets, tracing)
     if seats:
         worker.lease.add(0)
     served = Serving(worker, secrets, clock)
@@ -377,14 +379,12 @@ class RunningLedger:
 
 
 @contextmanager
-def ledger(
-    event_file: Path, data: Path, *, live_url: str = NO_REDIS, timestamp_url: str = ""
-) -> Iterator[RunningLedger]:
+def ledger(event_file: Path, data: Path, *, live_url: str = NO_REDIS, **settings: Any) -> Iterator[RunningLedger]:
     """Run a ledger with its data in `data`, and end it with SIGTERM."""
     data.mkdir(parents=True, exist_ok=True)
     config = LedgerSettings(
         event_file=str(event_file), data=str(data), live_url=live_url, host="127.0.0.1", port=0,
-        metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo", timestamp_url=timestamp_url,
+        metrics_host="127.0.0.1", metrics_port=0, log_origin="ledger.test/expo", **settings,
     )  # fmt: skip
     ready = data / "ledger.json"
     ready.unlink(missing_ok=True)

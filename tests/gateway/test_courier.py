@@ -25,6 +25,7 @@ from gateway import outgoing
 from gateway.courier import ASIDE, Courier
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerUnavailableError, WorkerName
+from gateway.tracing import OFF, Tracing
 from gateway.worker_counters import WorkerCounters
 from gateway.worker_folders import WorkerFolders
 from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, PATIENCE_S, RunningLedger, Serving, ledger, serving, until
@@ -42,9 +43,9 @@ def running(simulated_event_file: Path, tmp_path: Path) -> Iterator[RunningLedge
 
 
 @contextmanager
-def worker_of(running: RunningLedger, simulated_event_file: Path) -> Iterator[Serving]:
+def worker_of(running: RunningLedger, simulated_event_file: Path, tracing: Tracing = OFF) -> Iterator[Serving]:
     """A worker beside a ledger, on the same clock; the ledger expects its reports."""
-    with serving(simulated_event_file, running.data, ledger_url=running.url, seats=False) as served:
+    with serving(simulated_event_file, running.data, ledger_url=running.url, seats=False, tracing=tracing) as served:
 
         async def lease() -> None:
             async with LedgerClient(running.url, running.secrets) as client:
@@ -58,15 +59,15 @@ def worker_of(running: RunningLedger, simulated_event_file: Path) -> Iterator[Se
 
 @asynccontextmanager
 async def courier_of(
-    served: Serving, running: RunningLedger | None, redis_url: str = NO_REDIS
+    served: Serving, running: RunningLedger | None, redis_url: str = NO_REDIS, tracing: Tracing = OFF
 ) -> AsyncIterator[Courier]:
     """A courier for a worker's spool."""
     sketches = SketchStore(redis_url)
-    async with LedgerClient(running.url if running else NO_LEDGER, served.secrets) as client:
+    async with LedgerClient(running.url if running else NO_LEDGER, served.secrets, tracing=tracing) as client:
         folders = WorkerFolders(Path(served.worker.config.spool), served.event.digest)
         flusher = Flusher(folders, served.event, served.clock, sketches)
         counters = WorkerCounters(folders, served.event.digest)
-        yield Courier(folders, served.event, "test", served.clock, flusher, client, counters)
+        yield Courier(folders, served.event, "test", served.clock, flusher, client, counters, tracing)
         flusher.close()
     await sketches.close()
 

@@ -16,7 +16,7 @@ from gateway.request_ids import HEADER, request_ids
 
 async def asked(given: dict[str, str], handler: Callable[[web.Request], Awaitable[web.Response]]) -> tuple[str, str]:
     """Return the number in the answer, and the answer's body."""
-    app = web.Application(middlewares=[request_ids, problems])
+    app = web.Application(middlewares=[request_ids(), problems])
     app.add_routes([web.get("/things/{name}", handler)])
     async with TestClient(TestServer(app)) as client, client.get("/things/secret-name", headers=given) as answer:
         return answer.headers[HEADER], await answer.text()
