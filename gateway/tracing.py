@@ -37,16 +37,16 @@ class Tracing:
             headers: of the request: a ledger goes on with the trace that its gateway names there.
         """
         del method, route, headers
-        return _NOWHERE
+        return NOWHERE
 
     def join(self) -> AbstractContextManager[Span]:
         """Trace a join by ticket, one in so many."""
-        return _NOWHERE
+        return NOWHERE
 
     def work(self, name: str, **about: int) -> AbstractContextManager[object]:
         """Trace work of our own, each time; one that raises is marked as failed, and not why."""
         del name, about
-        return _NOWHERE
+        return NOWHERE
 
     def done(self, name: str, began_ns: int, **about: int) -> None:
         """Trace work that is over, and began at a time (unix nanoseconds)."""
@@ -59,7 +59,7 @@ class Tracing:
         """Send what is left, for a second at most (gateway.stopping.TRACES_S); not from a loop that serves."""
 
 
-_NOWHERE: Final = nullcontext(Span())
+NOWHERE: Final = nullcontext(Span())
 OFF: Final = Tracing()
 
 
