@@ -7,7 +7,8 @@ or the new one, and perhaps a `.new` beside it, or something in the scratch fold
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,21 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = DI
     disk.sync_directory(path.parent)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is there, until the block ends; the kernel lets go of it with the process.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def read_or_create(path: Path, make: Callable[[], bytes], *, mode: int = 0o644, disk: Disk = DISK) -> bytes:
     """Return what a file holds that is made once; of several processes that start together, one makes it.
 
@@ -68,16 +84,12 @@ def read_or_create(path: Path, make: Callable[[], bytes], *, mode: int = 0o644, 
         OSError: the disk refused, or the file cannot be read.
     """
     make_folder(path.parent, disk=disk)
-    alone = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(alone, fcntl.LOCK_EX)
+    with alone_in(path.parent):
         if path.exists():
             # Whoever wrote it may have been killed before its name was durable; from here on others rely on it.
             disk.sync_directory(path.parent)
         else:
             write_durably(path, make(), mode=mode, disk=disk)
-    finally:
-        os.close(alone)
     return path.read_bytes()
 
 

@@ -7,7 +7,7 @@ evidence and can be made again at any time; nobody but the ledger reads them.
 """
 
 import json
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 
 from counters.attendance_table import ONLINE_ROW, ONSITE_ROW, ROW, Rows, attendance_table
+from counters.disk import DISK, Disk
+from counters.durable_file import alone_in, sync_folder
 from counters.event import Event
 from counters.log_entries import read_log
 from counters.presence import ONLINE, ONSITE
@@ -29,7 +31,7 @@ _CHANNELS: Final = {ONLINE_ROW: ONLINE, ONSITE_ROW: ONSITE}
 
 
 def write_minutes(folder: Path, parts: Iterable[Rows]) -> None:
-    """Write the attendance table (counters.attendance_table) into a folder, which must not hold another.
+    """Write the attendance table (counters.attendance_table) durably into a folder, which must not hold another.
 
     Raises:
         OSError: the disk refuses.
@@ -38,19 +40,28 @@ def write_minutes(folder: Path, parts: Iterable[Rows]) -> None:
     for rows in parts:
         if len(rows):
             session, channel = int(rows["session"][0]), _CHANNELS[int(rows["channel"][0])]
-            rows.tofile(folder / f"{session}-{channel}.bin")
+            with (folder / f"{session}-{channel}.bin").open("wb") as file:
+                rows.tofile(file)
+                file.flush()
+                os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 def make_minutes(
-    entries: Sequence[bytes], read: ReadEvidence, roll: SealedRoll, progress: Progress | None = None
+    entries: Sequence[bytes],
+    read: ReadEvidence,
+    roll: SealedRoll,
+    progress: Progress | None = None,
+    disk: Disk = DISK,
 ) -> None:
-    """Make the files of a sealed roll from the evidence that it was made of.
+    """Make the files of a sealed roll from the evidence that it was made of, unless another process just has.
 
     Args:
         entries: of the log, at least as many as the roll was made from.
         read: from a digest to the file of evidence.
         roll: whose folder they go into.
         progress: is told how far the reading is; what it raises ends it.
+        disk: on which they become those of the roll.
 
     Raises:
         EvidenceError: evidence is absent or unsound.
@@ -58,10 +69,19 @@ def make_minutes(
     """
     through = json.loads(roll.entry)["through"]
     making = roll.folder / f"{MINUTES}.making"
-    # A crash in here leaves a folder that nobody reads: it is begun anew.
-    shutil.rmtree(making, ignore_errors=True)
-    write_minutes(making, attendance_table(reckon(read_log(entries[:through]), read, progress=progress)))
-    making.rename(roll.folder / MINUTES)
+    # Ledger and commands may both find them missing: of two at once one would take the other's files for its own.
+    with alone_in(roll.folder):
+        if has_minutes(roll.folder):
+            return
+        # A crash in here leaves a folder that nobody reads: it is begun anew.
+        disk.remove(making)
+        try:
+            write_minutes(making, attendance_table(reckon(read_log(entries[:through]), read, progress=progress)))
+        except OSError:
+            disk.remove(making)  # a full disk needs the room
+            raise
+        disk.rename(making, roll.folder / MINUTES)
+        sync_folder(roll.folder, disk)
 
 
 def has_minutes(folder: Path) -> bool:

@@ -11,7 +11,6 @@ hundred files.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from counters.disk import DISK, Disk
-from counters.durable_file import FRESH_SUFFIX, make_folder, sync_folder, write_durably
+from counters.durable_file import FRESH_SUFFIX, alone_in, make_folder, sync_folder, write_durably
 from counters.sealed_token import TokenSeal
 from counters.segment import is_digest
 from counters.tokens_file import DIGEST_BYTES, Digests, TokensFile, TokensFileError, pack
@@ -207,14 +206,10 @@ class RetainedTokens:
         if not self._directory.is_dir():
             yield  # there is nothing to change
             return
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone_in(self._directory):
             for path in self._directory.glob(f"*{FRESH_SUFFIX}"):
                 self._disk.remove(path)
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _prefixes(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

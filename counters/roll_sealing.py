@@ -9,15 +9,17 @@ published. A roll that was corrected stays beside its successor, as the log name
 proof is made again from the evidence (`remake`).
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from counters import evidence
-from counters.audit_entries import RollEntry, first_round, roll_entry
+from counters.audit_entries import AuditEntryError, RollEntry, first_round, roll_entry
 from counters.beacon import Round
-from counters.durable_file import make_folder, write_durably
+from counters.disk import DISK, Disk
+from counters.durable_file import alone_in, make_folder, sync_folder, write_durably
 from counters.evidence import JournalSegment
 from counters.evidence_store import EvidenceError
 from counters.ledger.cosignature import WitnessKey, cosignatures
@@ -33,7 +35,7 @@ from counters.software import SOFTWARE
 FOLDER: Final = "roll"
 """Of a data directory."""
 MAKING: Final = "making"
-"""Of the folder of rolls: one that is being made, by one process at a time."""
+"""Of the folder of rolls: one that is being made, by whoever owns the log. Of a roll's folder: it is made again."""
 MARGIN_S: Final = 1
 """The log's times are whole seconds: what is received in the second of `late_until` still counts."""
 _ENTRY, _PROOF, _SCRATCH = "entry.json", "entry.tlog-proof", "scratch"
@@ -62,13 +64,18 @@ def make(entries: Sequence[bytes], read: ReadEvidence, folder: Path) -> RollTree
     Raises:
         LogEntryError: the entries make no log.
         EvidenceError: a file of evidence is absent or unsound.
+        OSError: the disk refuses.
     """
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder.parent, mode=0o700)
     log = read_log(entries)
     sorter = RollSorter(log.event, folder / _SCRATCH)
-    sorter.add(_journals(log, read))
-    return write_roll(folder, sorter.leaves())
+    try:
+        sorter.add(_journals(log, read))
+        return write_roll(folder, sorter.leaves())
+    except (EvidenceError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)  # a full disk needs the room
+        raise
 
 
 def _journals(log: SealedLog, read: ReadEvidence) -> Iterator[JournalSegment]:
@@ -102,7 +109,11 @@ def enter(sealer: Sealer, tree: RollTree, directory: Path, through: int, now: fl
     complete(sealer, directory)
     index, event = sealer.log.size, sealer.event
     entry = roll_entry(event, tree.size, tree.root, through, of or first_round(event), now, SOFTWARE)
-    sealer.audits.check_next(event, index, entry, lambda text: read_time(event, text))
+    try:
+        sealer.audits.check_next(event, index, entry, lambda text: read_time(event, text))
+    except AuditEntryError:
+        abandon(sealer, directory)
+        raise
     write_durably(directory / MAKING / _ENTRY, entry, disk=sealer.disk)
     sealer.disk.rename(directory / MAKING, directory / str(index))
     sealer.disk.sync_directory(directory)
@@ -126,6 +137,15 @@ def seal(sealer: Sealer, directory: Path, now: float, of: Round | None = None) -
     entries = list(sealer.log.entries())
     tree = make(entries, sealer.evidence.get, directory / MAKING)
     return enter(sealer, tree, directory, len(entries), now, of)
+
+
+def abandon(sealer: Sealer, directory: Path) -> None:
+    """Throw away the roll that was being made. Only for whoever owns the log, while nobody makes one.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    sealer.disk.remove(directory / MAKING)
 
 
 def complete(sealer: Sealer, directory: Path) -> None:
@@ -192,25 +212,42 @@ def newest_folder(directory: Path) -> Path | None:
     return directory / str(max(numbers)) if numbers else None
 
 
-def is_lost(directory: Path) -> bool:
-    """Whether the newest roll that the log shows lacks its leaves, as after restoring a backup: `remake` makes them."""
+def lost(rolls: Sequence[RollEntry], directory: Path) -> RollEntry | None:
+    """Return the newest roll that the log shows if it lacks its leaves, as after restoring a backup; otherwise None.
+
+    Of `rolls`, those of the log, a later one may wait for its witnesses.
+    """
     folder = newest_folder(directory)
-    return folder is not None and not is_whole(folder)
+    if folder is None or is_whole(folder):
+        return None
+    return next((roll for roll in rolls if roll.index == int(folder.name)), None)
 
 
-def remake(entry: RollEntry, entries: Sequence[bytes], read: ReadEvidence, directory: Path) -> RollTree:
-    """Make a roll of the log again, as after restoring a backup, which has none.
+def remake(
+    entry: RollEntry, entries: Sequence[bytes], read: ReadEvidence, directory: Path, disk: Disk = DISK
+) -> RollTree:
+    """Make a roll of the log again, as after restoring a backup, which has none; beside the ledger if need be.
 
     Raises:
         RollError: the evidence gives another roll than the log has.
         EvidenceError: evidence is absent.
+        OSError: the disk refuses; done again, it goes on.
     """
-    tree = make(entries[: entry.through], read, directory / MAKING)
-    if (tree.size, tree.root) != (entry.size, entry.root):
-        raise RollError(f"the evidence does not give the roll of entry {entry.index}")
     folder = directory / str(entry.index)
-    make_folder(folder)
-    for path in sorted((directory / MAKING).iterdir()):
-        path.rename(folder / path.name)
-    write_durably(folder / _ENTRY, entries[entry.index])
-    return RollTree(folder)
+    make_folder(folder, disk=disk)
+    with alone_in(folder):
+        # First: a folder without it is to `complete` one that no entry names.
+        write_durably(folder / _ENTRY, entries[entry.index], disk=disk)
+        disk.remove(folder / MAKING)
+        with contextlib.suppress(RollError):
+            return opened(entry, directory)  # somebody else has made it meanwhile
+        tree = make(entries[: entry.through], read, folder / MAKING)
+        if (tree.size, tree.root) != (entry.size, entry.root):
+            disk.remove(folder / MAKING)
+            raise RollError(f"the evidence does not give the roll of entry {entry.index}")
+        for path in sorted((folder / MAKING).iterdir()):
+            # A crash here leaves a roll that is not whole, or not the entry's: it is made again.
+            disk.rename(path, folder / path.name)
+        disk.remove(folder / MAKING)
+        sync_folder(folder, disk)
+        return RollTree(folder)

@@ -66,15 +66,16 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
     from counters.log_entries import read_log
     from counters.minutes_files import has_minutes, make_minutes
     from counters.roll_sealing import FOLDER as ROLLS
-    from counters.roll_sealing import is_lost, newest_sealed, remake
+    from counters.roll_sealing import lost, newest_sealed, remake
     from gateway.sealed_log import read_sealed_entries
 
-    if is_lost(data / ROLLS):
+    roll = newest_sealed(data / ROLLS)
+    if roll is None:
         entries = read_sealed_entries(event, data)
-        entry = read_log(entries).audits.roll
+        entry = lost(read_log(entries).audits.rolls, data / ROLLS)
         if entry is not None:
             remake(entry, entries, EvidenceStore(data / "evidence").get, data / ROLLS)
-    roll = newest_sealed(data / ROLLS)
+            roll = newest_sealed(data / ROLLS)
     if roll is None:
         raise Failure(
             f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "

@@ -60,16 +60,16 @@ class Receipts:
 
         try:
             while True:
-                folder = await asyncio.to_thread(newest_folder, self._rolls)
-                made = folder is None or has_minutes(folder)
-                roll = None if made else await asyncio.to_thread(newest_sealed, self._rolls)
-                if roll is not None:
-                    try:
+                try:
+                    folder = await asyncio.to_thread(newest_folder, self._rolls)
+                    made = folder is None or has_minutes(folder)
+                    roll = None if made else await asyncio.to_thread(newest_sealed, self._rolls)
+                    if roll is not None:
                         await asyncio.to_thread(make_minutes, await entries(), read, roll, go_on)
                         _log.info("receipts can be given: %d attendees", roll.tree.size)
-                    except (EvidenceError, OSError) as error:
-                        _log.error("no receipts yet, tried again in a minute: %s", error)
-                        await asyncio.sleep(TRY_AGAIN_S)
+                except (EvidenceError, OSError, ValueError) as error:  # ValueError: a file of the roll is damaged
+                    _log.error("no receipts yet, tried again in a minute: %s", error)
+                    await asyncio.sleep(TRY_AGAIN_S)
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
             # The thread cannot be cancelled; a ledger that stops must not wait for minutes of reading.

@@ -7,12 +7,15 @@ from typing import Final
 
 from counters import roll_sealing
 from counters.beacon import Round
+from counters.evidence_store import EvidenceError
+from counters.roll_sealing import RollError
 from counters.roll_tree import RollTree
 from gateway.ledger_parts import LedgerParts
 from gateway.problems import Refused
 
 LOOK_EVERY_S: Final = 5.0
 """How often it is looked whether the event is over: the roll is audited hours later."""
+TRY_AGAIN_S: Final = 60.0
 _log = logging.getLogger("turnout.ledger")
 
 
@@ -20,7 +23,7 @@ class RollKeeper:
     """Makes the roll, one at a time. Owned by the ledger's event loop; owns `DIR/roll`, which its thread writes."""
 
     def __init__(self, parts: LedgerParts, sealed: Callable[[RollTree], None]) -> None:
-        """Prepare; `sealed` is told of each roll that is in the log."""
+        """Prepare, without what a killed process was making; `sealed` is told of each roll that is in the log."""
         self._folder = parts.data / roll_sealing.FOLDER
         self._sealer = parts.sealer
         self._thread = parts.thread
@@ -28,6 +31,7 @@ class RollKeeper:
         self._before_writing = parts.lookout.before_writing
         self._one_at_a_time = asyncio.Lock()
         self._sealed = sealed
+        roll_sealing.abandon(self._sealer, self._folder)
 
     async def run(self) -> None:
         """Seal the roll when the event is over, for as long as the ledger runs."""
@@ -37,6 +41,10 @@ class RollKeeper:
                 await self._remake_if_lost()
             except Refused as refused:
                 _log.info("the roll is not sealed yet: %s", refused)
+            except (EvidenceError, RollError) as error:
+                # The log goes on without it, and so does whoever reads the log.
+                _log.error("the roll cannot be made, tried again in a minute: %s", error)
+                await asyncio.sleep(TRY_AGAIN_S)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def seal_if_due(self) -> None:
@@ -51,11 +59,13 @@ class RollKeeper:
 
     async def _remake_if_lost(self) -> None:
         async with self._one_at_a_time:
-            if not await asyncio.to_thread(roll_sealing.is_lost, self._folder):
-                return
-            roll, entries = await self._thread.do(lambda: (self._sealer.audits.roll, list(self._sealer.log.entries())))
+            roll = await self._thread.do(lambda: roll_sealing.lost(self._sealer.audits.rolls, self._folder))
             if roll is not None:
-                await asyncio.to_thread(roll_sealing.remake, roll, entries, self._sealer.evidence.get, self._folder)
+                entries = await self._thread.do(lambda: list(self._sealer.log.entries()))
+                making = asyncio.to_thread(
+                    roll_sealing.remake, roll, entries, self._sealer.evidence.get, self._folder, self._sealer.disk
+                )
+                await self._thread.noting(making)
                 _log.info("the roll of entry %d is made again from the evidence", roll.index)
 
     async def correct(self, of: Round | None) -> int:
@@ -74,7 +84,8 @@ class RollKeeper:
         await self._before_writing()
         entries = await self._thread.do(lambda: list(self._sealer.log.entries()))
         making = self._folder / roll_sealing.MAKING
-        tree = await asyncio.to_thread(roll_sealing.make, entries, self._sealer.evidence.get, making)
+        made = asyncio.to_thread(roll_sealing.make, entries, self._sealer.evidence.get, making)
+        tree = await self._thread.noting(made)
         await self._before_writing()
 
         def enter() -> int:

@@ -1,12 +1,10 @@
 """The roll: what was sealed of the attendees is what the evidence has, so that an audit of it is one of the numbers."""
 
-import tempfile
-from pathlib import Path
-
 from counters import roll_sealing
 from counters.checks.verification import NEEDS_EVIDENCE, FailedError, OpenError, Verification
 from counters.evidence_store import EvidenceStore
 from counters.ledger.note import encode_base64
+from counters.scratch import scratch_folder
 
 
 def roll(state: Verification) -> str:
@@ -17,8 +15,8 @@ def roll(state: Verification) -> str:
     if state.given.evidence_dir is None:
         raise OpenError(NEEDS_EVIDENCE)
     store, entries = EvidenceStore(state.given.evidence_dir), state.the_entries()
-    with tempfile.TemporaryDirectory(prefix="turnout-roll-") as scratch:
-        made = roll_sealing.make(entries[: entry.through], store.get, Path(scratch) / "roll")
+    with scratch_folder("turnout-roll-") as scratch:
+        made = roll_sealing.make(entries[: entry.through], store.get, scratch / "roll")
         found = (made.size, made.root)
     if found != (entry.size, entry.root):
         raise FailedError(

@@ -5,13 +5,13 @@ certificate gives the same bytes, on any machine: only typst's own fonts are use
 """
 
 import json
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from counters.scratch import scratch_folder
 from gateway.report import ReportError, charts, needing
 from gateway.report.contents import charts_of, contents_of, verifier_beside
 
@@ -50,8 +50,7 @@ def _render(
         import typst  # noqa: PLC0415
     document: dict[str, Any] = json.loads(certificate)
     url = verifier_url or verifier_beside(document)
-    with tempfile.TemporaryDirectory(prefix="turnout-report-") as folder:
-        here = Path(folder)
+    with scratch_folder("turnout-report-") as here:
         said = contents_of(document) | {"verifier": url}
         (here / "contents.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
         (here / "certificate.json").write_bytes(certificate)

@@ -268,3 +268,32 @@ def test_a_ledger_killed_at_every_kind_of_step_keeps_what_it_acknowledged_and_en
     assert len(evening.acknowledged) > 1
     assert not log.late
     assert [leaf.missing for leaf in log.windows.values() if leaf.missing] == []
+
+
+# The roll, when the event is over.
+
+IN_ITS_PLACE: Final = ("rename */roll/*", 1, "after")
+"""The roll is whole and has its name, and is not in the log."""
+
+
+@pytest.mark.timeout(120)
+def test_a_ledger_killed_while_it_seals_the_roll_seals_it_once_and_receipts_can_be_given(tmp_path: Path) -> None:
+    evening = Evening(tmp_path)
+    assert evening.start(None)
+    evening.play_minute()
+    assert evening.acknowledged
+    evening.ledger.kill()
+    SimulatedClock(evening.data / "clock").jump(evening.event.late_until.timestamp() + 5)
+    evening.start(IN_ITS_PLACE)
+    assert evening.ledger.wait() == -signal.SIGKILL
+    rolls = evening.data / "roll"
+    assert any(rolls.glob("*/leaves.bin"))
+    assert evening.start(None)
+    until(lambda: any(rolls.glob("*/minutes")), "receipts can be given")
+    reader = LogReader(evening.data / "log", Verifier.decode(evening.ledger.log_key))
+    assert evening.ledger.stop() == 0
+    reader.full_check()
+    (roll,) = read_log(list(reader.entries())).audits.rolls
+    assert [path.name for path in rolls.iterdir()] == [str(roll.index)]
+    named = {"entry.json", "entry.tlog-proof", "leaves.bin", "minutes", "nodes.bin", "seats.bin"}
+    assert {path.name for path in (rolls / str(roll.index)).iterdir()} == named
