@@ -80,6 +80,13 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+_TURNING_OR_BREAKING: Final = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Separators of lines and paragraphs, and what reorders the text around a name: a report would print another number.
+
+Names in scripts from right to left need none of them (Unicode Standard Annex #9), nor do joiners and marks reorder.
+"""
+
+
 def _text(limit_chars: int, *, optional: bool = False) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if not isinstance(value, str):
@@ -89,7 +96,7 @@ def _text(limit_chars: int, *, optional: bool = False) -> Callable[[Any], str]:
         if len(value) > limit_chars:
             raise WrongValueError(f"it has {len(value)} characters", f"Use at most {limit_chars}.")
         if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 or 0xD800 <= ord(character) < 0xE000
-               for character in value):  # fmt: skip
+               or character in _TURNING_OR_BREAKING for character in value):  # fmt: skip
             raise WrongValueError(f"{shown(value)} has control characters", "Write it on one line.")
         return value
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 from gateway.report import needing
 from gateway.report.tables import Cell, Table, tables_of
 
-FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Those of full width too, which spreadsheet programs of East Asian languages take for the others (OWASP)."""
 SHEET_NAME_CHARS: Final = 31
 """Excel's limit."""
 WIDEST: Final = 60

@@ -107,6 +107,8 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "a blank name": ('name = "Expo"', 'name = " "', ["event.name", "it is empty"]),
     "a long name": ('name = "Expo"', f'name = "{"x" * 201}"', ["event.name", "201 characters", "at most 200"]),
     "a name with a line break": ('name = "Expo"', r'name = "a\nb"', ["event.name", "control characters"]),
+    "a name that turns text round": ('name = "Expo"', r'name = "\u202eopx"', ["event.name", "control characters"]),
+    "a name of two paragraphs": ('name = "Expo"', r'name = "Ex\u2029po"', ["event.name", "control characters"]),
     "no name": ('name = "Expo"\n', "", ["event.name", "it is missing", "Add name to event"]),
     "a mistyped key": ('name = "Expo"', 'name = "Expo"\norganizer = "x"', ["organizer", "Did you mean organiser?"]),
     "a mistyped table": ("[counting]", "[countin]", ["countin:", "Did you mean counting?"]),

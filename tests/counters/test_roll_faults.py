@@ -11,12 +11,12 @@ from typing import NoReturn
 
 import pytest
 
-from counters import issuing, minutes_files, roll_sealing
+from counters import issuing, minutes_files, roll_sealing, roll_tree
 from counters.audit_publishing import publish_draw, publish_result
 from counters.audit_result import AuditResult, sign_result
 from counters.beacon import Round
-from counters.evidence_store import EvidenceError
 from counters.minutes_files import MINUTES, has_minutes, make_minutes, minutes_of
+from counters.roll_leaf import LEAF_BYTES
 from counters.roll_sealing import newest_sealed
 from counters.roll_tree import SealedRoll
 from counters.verify import verify
@@ -145,15 +145,18 @@ def assert_whole_or_lost(ledger: LedgerAtHand) -> None:
     assert sealed is None or sealed.tree.root == ledger.sealer.audits.rolls[0].root
 
 
-def test_a_disk_that_refuses_the_roll_gets_its_room_back(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_in_the_middle_of_the_roll_gets_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = held(tmp_path / "data")
-    making = rolls(ledger) / roll_sealing.MAKING
 
-    def refuses(digest: str) -> bytes:
-        raise EvidenceError(digest)
+    def hash_leaves(path: Path, size: int) -> None:
+        assert path.stat().st_size == size * LEAF_BYTES
+        full()
 
-    with pytest.raises(EvidenceError):
-        roll_sealing.make(ledger.entries(), refuses, making)
+    monkeypatch.setattr(roll_tree, "hash_leaves", hash_leaves)
+    with pytest.raises(OSError, match="No space left"):
+        seal(ledger)
     assert listing(rolls(ledger)) == {}
     ledger.sealer.close()
 
@@ -225,6 +228,9 @@ def test_minutes_are_on_the_disk_before_their_folder_is_named(
     files = [making, *making.iterdir()]
     assert len(files) > 1
     assert {path.stat().st_ino for path in files} <= synced
+    (making / "9-online.bin").write_bytes(b"")
+    make_minutes(ledger.entries(), ledger.sealer.evidence.get, roll)
+    assert set(listing(roll.folder / MINUTES)) == {path.name for path in files[1:]}
     ledger.sealer.close()
 
 

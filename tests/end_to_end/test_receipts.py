@@ -1,5 +1,6 @@
 """From the last minute of an event to a receipt in an attendee's hand, and to being forgotten: no proof breaks."""
 
+import base64
 import json
 from datetime import datetime
 from pathlib import Path
@@ -8,8 +9,13 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from counters.issuer_keys import thumbprint
 from counters.receipt import read_receipt
+from counters.roll_leaf import RollLeaf
+from counters.secrets import Secrets
 from deploy.embedded_redis import ServerProgram
+from gateway.development_issuer import DevelopmentIssuer
+from gateway.viewing_token import TokenKeys, ViewingToken
 from tests.faults.rig import WINDOW, Rig
 from tests.gateway.commands import CERTAIN_S, turnout
 from tests.gateway.conftest import EVENT_FILE
@@ -74,6 +80,42 @@ def test_who_shows_nothing_good_gets_nothing(over: Rig) -> None:
     assert receipt(over, over.crowd._mint("nobody")).reason == "not_on_roll"
 
 
+def test_nobody_gets_somebody_elses_receipt(over: Rig) -> None:
+    """By no token or ticket but that attendee's own; only the organiser's and the issuer's keys could make another."""
+    alice, bob = over.crowd.players[:2]
+    assert {RollLeaf.decode(read_receipt(receipt(over, each.token.decode()).body).leaf).seat for each in (alice, bob)} \
+        == {alice.seat, bob.seat}  # fmt: skip
+    raw = bytearray(base64.urlsafe_b64decode(bob.token))
+    raw[4:8] = alice.seat.to_bytes(4, "little")
+    now = over.clock.now()
+    token = ViewingToken(alice.seat, 1, 1, 1, 1, int(now))
+    issuer, of = DevelopmentIssuer.load(over.data / "development-issuer", "tickets"), over.event.issuers[0]
+    ticket = issuer.mint(of, "alice", now=now)
+    head, claims, signature = ticket.split(".")
+    bobs = issuer.mint(of, "bob", now=now).split(".")
+    for credential, reason in (
+        (base64.urlsafe_b64encode(raw).decode(), "token_forged"),
+        (TokenKeys.derive(over.secrets, "another").seal(token), "token_other_event"),
+        (TokenKeys.derive(Secrets(bytes(32), bytes(32)), "expo").seal(token), "token_forged"),
+        (f"{head}.{claims}.{bobs[2]}", "ticket_forged"),
+        (f"{bobs[0]}.{claims}.{bobs[2]}", "ticket_forged"),
+        (f"{b64({'alg': 'none'})}.{claims}.", "ticket_algorithm"),
+        (f"{b64({'alg': 'none'})}.{claims}.{signature}", "ticket_algorithm"),
+        (issuer.mint(of, "alice", now=now, claims={"aud": "another"}), "ticket_audience"),
+        (issuer.mint(of, "alice", now=now, claims={"iss": "https://another.example"}), "ticket_unknown_issuer"),
+        (issuer.mint(of, "alice", now=now - 10**6, lifetime_s=60), "ticket_expired"),
+        ("alic\u00e9.\u00ff\u0080.\u00e9", "ticket_malformed"),
+    ):
+        assert receipt(over, credential).reason == reason, (credential, reason)
+    elsewhere = ask(over.gateways[0].port, "GET", "/v1/events/another/receipt", b"",
+                    {"Authorization": f"Bearer {ticket}"})  # fmt: skip
+    assert elsewhere.reason == "event_unknown"
+
+
+def b64(document: dict[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
+
+
 def test_the_organiser_gives_a_receipt_by_subject(over: Rig, tmp_path: Path) -> None:
     done = over.turnout("receipt", over.event_file, "--data", over.data, "--subject", "bob", "-o", tmp_path / "bob.txt")
     assert done.returncode == 0, done.stderr
@@ -126,3 +168,25 @@ def test_the_list_of_attendees_is_under_pseudonyms_and_joined_with_the_organiser
     (tmp_path / "own.csv").write_text("name\nAlice\n")
     refused = over.turnout(*command, "--join", tmp_path / "own.csv")
     assert (refused.returncode, "column 'subject'" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_after_a_corrected_roll_and_a_retired_key_receipts_are_of_the_new_roll_and_not_for_that_keys_tickets(
+    over: Rig,
+) -> None:
+    alice = over.crowd.players[0]
+    before = read_receipt(receipt(over, alice.token.decode()).body).document
+    corrected = ("audit", "roll", over.event_file, "--data", over.data, "--beacon", "lottery", "--round", "1")
+    done = over.turnout(*corrected, "--round-at", "2023-12-01T00:00:00+08:00")
+    assert done.returncode == 0, done.stderr
+    until(lambda: receipt(over, alice.token.decode()).status == 200, "receipts of the new roll can be given", CERTAIN_S)
+    after = read_receipt(receipt(over, alice.token.decode()).body).document
+    assert "lottery" in str(after["roll_entry"])
+    assert "lottery" not in str(before["roll_entry"])
+    assert (after["sessions"], after["roll"]["leaf"]) == (before["sessions"], before["roll"]["leaf"])
+    ticket = over.crowd._mint("alice")
+    assert receipt(over, ticket).status == 200
+    key = thumbprint(over.event.issuers[0].keys[0])
+    done = over.turnout("issuer-key", over.event_file, "--data", over.data, "--retire", key, "--reason", "it leaked")
+    assert done.returncode == 0, done.stderr
+    assert receipt(over, ticket).reason == "ticket_key_retired"
+    assert receipt(over, alice.token.decode()).status == 200

@@ -161,6 +161,8 @@ def test_a_text_that_begins_like_a_formula_is_a_text(document: dict[str, Any]) -
     raw = json.dumps(document).encode()
     files = dict(csv_files(raw))
     assert b"\r\n'=1+1,40" in files["country.csv"]
+    wide = json.dumps(document).replace('"=1+1"', '"\uff1d1+1"').encode()
+    assert "\r\n'\uff1d1+1,40".encode() in dict(csv_files(wide))["country.csv"]
     with zipfile.ZipFile(io.BytesIO(render_xlsx(raw))) as book:
         sheets = [book.read(name) for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
         assert b"=1+1" in book.read("xl/sharedStrings.xml")
