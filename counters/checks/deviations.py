@@ -83,13 +83,15 @@ class _Leaves:
 
     def __init__(self, told: Told) -> None:
         self.told, self.rows = told, set[Place]()
+        self.unsure = set[Place]()
+        """Withheld, and without a sketch: nobody with a few views, or a few people whose sketch was lost."""
         self._between: dict[Place, tuple[float, float | None]] = {}
         for session in told.log.event.sessions:
             for leaf, counts in told.leaves_of(session.id):
-                # Withheld is not nobody.
-                if (session.id, "attendees") in leaf.estimates or counts["present"] != 0:
+                sketched = (session.id, "attendees") in leaf.estimates
+                if sketched or counts["present"] != 0:
                     place = leaf.window, session.id
-                    self.rows.add(place)
+                    (self.rows if sketched or counts["present"] else self.unsure).add(place)
                     estimate = leaf.estimates.get((session.id, "attendees"), 0)
                     exact = self.exact(place)
                     if estimate is not None and exact is not None and not told.reasons.came_late(leaf.window):
@@ -129,8 +131,8 @@ def _windows(told: Told, said: Mapping[str, Any]) -> Iterator[str]:
         yield "the cross-check of windows has other members than it must"
         return
     leaves = _Leaves(told)
-    late = len(told.reasons.late) * len(told.log.event.sessions)
-    if not len(leaves.rows) <= said["compared"] <= len(leaves.rows) + late:
+    more = len(leaves.unsure) + len(told.reasons.late) * len(told.log.event.sessions)
+    if not len(leaves.rows) <= said["compared"] <= len(leaves.rows) + more:
         yield f"the cross-check compares {said['compared']} windows, the leaves have sketches of {len(leaves.rows)}"
     largest = said["largest_deviation"]
     if (largest is None) is not (said["compared"] == 0):
@@ -162,7 +164,7 @@ def _largest(told: Told, leaves: _Leaves, largest: Mapping[str, Any]) -> Iterato
     windows = {told.log.event.iso(window): window for window in {*told.log.windows, *told.reasons.late}}
     place = windows.get(largest["window"], 0), largest["session"]
     difference = largest[COMPARED[2]]
-    if place not in leaves.rows and not told.reasons.came_late(place[0]):
+    if place not in leaves.rows | leaves.unsure and not told.reasons.came_late(place[0]):
         yield "the largest deviation is of a window and a session of which no leaf has a sketch"
         return
     if type(difference) not in (int, float):

@@ -64,13 +64,14 @@ class Leaves {
   constructor(told) {
     this.told = told;
     this.rows = new Set();
+    this.unsure = new Set(); // withheld, and without a sketch: nobody with a few views, or a few people whose sketch was lost
     this.between = new Map(); // "window session" -> [least, most]
     for (const { id } of told.event.sessions) {
       for (const [window, { present }, leaf] of told.leavesOf(id)) {
         const guess = estimateIn(leaf, id);
-        if (guess === undefined && present === 0) continue; // withheld is not nobody
+        if (guess === undefined && present === 0) continue;
         const place = `${window} ${id}`;
-        this.rows.add(place);
+        (guess !== undefined || present ? this.rows : this.unsure).add(place);
         const exact = this.exact(window, id);
         if (guess === null || exact === null) continue;
         const ends = exact.map((each) => Math.abs(asNumber(deviation(guess ?? 0, each))));
@@ -110,8 +111,8 @@ function checkWindows(told, said) {
   requireOnly(said, ["compared", "largest_deviation", RUNS], "the cross-check of windows has other members than it must");
   require(isCount(said.compared), "the cross-check of windows has other members than it must");
   const leaves = new Leaves(told);
-  const late = told.differences.late.size * told.event.sessions.length;
-  const all = leaves.rows.size <= said.compared && said.compared <= leaves.rows.size + late;
+  const more = leaves.unsure.size + told.differences.late.size * told.event.sessions.length;
+  const all = leaves.rows.size <= said.compared && said.compared <= leaves.rows.size + more;
   require(all, `the cross-check compares ${said.compared} windows, the leaves have sketches of ${leaves.rows.size}`);
   const largest = said.largest_deviation;
   require((largest === null) === (said.compared === 0), "the cross-check has a largest deviation without windows, or windows without one");
@@ -141,7 +142,7 @@ function checkLargest(told, leaves, windows, largest) {
   const suppressed = Object.hasOwn(largest, "suppressed");
   requireOnly(largest, ["window", "session", ...COMPARED, ...(suppressed ? ["suppressed"] : [])], "the largest deviation has other members than it must");
   const window = windows.get(largest.window) ?? 0;
-  const known = leaves.rows.has(`${window} ${largest.session}`) || told.differences.late.has(window);
+  const known = [leaves.rows, leaves.unsure].some((places) => places.has(`${window} ${largest.session}`)) || told.differences.late.has(window);
   require(known, "the largest deviation is of a window and a session of which no leaf has a sketch");
   const said = largest.difference_in_standard_errors;
   require(typeof said === "number", "the largest deviation is no number");
