@@ -11,11 +11,19 @@ from typing import Final
 from counters.checks import apart, curve, deviations, gap_rows, minutes, waterfall
 from counters.checks.leaves import Reasons
 from counters.checks.told import Told
-from counters.checks.verification import FailedError, Verification
+from counters.checks.verification import FailedError, OpenError, Verification
 from counters.comparability import comparability
 from counters.press import press
 
 SINCE_VERSION: Final = 3
+LEFT_OUT: Final = {
+    1: "how far gaps may have falsified the numbers, the waterfall, the curve, corrections and audits",
+    2: "the waterfall, the curve, corrections and audits",
+}
+OLD_FORM: Final = (
+    "not checked: a certificate of version {version} leaves out {left_out}. Whoever issues one chose to: ask for "
+    "one of version 3"
+)
 NOT_SHOWN: Final = (
     "how many people each reason and category takes out, how many joins are flagged, how people divide by minutes, in "
     "schedule and outside, in the foreground and the background, who was on site in which minute, the aliases, the "
@@ -28,7 +36,8 @@ def members_agree(state: Verification) -> str:
     """Everything beside the numbers agrees with them and with the leaves, as far as these tell it."""
     log, document = state.the_log(), state.the_document()
     if document["version"] < SINCE_VERSION:
-        return f"a certificate of version {document['version']} prints no more than its numbers"
+        # An operator can issue an old form whenever one suits: what it leaves out must not pass for checked.
+        raise OpenError(OLD_FORM.format(version=document["version"], left_out=LEFT_OUT[document["version"]]))
     told = Told(log, document, Reasons(log, document))
     for check in (
         waterfall.wrong,

@@ -15,7 +15,6 @@ const NOT_SHOWN = "how many people each reason and category takes out, how many 
 
 /** Throw unless everything beside the numbers agrees with them and with the leaves, as far as these tell it. */
 export function checkMembers(log, document, words) {
-  if (document.version < 3) return `a certificate of version ${document.version} prints no more than its numbers`;
   const told = new Told(log, document, words);
   for (const check of [checkWaterfall, checkApart, checkCurve, checkMinutes, checkDeviations, checkGapRows]) check(told);
   return `waterfall, minutes attended and a curve of ${document.curve.windows.length} windows tell one story. Only the evidence shows ${NOT_SHOWN}`;

@@ -24,6 +24,13 @@ import { cosignedTimes, largestDelay, whoCounts } from "./witness_delay.js";
 /** Why something could not be checked. */
 class Open extends Error {}
 
+const LEFT_OUT = {
+  1: "how far gaps may have falsified the numbers, the waterfall, the curve, corrections and audits",
+  2: "the waterfall, the curve, corrections and audits",
+};
+const oldForm = (version) => `not checked: a certificate of version ${version} leaves out ${LEFT_OUT[version]}. `
+  + "Whoever issues one chose to: ask for one of version 3";
+
 const NEEDS_PROOF = "not checked: this needs the certificate's proof (the file that ends in .tlog-proof)";
 const NEEDS_LOG = "not checked: this needs the public log (its folder `log`)";
 const NEEDS_EVIDENCE = "not checked: this needs the evidence (its folder `evidence`), which auditors get";
@@ -200,6 +207,9 @@ class Verification {
   }
 
   members() {
+    const { version } = this.#document();
+    // An operator can issue an old form whenever one suits: what it leaves out must not pass for checked.
+    if (version < 3) throw new Open(oldForm(version));
     const said = checkMembers(this.#log(), this.#document(), this.words[this.#document().version]);
     const told = ["comparability", "press"].filter((name) => this.#document()[name]);
     if (told.length) this.notRecomputed.push(`whether the comparability sheet and the press sentences say what the numbers say (${told.join(", ")})`);

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from counters.log_entries import read_log
 from counters.reckoning import reckon
 from counters.steering import Change
 from counters.trust_policy import TrustPolicy, TrustPolicyError
-from counters.verify import Verdict, verify
+from counters.verify import Report, Verdict, verify
 from tests.counters.gappy_world import gappy_world
 from tests.counters.published import (
     NEWS,
@@ -38,7 +38,7 @@ from tests.counters.published import (
     results,
     signed_anew,
 )
-from tests.counters.synthetic import SIGNER, SOFTWARE, fixed_world, seal, with_invalid_traffic, world_of
+from tests.counters.synthetic import SIGNER, SOFTWARE, Sealed, fixed_world, seal, with_invalid_traffic, world_of
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,9 @@ def test_an_event_that_takes_out_invalid_traffic_passes(tmp_path: Path, seed: in
     assert results(report)["evidence"] is True
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_an_interim_certificate_in_an_old_form_does_not_pass_for_a_final_one(tmp_path: Path, version: int) -> None:
-    sealed = seal(plain_world())
-    entries = sealed.entries[:3]
-    with Log.open(tmp_path / "log", SIGNER) as log:
+def in_an_old_form(folder: Path, sealed: Sealed, entries: Sequence[bytes], version: int) -> tuple[bytes, Report]:
+    """A certificate that whoever has the log's key issues in a form of its choice, and the report on it."""
+    with Log.open(folder / "log", SIGNER) as log:
         log.append(entries)
         of_log = read_log(entries)
         origin = {"origin": log.origin, "vkey": SIGNER.verifier.encode(), "size": log.size,
@@ -90,8 +88,23 @@ def test_an_interim_certificate_in_an_old_form_does_not_pass_for_a_final_one(tmp
         certificate = assemble(of_log, reckoning, origin, "2023-11-21T18:00:00+08:00", SOFTWARE, version)
         log.append([certificate_entry(certificate)])
         proof = log.tlog_proof(log.size - 1).encode()
+    return certificate, verify(certificate, proof, log_dir=folder / "log", policy=POLICY)
+
+
+@pytest.mark.parametrize(("version", "left_out"), [(1, "gaps"), (2, "audits")])
+def test_what_an_old_form_leaves_out_does_not_pass_for_checked(tmp_path: Path, version: int, left_out: str) -> None:
+    sealed = seal(gappy_world(random.Random(3), "missing"))
+    _, report = in_an_old_form(tmp_path, sealed, sealed.entries, version)
+    assert report.verdict is Verdict.OPEN, report.failed
+    assert [check.name for check in report.unchecked if check.asked] == ["members"]
+    assert left_out in detail(report, "members")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_interim_certificate_in_an_old_form_does_not_pass_for_a_final_one(tmp_path: Path, version: int) -> None:
+    sealed = seal(plain_world())
+    certificate, report = in_an_old_form(tmp_path, sealed, sealed.entries[:3], version)
     assert b"INTERIM" not in certificate
-    report = verify(certificate, proof, log_dir=tmp_path / "log", policy=POLICY)
     assert "INTERIM" in detail(report, "public statements")
 
 

@@ -83,7 +83,7 @@ def test_an_old_certificate_verifies_with_its_log_and_evidence(old: OldEvent) ->
     said = turnout("verify", "certificate.json", "--log", old.data / "log", "--evidence", old.data / "evidence",
                    cwd=old.folder)  # fmt: skip
     assert said.returncode == 3, said.stdout
-    assert "What could be checked holds; not checked: trusted key, witnesses, witness delay" in said.stdout
+    assert "What could be checked holds; not checked: trusted key, witnesses, members, witness delay" in said.stdout
 
 
 def test_an_old_ledger_goes_on_and_takes_what_old_workers_left(
