@@ -19,7 +19,6 @@ from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from counters.attendance import CHANNELS, ONLINE, scheduled_windows, size
@@ -27,21 +26,16 @@ from counters.attendee import SEATS_PER_BLOCK, block_seats
 from counters.gaps import BOUNDLESS, LOSSES, USUAL_OFFSET_MS, Gap, GapKind, OffClock
 from counters.joined import JoinedBy
 from counters.journal_segment import JournalSegment
-from counters.measures import HOUR_S, Cell, peak_concurrent_views
+from counters.measures import HOUR_S, Cell
 from counters.onsite import read_entries
 from counters.partition import Partition, set_of
 from counters.possible_presence import Doubt, Possible, PresenceAtLeast, PresenceAtMost, open_doors
 from counters.presence import online_by_window
 from counters.reckoner import Asked
 from counters.reckoning import Reckoning
-from counters.roll import Seats
 from counters.rules import OF_TIME, Rule
 from counters.segment import WINDOW_S
-from counters.views import Views
-
-Value = int | Fraction
-Interval = tuple[Value, Value | None]
-"""The least and the most that a number may truly be; None: nothing bounds it."""
+from counters.view_bounds import Interval, Value, ViewBounds
 
 SETS_AT_MOST: Final = 64
 """Different sets of who had joined by then: 5 MB each at 40 million. In more windows than that, some share the set of
@@ -101,8 +95,10 @@ class Bounds:
         asked = replace(reckoning.asked, minutes=False)
         self._at_least = PresenceAtLeast(self._event, counted, doubt, asked, self._net)
         self._with: dict[int, tuple[BitMap, BitMap]] = {}
-        views = attendance.net_views
-        self._views = views.among(self._known), views.without(self._known)
+        self._views = ViewBounds(
+            attendance, gaps, self._found, self._losses, self._late_journals, self._known, self._strangers, self._at_most,
+            unbounded=self._unbounded,
+        )  # fmt: skip
         self._most = replace(
             attendance,
             net=self._at_most,
@@ -126,9 +122,9 @@ class Bounds:
             small: whether the cell is one that would be withheld if it held few people.
         """
         if rule.estimated:
-            between = self._of_peak_views(cell)
+            between = self._views.of_peak(cell)
         else:
-            of = self._of_people if rule.of_people else self._of_views
+            of = self._of_people if rule.of_people else self._views.of
             # A join that is lost, or of another time, may have been through another outlet.
             elsewhere = cell.by_join and self._joins_lost
             between = (0, of(rule, replace(cell, among=None))[1]) if elsewhere else of(rule, cell)
@@ -241,55 +237,6 @@ class Bounds:
         present = size(self._at_most.within(cell.channel, cell.session, cell.day), self._strangers)
         alone = rule.measure(self._most, replace(cell, among=self._strangers)).value
         return present - int(alone)
-
-    def _of_views(self, _rule: Rule, cell: Cell) -> Interval:
-        """Return the bounds of views: nothing bounds how many views a person opens where a journal is lost."""
-        within = (cell.session, cell.day)
-        among = None if cell.among is None else cell.among | self._strangers
-        # Who opened a view and stands in no journal may be of an excluded category, or of another country.
-        known, unknown = self._views
-        least, most = known.count(*within, cell.among), known.count(*within, cell.among) + unknown.count(*within, None)
-        for journal in self._late_journals:
-            most += Views.of(*self._opened(journal)).count(*within, among)
-        for journal, *offsets_ms in self._gaps.off_journals:
-            seats, sessions, said = self._opened(journal)
-            for offset_ms in offsets_ms:
-                _, _, truly = self._opened(journal, -offset_ms)
-                moved = said != truly
-                least -= Views.of(seats[moved], sessions[moved], said[moved]).count(*within, cell.among)
-                most += Views.of(seats[moved], sessions[moved], truly[moved]).count(*within, among)
-        lost = any(cell.day in (None, self._event.day(gap.window)) for gap in self._losses)
-        return max(least, 0), None if lost or self._unbounded else most
-
-    def _of_peak_views(self, cell: Cell) -> Interval:
-        """Return the bounds of the largest estimate: nothing bounds how many views a person has open at once."""
-        lost = [*self._losses, *(late.leaf for late in self._gaps.not_counted)]
-        # While nobody was there, nobody opened a view: only those of people who had joined can have been playing.
-        lost += [
-            gap
-            for gap in self._found
-            if gap.kind is GapKind.UNCOVERED and self._at_most.adds_anybody(gap.window, cell.session)
-        ]
-        certain = {
-            window: sessions
-            for window, sessions in self._counted.views_by_window.items()
-            if window not in self._gaps.off_clocks
-        }
-        least = peak_concurrent_views(replace(self._counted, views_by_window=certain), cell).value
-        touched = any(cell.day in (None, self._event.day(gap.window)) for gap in lost) or self._gaps.off_clocks
-        counted = peak_concurrent_views(self._counted, cell).value
-        return least, None if touched or self._unbounded else counted
-
-    def _opened(
-        self, journal: JournalSegment, by_ms: int = 0
-    ) -> tuple[Seats, npt.NDArray[np.uint16], npt.NDArray[np.str_]]:
-        """Return seats, sessions and days of a journal's views, as if its clock had said something else."""
-        known = [session.number for session in self._event.sessions]
-        joins = journal.joins[(journal.joins["view"] != 0) & np.isin(journal.joins["session"], known)]
-        minutes, at = np.unique((joins["joined_at_ms"].astype(np.int64) + by_ms) // 60_000, return_inverse=True)
-        days = np.array([self._event.day(minute * 60) for minute in minutes.tolist()], "U10")
-        seats = self._counted.roll.canonical_seats(joins["seat"])
-        return seats, joins["session"], days[at.reshape(-1)]
 
     # Gaps.
 

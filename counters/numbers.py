@@ -20,13 +20,14 @@ from typing import Any, Final
 from pyroaring import BitMap
 
 from counters.attendance import ONLINE, ONSITE, Attendance
-from counters.bounds import Bounds, Interval
+from counters.bounds import Bounds
 from counters.event import Event
 from counters.event_rules import rules_of
 from counters.measures import Cell, Measure, unique_attendees_online
 from counters.roll import UNKNOWN
 from counters.rules import OF_TIME, Rule
 from counters.suppression import PEAK, Number, peak_tells, withhold, withhold_what_follows
+from counters.view_bounds import Interval
 
 DECIMALS: Final = 6
 """Averages and hours are rounded once, half to even, to a millionth."""
