@@ -96,8 +96,8 @@ class Bounds:
         self._at_least = PresenceAtLeast(self._event, counted, doubt, asked, self._net)
         self._with: dict[int, tuple[BitMap, BitMap]] = {}
         self._views = ViewBounds(
-            attendance, gaps, self._found, self._losses, self._late_journals, self._known, self._strangers, self._at_most,
-            unbounded=self._unbounded,
+            attendance, gaps, self._found, self._losses, self._late_journals, self._known, self._strangers,
+            self._at_most, unbounded=self._unbounded,
         )  # fmt: skip
         self._most = replace(
             attendance,
