@@ -10,6 +10,8 @@ import { sha256 } from "./sha256.js";
 const KEY_MEMBERS = { EC: ["crv", "kty", "x", "y"], OKP: ["crv", "kty", "x"], RSA: ["e", "kty", "n"] };
 /** The members that a key may have in the log: none of them is secret. */
 const PUBLIC_MEMBERS = ["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"];
+const KID_LIMIT_CHARS = 255;
+const CHANGES_LIMIT = 100;
 const MARK = '"type":"issuer-key"';
 const TYPES = { ES256: ["EC", "P-256"], Ed25519: ["OKP", "Ed25519"], RS256: ["RSA", undefined] };
 
@@ -44,6 +46,7 @@ export class IssuerKeys {
       require(isPublicKey(entry.jwk, algorithms) && thumbprint(entry.jwk) === entry.thumbprint, "it adds what is no public key of this thumbprint");
       const kid = entry.jwk.kid ?? entry.thumbprint;
       require(!known && keys.every((key) => key.kid !== kid), "it adds a key, or another of a name, that there was before");
+      require(this.changes.length < CHANGES_LIMIT, `there were ${CHANGES_LIMIT} changes of keys, and there is room for no more keys`);
       keys.push({ kid, thumbprint: entry.thumbprint, retired: false });
     } else {
       require(entry.action === "retire" && entry.jwk === null, "it neither adds a key nor retires one");
@@ -91,6 +94,11 @@ export const holdChanges = (entries) => entries.some((raw) => textOf(raw, "an en
 function isPublicKey(jwk, algorithms) {
   if (!isObject(jwk) || !Object.keys(jwk).every((name) => PUBLIC_MEMBERS.includes(name))) return false;
   if (!Object.values(jwk).every((value) => typeof value === "string") || (jwk.use ?? "sig") !== "sig") return false;
+  if (jwk.kid !== undefined && !isKid(jwk.kid)) return false;
   const algorithm = Object.keys(TYPES).find((name) => sameJson([jwk.kty, jwk.crv ?? null], [TYPES[name][0], TYPES[name][1] ?? null]));
   return algorithms.includes(algorithm) && (jwk.alg ?? algorithm) === algorithm && KEY_MEMBERS[jwk.kty].every((name) => Object.hasOwn(jwk, name));
+}
+
+function isKid(text) {
+  return text !== "" && [...text].length <= KID_LIMIT_CHARS && !/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u.test(text);
 }

@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc.jwk import ECKey
 from pyroaring import BitMap
 
 from counters import canonical_json, evidence, hyperloglog, roaring
 from counters.evidence import SegmentError
+from counters.issuer_keys import IssuerKeyError, public_key
 from counters.ledger.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, subtree_of, tree_root
 from counters.ledger.note import Verifier
 from counters.ledger.reader import LogReader
@@ -365,3 +367,31 @@ def test_a_segment_without_anybody_is_still_a_segment(node: Callable[..., Module
     head = SegmentHead("0" * 64, "gateway", 1_700_355_600, 30, ())
     data = evidence.encode(evidence.PresenceSegment.of(head, {}, []))
     assert node("segment", "bytes").run("return segment_js.readSegment(bytes(given)).sessions", data.hex()) == []
+
+
+def test_a_key_that_came_later_has_the_names_and_numbers_that_the_command_line_takes(
+    node: Callable[..., Modules],
+) -> None:
+    key = ECKey.generate_key("P-256", private=False).as_dict(private=False)
+    kids = ["k", "k" * 255, "k" * 256, "", "a\u202eb", "two words"]
+    outcomes = node("issuer_keys").run(
+        """
+        const event = { issuers: [{ id: "tickets", row: { keys: [], algorithms: ["ES256"] } }], time: Number };
+        const entry = (jwk, number) => ({ number, at: 0, reason: "new", issuer: "tickets", action: "add", jwk,
+          thumbprint: issuer_keys_js.thumbprint(jwk) });
+        const take = (jwk) => new issuer_keys_js.IssuerKeys(event).take(1, entry(jwk, 1), -60);
+        const limited = new issuer_keys_js.IssuerKeys(event);
+        limited.changes = Array(100).fill({ at: 0 });
+        return [...given.kids.map((kid) => outcome(() => take({ ...given.key, kid }))),
+          outcome(() => limited.take(1, entry(given.key, 101), -60))];
+        """,
+        {"key": key, "kids": kids},
+    )
+    for kid, outcome in zip(kids, outcomes, strict=False):
+        try:
+            public_key({**key, "kid": kid}, ("ES256",))
+        except IssuerKeyError:
+            assert "error" in outcome, kid
+        else:
+            assert "error" not in outcome, kid
+    assert "there is room for no more keys" in outcomes[-1]["error"]
