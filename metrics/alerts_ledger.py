@@ -70,13 +70,19 @@ GAPS: Final = Alert(
     "0s",
     Severity.TICKET,
     "Minutes were sealed without all of their evidence",
-    "{{ $value | humanize }} minutes of the last quarter of an hour were sealed with a gap. Evidence that is still in "
+    "{{ $value }} minutes of the last quarter of an hour were sealed with a gap. Evidence that is still in "
     "a spool comes as a late leaf; what does not come is printed with its bounds.",
     (
         Case(
             "fires when minutes are sealed without a worker",
             flat(m.LEDGER_WINDOWS_WITH_GAPS, "0x20 1x3 2x40", **LEDGER),
             "15m",
+            (Fired(value="2"),),
+        ),
+        Case(
+            "fires with whole minutes when Prometheus has watched for little more than a minute",
+            flat(m.LEDGER_WINDOWS_WITH_GAPS, "1x2 3x60", **LEDGER),
+            "1m15s",
             (Fired(value="2"),),
         ),
         Case(

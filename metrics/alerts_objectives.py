@@ -127,6 +127,7 @@ JOINS_BUDGET: Final = Alert(
     ),
 )
 
+_SECOND: Final = {"instance": "gateway-2"}
 _BOTH_STALE: Final = flat(m.LIVE_STALE, "0x40 1x200", **GATEWAY)
 LIVE_OLD: Final = Alert(
     "TurnoutLiveNumbersOld",
@@ -149,6 +150,26 @@ LIVE_OLD: Final = Alert(
             OPEN | flat(m.LIVE_STALE, "0x40 stale", **GATEWAY) | {up_series(Process.GATEWAY, "gateway-1"): "1x40 0x60"},
             "16m",
             _fired(FRESHNESS, "100%"),
+        ),
+        Case(
+            "fires when both gateways are gone",
+            OPEN
+            | flat(m.LIVE_STALE, "0x40 stale", **GATEWAY)
+            | flat(m.LIVE_STALE, "0x30 stale", **_SECOND)
+            | {
+                up_series(Process.GATEWAY, "gateway-1"): "1x40 0x60",
+                up_series(Process.GATEWAY, "gateway-2"): "1x30 0x70",
+            },
+            "16m",
+            _fired(FRESHNESS, "100%"),
+        ),
+        Case(
+            "stays quiet when one of two gateways is gone",
+            OPEN
+            | flat(m.LIVE_STALE, "0x200", **GATEWAY)
+            | flat(m.LIVE_STALE, "0x40 stale", **_SECOND)
+            | {up_series(Process.GATEWAY, "gateway-1"): "1x200", up_series(Process.GATEWAY, "gateway-2"): "1x40 0x160"},
+            "40m",
         ),
         Case("stays quiet when Redis restarts", OPEN | flat(m.LIVE_STALE, "0x40 1x2 0x200", **GATEWAY), "15m"),
         Case("stays quiet when Redis is away and the doors are closed", CLOSED | _BOTH_STALE, "15m"),

@@ -102,7 +102,7 @@ FRESHNESS: Final = Objective(
     "live_fresh",
     0.99,
     q.DOORS_OPEN,
-    f"{q.LIVE_STALE_OR_DOWN(SAMPLED)} * {q.DOORS_OPEN}",
+    f"{q.LIVE_STALE_OR_NONE(SAMPLED)} * {q.DOORS_OPEN}",
     least=1,
 )
 """18 minutes in three days during which the control room sees old numbers, and sees that they are old."""

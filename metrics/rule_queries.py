@@ -47,8 +47,11 @@ OUR_FAULTS: Final = (
 """Refusals with a status from 500 up (a test compares gateway/reasons.py)."""
 HEARTBEATS_FAILED: Final = summed_rate(m.HEARTBEATS, outcome=one_of(*OUR_FAULTS))
 JOINS_FAILED: Final = summed_rate(m.JOINS, outcome=one_of(*OUR_FAULTS))
-LIVE_STALE_OR_DOWN: Final = Query(lambda of: f"avg({of.of(m.LIVE_STALE)} or on (instance) (1 - {up(Process.GATEWAY)}))")
-"""The share of gateways whose live numbers are old, or that do not answer."""
+LIVE_STALE_OR_NONE: Final = Query(lambda of: f"(avg({of.of(m.LIVE_STALE)}) or min(1 - {up(Process.GATEWAY)}))")
+"""The share of the gateways that answer whose live numbers are old; 1 if none answers.
+
+A gateway that is away says nothing and shows nobody anything: the others' numbers are as new as before.
+"""
 SEALING_LATE_OR_DOWN: Final = Query(
     lambda of: f"max(({of.of(m.LEDGER_WINDOWS_OVERDUE)} > bool 0) or on (instance) (1 - {up(Process.LEDGER)}))"
 )
@@ -86,7 +89,8 @@ LEDGER_DISK_SOON: Final = _soon(m.LEDGER_DISK_FREE)
 LEDGER_DISK_FREE: Final = _least(m.LEDGER_DISK_FREE)
 
 # The ledger.
-WINDOWS_WITH_GAPS: Final = Query(lambda of: f"max({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)})")
+WINDOWS_WITH_GAPS: Final = Query(lambda of: f"round(max({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)}))")
+"""Whole minutes, which `increase` makes fractions of as it extrapolates."""
 WITNESS_ASKED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS)})")
 WITNESS_COSIGNED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS, outcome='cosigned')})")
 WITNESS_CONTRADICTS: Final = Query(
