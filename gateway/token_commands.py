@@ -17,7 +17,10 @@ from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Fa
 @click.option("--hours", default=12.0, show_default=True, help="How long the ticket is valid.")
 @explained
 def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], **options: Any) -> None:
-    """Mint a development ticket (a JWT) from a development issuer that `turnout up` created."""
+    """Mint a development ticket (a JWT) from a development issuer.
+
+    Its keys are those that `turnout up` made; keys that are not there yet are made, for a ledger that has yet to start.
+    """
     from gateway.development_issuer import FOLDER as ISSUERS
     from gateway.development_issuer import DevelopmentIssuer, DevelopmentIssuerError, load_event_creating_keys
     from gateway.ledger_service import open_event_clock

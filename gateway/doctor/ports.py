@@ -41,9 +41,11 @@ def judge_taken(check: str, where: str, held_by: list[tuple[int, str]]) -> Findi
     """
     if not held_by:
         return fail(check, f"{where} is taken by a program of another user", "Stop it, or choose another port.")
-    pid, command = held_by[0]
+    # A socket that systemd holds for a gateway is its own too, and it is process 1: ours is who counts.
+    ours = [(pid, command) for pid, command in held_by if any(name in command for name in _OURS)]
+    pid, command = (ours or held_by)[0]
     said = f"{where} is taken by process {pid}: {command[:80]}"
-    if any(name in command for name in _OURS):
+    if ours:
         return warn(check, said, "Turnout runs here already: nothing to do, unless another one was meant to.")
     return fail(check, said, "Stop it, or choose another port.")
 

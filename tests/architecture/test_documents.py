@@ -18,7 +18,9 @@ PAGES = sorted(
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)")
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(turnout|make) ([a-z][a-z-]*)(.*)$")
+BEFORE = r"(?:sudo |runuser \S+ \S+ -- |docker compose \S+ \S+ exec \S+ |kubectl \S+ \S+ exec \S+ -- |prlimit \S+ )?"
+"""What runs a command somewhere else, or as somebody else."""
+COMMAND = re.compile(rf"^(?:\$ )?{BEFORE}(?:[A-Z_]+=\S+ )*(?:\S*/)?(turnout|make) ([a-z][a-z-]*)(.*)$")
 SHELL_LANGUAGES = ("", "sh", "bash", "console", "shell")
 TEXTS = {".cfg", ".conf", ".js", ".json", ".md", ".py", ".toml", ".typ", ".yaml", ".yml"}
 GROUPS = ("audit", "config")
@@ -161,6 +163,8 @@ Run `make demo`, then `turnout verify FILE --evidence DIR`; `"software": "turnou
 $ cd x && TURNOUT_REQUIRE_ALL=1 make test PYTEST=-x
 .venv/bin/turnout up event.toml \\
     --workers 2   # turnout comment
+runuser -u turnout -- /opt/turnout/bin/turnout steer /etc/turnout/event.toml --show
+kubectl -n turnout exec ledger-0 -- turnout doctor ledger
 ```
 ```json
 make nothing
@@ -172,6 +176,8 @@ make nothing
         ("turnout", "verify", "FILE --evidence DIR"),
         ("make", "test", "PYTEST=-x"),
         ("turnout", "up", "event.toml --workers 2"),
+        ("turnout", "steer", "/etc/turnout/event.toml --show"),
+        ("turnout", "doctor", "ledger"),
     }
 
 

@@ -2,14 +2,47 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from metrics.alerts import ALERTS
 from tests.deploy.would_start import furnish, problems
 
 ROOT = Path(__file__).parents[2]
 UNITS = {"gateway": "turnout-gateway@", "ledger": "turnout-ledger", "witness": "turnout-witness"}
+
+
+def test_the_page_makes_links_of_the_runbooks(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^(sed .*runbook_url.*)$", page, re.MULTILINE)
+    shutil.copy(ROOT / "deploy" / "prometheus" / "turnout.alerts.yml", tmp_path)
+
+    subprocess.run(shlex.split(command.replace("/etc/prometheus", str(tmp_path))), check=True)
+
+    addresses = re.findall(r"runbook_url: (.*)", (tmp_path / "turnout.alerts.yml").read_text(encoding="utf-8"))
+    assert len(addresses) == len(ALERTS)
+    assert all(re.fullmatch(r'"https://wiki\.example/.+/docs/runbooks\.md#turnout\w+"', each) for each in addresses)
+
+
+def problems_of(line: str, tmp_path: Path) -> str:
+    """What is wrong with the settings that a command of the page names."""
+    _, _, told = line.replace("turnout doctor", "turnout", 1).partition("bin/turnout ")
+    return problems(tmp_path, shlex.split(told), {})
+
+
+def test_what_the_page_has_doctor_look_at_is_what_would_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(/opt/turnout/bin/turnout doctor [^`]+)`", page)
+    (settings,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (furnish(tmp_path) / "turnout.toml").write_text(settings)
+    monkeypatch.chdir(tmp_path)
+
+    assert [line.split()[2] for line in lines] == ["gateway", "ledger"]
+    assert [problems_of(line, tmp_path) for line in lines] == ["", ""]
+    assert problems_of(lines[0].replace("turnout.toml", "no.toml"), tmp_path)
 
 
 @pytest.mark.parametrize("spoil", [False, True])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -93,6 +94,39 @@ def test_turnout_may_what_it_needs_and_whoever_steals_its_password_cannot_empty_
             client.execute_command(*command.split())
     with pytest.raises(redis_client.AuthenticationError):
         guarded.client("no password of it").ping()
+
+
+def test_turnouts_password_is_changed_as_the_page_says(guarded: Guarded, tmp_path: Path) -> None:
+    page = (DEPLOY.parent / "docs" / "keys.md").read_text(encoding="utf-8").partition("## Redis password")[2]
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    first, second, third = re.findall(r"`(cat \S+ > redis-\S+)`", page)
+    secrets = tmp_path / "secrets"
+    old = (secrets / "redis-password").read_text()
+    operator = redis_client.Redis(
+        port=guarded.port, username="operator", password=(secrets / "redis-operator-password").read_text()
+    )
+
+    def step(command: str) -> None:
+        subprocess.run([SHELL, "-eu", "-c", command], cwd=secrets, check=True)
+        assert operator.acl_load()
+
+    def good(password: str) -> bool:
+        try:
+            return bool(guarded.client(password).ping())
+        except redis_client.AuthenticationError:
+            return False
+
+    step(block)
+    new = (secrets / "redis-password.new").read_text()
+    assert (good(old), good(new)) == (True, False)
+    kept = guarded.client(old)
+    kept.ping()
+    step(first)
+    assert (good(old), good(new), kept.ping()) == (True, True, True)
+    step(second)
+    step(third)
+    assert (good(old), good(new)) == (False, True)
+    assert (secrets / "redis-password").read_text() == new
 
 
 class GuardedNode(Node):

@@ -157,6 +157,8 @@ def test_a_port_of_another_users_program_is_taken_too() -> None:
     assert ports.judge_taken("port", "h:1", []).verdict is Verdict.FAIL
     assert ports.judge_taken("port", "h:1", [(7, "nginx: master")]).verdict is Verdict.FAIL
     assert ports.judge_taken("port", "h:1", [(7, "python -m gateway.worker")]).verdict is Verdict.WARN
+    by_socket = [(1, "/sbin/init"), (7, "turnout gateway event.toml")]  # systemd holds the gateway's port beside it
+    assert ports.judge_taken("port", "h:1", by_socket).verdict is Verdict.WARN
     assert ports.port("port", "192.0.2.1", 1).verdict is Verdict.FAIL  # not an address of this host
 
 
