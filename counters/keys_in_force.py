@@ -162,6 +162,13 @@ class IssuerKeys:
         ever = {issuer: tuple(replace(key, retired_at=None) for key in keys) for issuer, keys in self.by_issuer.items()}
         return replace(self, by_issuer=ever)
 
+    def retired(self) -> dict[str, list[str]]:
+        """Return the thumbprints of the keys that are no longer in force, by the id of their issuer."""
+        return {
+            issuer: retired for issuer, keys in self.by_issuer.items()
+            if (retired := [key.thumbprint for key in keys if key.retired_at is not None])
+        }  # fmt: skip
+
     @property
     def added(self) -> list[IssuerKey]:
         """The keys that do not stand in entry 0, retired ones too."""

@@ -88,6 +88,10 @@ class Secrets:
         """Return which generations of a key of `ROTATED` are in use."""
         return self.generations.get(name, Generations())
 
+    def generations_in_use(self) -> dict[str, list[int]]:
+        """Return the oldest and newest generation of every key that has some, as the file has them."""
+        return {name: [used.oldest, used.newest] for name in ROTATED for used in [self.generations_of(name)]}
+
     @property
     def organiser_key(self) -> str:
         """The bearer key of the organiser's API."""

@@ -24,7 +24,7 @@ from counters.roll_tree import RollTree
 from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
-from gateway.steer import SteerError, ask_ledger, ledger_of
+from gateway.steer import SteerError, ask_ledger, ledger_of, organiser_of
 
 TIMEOUT_S: Final = 1800
 """A roll of 40 million attendees takes minutes to make."""
@@ -106,8 +106,8 @@ def _done(
 
 
 def _asked_of_ledger(event: Event, data: Path, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-    key = load_secrets(data / "secrets.json").organiser_key
     try:
+        key = organiser_of(data)
         url = f"{ledger_of(event, data)}/v1/events/{event.id}/{path}"
         return ask_ledger(url, key, asked, TIMEOUT_S)
     except SteerError as error:

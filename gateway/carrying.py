@@ -103,13 +103,21 @@ class Carrying:
     async def farewell(self) -> None:
         """Flush, and hand over what the workers left, now that they have all ended."""
         await end_tasks(self._tasks)
+        in_time = False
         try:
             async with asyncio.timeout(FAREWELL_S):
                 await self._flusher.flush_or_say()
                 await _until_done(self._courier.carry, "the last windows are")
                 await _until_done(self._tokens.carry, "the last tokens are")
+                in_time = True
         except TimeoutError:
-            _log.warning("windows or tokens stay in the spool; the next start hands them over")
+            pass  # said below
+        left_bytes = self._courier.spool_size()[0] + self._tokens.waiting_bytes()
+        if in_time and not left_bytes:
+            _log.info("all handed over: nothing waits in the spool")
+        else:
+            said = "windows or tokens stay in the spool %s, %d bytes; the next start hands them over"
+            _log.warning(said, self._live_file.parent, left_bytes)
 
     def _announced(self, announcements: Announcements) -> None:
         self._courier.announcements = announcements

@@ -19,8 +19,11 @@ from counters.reckoning import Progress
 from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
+from gateway.no_answer import why_no_answer
 from gateway.reasons import Reason
+from gateway.steer import wrong_key
 
+SECRETS_FILE: Final = "secrets.json"
 TIMEOUT_S: Final = 1800
 """An event of 40 million attendees takes up to ten minutes to certify."""
 ASK_EVERY_S: Final = 0.5
@@ -140,7 +143,7 @@ def _cosigned(wanted: _Wanted) -> _Issued:
 
 
 def _from_running_ledger(wanted: _Wanted) -> _Issued:
-    key = load_secrets(wanted.data / "secrets.json").organiser_key
+    key = load_secrets(wanted.data / SECRETS_FILE).organiser_key
     try:
         running = json.loads((wanted.data / "ledger.json").read_text())
     except FileNotFoundError:
@@ -183,14 +186,14 @@ class _RunningLedger:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
-            raise CertifyError(_refusal(error.code, error.read())) from None
+            raise CertifyError(_refusal(error.code, error.read(), self.log.parent / SECRETS_FILE)) from None
         except OSError as error:
             with contextlib.suppress(LogLockedError):
                 require_rest(self.log)
                 raise _StoppedError(
                     f"no ledger runs on this data directory (the last one was at {self.url}): run this again"
                 ) from None
-            raise CertifyError(f"the ledger runs but does not answer at {self.url}: {error}") from None
+            raise CertifyError(f"the ledger runs but does not answer at {self.url}: {why_no_answer(error)}") from None
 
     @contextlib.contextmanager
     def watched(self, progress: Progress | None) -> Iterator[None]:
@@ -217,11 +220,13 @@ class _RunningLedger:
                 progress(computing["leaves"], computing["of"])
 
 
-def _refusal(status: int, body: bytes) -> str:
-    """What a refusal of the ledger means, in words."""
+def _refusal(status: int, body: bytes, secrets_file: Path) -> str:
+    """What a refusal of the ledger means, in words; `secrets_file` has the key that it was asked with."""
     try:
         problem = json.loads(body)
         reason, detail = str(problem["reason"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return f"the ledger refused ({status}): {body.decode(errors='replace')[:500]}"
+    if reason == Reason.KEY_WRONG.label:
+        return f"the ledger refused: {wrong_key(secrets_file)}"
     return _WHAT_TO_DO.get(reason, f"the ledger refused: {detail}")

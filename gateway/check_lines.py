@@ -19,3 +19,8 @@ def say_check(passed: bool | None, name: str, detail: str) -> None:
 def harmless(text: str) -> str:
     """Return a text that quotes somebody's files so that it cannot move, hide or forge lines on a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def harmless_lines(text: str) -> str:
+    """Return `harmless` text of several lines, all but the first indented: none can pass for the line of a check."""
+    return "\n    ".join(harmless(line.strip()) for line in text.splitlines())

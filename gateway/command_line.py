@@ -1,9 +1,10 @@
 """What the `turnout` commands share: kinds of arguments, and how an error reaches the person at the terminal."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
 
@@ -27,6 +28,15 @@ class Failure(click.ClickException):
     """Something that the person at the terminal can mend."""
 
     exit_code = EXIT_CODE
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it on standard error: for a person, or as a line of the log where a process logs as JSON."""
+        from gateway.log_output import logs_json  # only here: it brings structlog along
+
+        if logs_json():
+            logging.getLogger("turnout").error("%s", self.message)
+        else:
+            super().show(file)
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:

@@ -44,6 +44,7 @@ def fetch(url: str, output: Path, policy: Path | None, vkey: str | None, certifi
     from gateway.check_lines import harmless
     from gateway.log_fetch import FetchedLogError, FetchError, LogServer, fetch_log
     from gateway.progress_line import ProgressLine
+    from gateway.quantity import quantity
 
     trusted, whose = _trusted(policy, vkey, certificate)
     try:
@@ -55,8 +56,8 @@ def fetch(url: str, output: Path, policy: Path | None, vkey: str | None, certifi
         click.echo(f"Error: {harmless(str(error))}", err=True)
         sys.exit(EXIT_NOT_THE_LOG)
     click.echo(
-        f"{output}: log {done.checkpoint.origin!r}, {done.checkpoint.size:,} entries; {done.fetched:,} files fetched, "
-        f"{done.kept:,} kept. Every hash is right; {whose}."
+        f"{output}: log {done.checkpoint.origin!r}, {quantity(done.checkpoint.size, 'entry')}; "
+        f"{done.fetched:,} files fetched, {done.kept:,} kept. Every hash is right; {whose}."
     )
 
 

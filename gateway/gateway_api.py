@@ -199,9 +199,12 @@ class GatewayApi:
         return self._answer(request, {"outcome": outcome})
 
     async def _greet(self, request: web.Request) -> web.Response:
-        """Tell whoever has this event's file and secrets that they are this ledger's, and what time it is here."""
+        """Tell whoever has this event's file and secrets that they are this ledger's, and which keys hold here."""
         await self._asked(request, "whether it is welcome")
-        return self._answer(request, {})
+        retired = self._sealer.so_far.issuer_keys.retired()
+        return self._answer(
+            request, {"generations": self._secrets.generations_in_use(), "retired_issuer_keys": retired}
+        )
 
     async def _tell_steering(self, request: web.Request) -> web.Response:
         """Tell a gateway what is in force, and which keys issuers have, if it does not know."""

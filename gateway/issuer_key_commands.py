@@ -67,8 +67,7 @@ def _change(
         SteerError: the ledger cannot be found or does not answer, or it refuses.
         SecretsError: the organiser key cannot be read.
     """
-    from counters.secrets import load_secrets
-    from gateway.steer import ask_ledger, ledger_of
+    from gateway.steer import ask_ledger, ledger_of, organiser_of
 
     if [add is not None, retire is not None, show].count(True) != 1:
         raise Failure("say one of --add FILE, --retire THUMBPRINT and --show")
@@ -80,7 +79,7 @@ def _change(
         # Looked at here first: a private key must not leave this machine, not even for a ledger that refuses it.
         keys = [{"add": key} for key in _public_keys(event, chosen, add)] if add else [{"retire": retire}]
         changes = [{"issuer": chosen, "reason": reason, **key} for key in keys]
-    key = load_secrets(secrets_file or data / "secrets.json").organiser_key
+    key = organiser_of(data, secrets_file)
     url = f"{(ledger_url or ledger_of(event, data)).rstrip('/')}/v1/events/{event.id}/issuer-keys"
     for change in changes:
         answer = ask_ledger(url, key, change)

@@ -229,15 +229,25 @@ class LedgerClient:
             revoked = frozenset([*map(read_seat, answer["seats"]), *map(read_view, answer["views"])])
             return InForce(Steering(int(answer["number"]), read_interval(answer["interval_s"]), revoked), changes)
 
-    async def greet(self, event_digest: str) -> None:
+    async def greet(self, event_digest: str) -> "KeysThere":
         """Ask whether a gateway with this event and these secrets would be welcome; nothing is changed by it.
+
+        Returns:
+            Which keys hold there.
 
         Raises:
             LedgerUnavailableError: no answer.
             LedgerRefusedError: another event, secret or pseudonym key.
         """
         asked = {"event_sha256": event_digest, "pseudonym_key_sha256": self._secrets.pseudonym_commitment}
-        await self._post(GREETING_PATH, orjson.dumps(asked))
+        answer = await self._post(GREETING_PATH, orjson.dumps(asked))
+        if "generations" not in answer:
+            return KeysThere(None, {})  # a ledger of before there were rotations
+        with _understanding("keys"):
+            return KeysThere(
+                {str(name): (int(oldest), int(newest)) for name, (oldest, newest) in answer["generations"].items()},
+                {str(issuer): frozenset(map(str, keys)) for issuer, keys in answer["retired_issuer_keys"].items()},
+            )
 
     async def _post(self, path: str, body: bytes) -> Any:
         claim = self._remembered.claim() if self._remembered else ""
@@ -282,6 +292,14 @@ class LedgerClient:
         if self._remembered is not None:
             with _understanding("how far its log is"):
                 await self._remembered.note(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysThere:
+    """Which keys hold where the ledger is."""
+
+    generations: Mapping[str, tuple[int, int]] | None  # oldest and newest by counters.secrets.ROTATED; None = unsaid
+    retired: Mapping[str, frozenset[str]]  # thumbprints of retired keys, by the id of their issuer
 
 
 @contextmanager

@@ -154,6 +154,8 @@ class LedgerService:
         if failed:
             # Not for a disk that refuses, which is tried again; but the log or the evidence is not what it should be.
             _log.error("the ledger stops because it cannot seal", exc_info=sealing.exception())
+        else:
+            _log.info("told to stop: requests under way are answered, the log is closed")
         sealing.cancel()
         stopping.cancel()
         # A note that is on its way to the disk gets there: the thread is closed last.
@@ -163,6 +165,7 @@ class LedgerService:
         await self._poller.close()
         await self._thread.close()
         await asyncio.to_thread(self._tokens.close)
+        _log.info("ended")
         return 1 if failed else 0
 
     async def _seal(self) -> None:

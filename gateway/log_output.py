@@ -15,6 +15,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,7 @@ _CREDENTIALS: Final = re.compile(
     r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JWT
     r"|\bPRIVATE\+KEY\+\S+"  # a note's signing key
 )
+JSON_HANDLER: Final = "turnout's JSON lines"
 _ORDER: Final = ("time", "level", "process", "logger", "message")
 
 
@@ -43,18 +45,19 @@ def begin_logging(log_format: str, log_level: str, process: str, **about: str) -
     Args:
         log_format: "console" or "json".
         log_level: "debug", "info", "warning" or "error": the least that is logged.
-        process: which process this is: "gateway", "worker", "ledger", "witness".
+        process: which process this is: "gateway", "worker", "ledger", "witness", "up".
         about: more that stands in each line.
     """
     as_json = log_format == "json"
     handler = logging.StreamHandler()
+    handler.name = JSON_HANDLER if as_json else None
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
                 structlog.contextvars.merge_contextvars,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+                _timed,
                 _adding({"process": process, "pid": os.getpid(), **about} if as_json else {}),
             ],
             processors=[
@@ -67,6 +70,16 @@ def begin_logging(log_format: str, log_level: str, process: str, **about: str) -
         )
     )
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
+
+
+def logs_json() -> bool:
+    """Whether this process logs as JSON by now."""
+    return any(handler.name == JSON_HANDLER for handler in logging.getLogger().handlers)
+
+
+def _timed(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:  # noqa: ARG001
+    time = datetime.fromtimestamp(line["_record"].created, UTC)
+    return {**line, "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
 def _adding(fields: EventDict) -> Callable[[WrappedLogger, str, EventDict], EventDict]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from counters.event import Event
-from counters.secrets import load_secrets
-from gateway.steer import ask_ledger, ledger_of
+from gateway.quantity import quantity
+from gateway.steer import ask_ledger, ledger_of, organiser_of
 
 
 def retire_gateway(
@@ -18,7 +18,7 @@ def retire_gateway(
         SteerError: the ledger cannot be found or does not answer, or it refuses.
         SecretsError: the organiser key cannot be read.
     """
-    key = load_secrets(secrets_file or data / "secrets.json").organiser_key
+    key = organiser_of(data, secrets_file)
     ledger = (ledger_url or ledger_of(event, data)).rstrip("/")
     answer = ask_ledger(
         f"{ledger}/v1/events/{event.id}/gateways/{quote(gateway, safe='')}/retire", key, {"force": force}
@@ -26,6 +26,7 @@ def retire_gateway(
     if not answer["retired"]:
         yield f"nothing to do: every worker of gateway {gateway} has ended or was retired before"
         return
-    yield f"gateway {gateway} is retired as of {answer['at']}, which is in the log: {len(answer['retired'])} workers"
+    workers = quantity(len(answer["retired"]), "worker")
+    yield f"gateway {gateway} is retired as of {answer['at']}, which is in the log: {workers}"
     yield "windows after that neither wait for them nor name them; what they had not reported stays missing"
     yield "should the host come back, start its gateway: what is in its spool becomes late evidence"

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from counters.secrets import ORGANISER, ROTATED, SCANNER, VIEWING_TOKEN
-from gateway.command_line import DEFAULT_DATA, explained
+from gateway.command_line import DEFAULT_DATA, Failure, explained
 
 NEXT: Final = {
     ORGANISER: "restart the ledger with this file (gateways go on meanwhile); gateways do not look at this key",
@@ -24,7 +24,7 @@ WITHDRAWN: Final = {
 @click.command("rotate-key")
 @click.argument("key", type=click.Choice(ROTATED))
 @click.option("--secrets", "secrets_file", default=DEFAULT_DATA / "secrets.json", show_default=True,
-              type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              type=click.Path(dir_okay=False, path_type=Path),
               help="secrets.json of the ledger: the file that is changed.")  # fmt: skip
 @click.option("--withdraw", is_flag=True, help="Accept the earlier ones no more; no new one is made.")
 @explained
@@ -42,6 +42,8 @@ def rotate_key(key: str, secrets_file: Path, *, withdraw: bool) -> None:
     """
     from counters.secrets import rotate
 
+    if not secrets_file.exists():
+        raise Failure(f"{secrets_file} is not there: name secrets.json in the ledger's data directory with --secrets")
     secrets = rotate(secrets_file, key, withdraw=withdraw)
     used = secrets.generations_of(key)
     earlier = f" beside {used.newest - used.oldest} earlier" if used.oldest < used.newest else ", and no earlier one"

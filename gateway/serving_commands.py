@@ -7,7 +7,6 @@ import click
 
 from counters.event import load_event
 from gateway.command_line import Failure, explained
-from gateway.log_output import begin_logging
 from gateway.mendable import CannotServeError
 from gateway.setting_sources import with_settings
 from gateway.settings import GatewaySettings, LedgerSettings, UpSettings, WitnessSettings
@@ -45,7 +44,6 @@ def gateway(settings: GatewaySettings) -> None:
     from gateway.take_over import TakeOverError
 
     _refuse_simulation(settings.event_file)
-    begin_logging(settings.log_format, settings.log_level, "gateway")
     try:
         sys.exit(run_gateway(settings))
     except (CannotServeError, TakeOverError) as error:
@@ -63,7 +61,6 @@ def ledger(settings: LedgerSettings) -> None:
     from gateway.witness_quorum import WitnessesError
 
     _refuse_simulation(settings.event_file)
-    begin_logging(settings.log_format, settings.log_level, "ledger")
     try:
         sys.exit(run_ledger(settings))
     except (OtherEventError, LogError, WitnessesError) as error:
@@ -96,7 +93,6 @@ def witness(settings: WitnessSettings) -> None:
     from counters.ledger.witness import WitnessStateError
     from gateway.witness_service import WitnessSetupError, run_witness
 
-    begin_logging(settings.log_format, settings.log_level, "witness")
     try:
         sys.exit(run_witness(settings))
     except (WitnessSetupError, WitnessStateError) as error:

@@ -13,6 +13,7 @@ An unknown variable TURNOUT_… is only a warning: environments are shared, and 
 """
 
 import difflib
+import logging
 import os
 import re
 import tomllib
@@ -45,6 +46,7 @@ _PRECEDENCE: Final = {
 PROBLEMS: Final = "turnout problems"
 """In a context's `meta`: a list, if errors are noted in it and the reading goes on (gateway.settings_in_force)."""
 S = TypeVar("S", bound=Settings)
+_log = logging.getLogger("turnout.settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,17 @@ def with_settings(kind: type[S]) -> Callable[[Callable[[S], None]], Callable[...
     def decorate(command: Callable[[S], None]) -> Callable[..., None]:
         @wraps(command)
         def run(**given: Any) -> None:
+            from gateway.log_output import begin_logging, logs_json  # noqa: PLC0415 - brings structlog along
+
+            settings = settings_of(kind, given)
+            # From here on what ends the command is a line of its log.
+            begin_logging(settings.log_format, settings.log_level, kind.command)
             for warning in check_environment(os.environ):
-                click.secho(f"warning: {warning}", fg="yellow", err=True)
-            command(settings_of(kind, given))
+                if logs_json():
+                    _log.warning("%s", warning)
+                else:
+                    click.secho(f"warning: {warning}", fg="yellow", err=True)
+            command(settings)
 
         made: Callable[..., None] = run
         for declared in reversed([*kind.declared()]):

@@ -69,7 +69,13 @@ def read_in_force(command: click.Command, arguments: Sequence[str]) -> InForce:
         found.warnings += check_environment(os.environ)
     settings = None if found.problems else settings_of(OF_COMMANDS[name], ctx.params)
     event = None
-    if settings is not None:
+    if settings is None:
+        # What files say does not wait until the flags are right.
+        if ctx.params.get("event_file"):
+            found.event(Path(ctx.params["event_file"]), OF_COMMANDS[name])
+        if name == GatewaySettings.command and ctx.params.get("secrets"):
+            found.secrets(Path(ctx.params["secrets"]))
+    else:
         event = found.event_of(settings)
         found.check(settings)
         with found.problem(SettingsError):
@@ -123,16 +129,21 @@ class _Found:
         if not path:
             self.warnings += ["no event file was named, and none looked at"] if path == "" else []
             return None
+        return self.event(Path(path), type(settings))
+
+    def event(self, path: Path, kind: type[Settings]) -> Event | None:
+        """Return the event of a file, if a command with such settings can use it."""
+        of_up = issubclass(kind, UpSettings)
         try:
             event = load_event(path)
         except MissingDevelopmentKeys as error:
-            if not isinstance(settings, UpSettings):
+            if not of_up:
                 self.problems.append(str(error))
             return None
         except (EventFileError, OSError) as error:
             self.problems.append(str(error))
             return None
-        if event.simulated and not isinstance(settings, UpSettings):
+        if event.simulated and not of_up:
             self.problems.append("this event has a [simulation] clock: only `turnout up` and `turnout demo` run it")
         return event
 
@@ -144,11 +155,15 @@ class _Found:
             with self.problem(NetworksError, OSError):
                 check_traffic(settings.networks_file, settings.trusted_proxies)
         if isinstance(settings, GatewaySettings):
-            with self.problem(SecretsError):
-                load_secrets(Path(settings.secrets_file))
+            self.secrets(Path(settings.secrets_file))
         if isinstance(settings, WitnessSettings):
             self._check_witness(settings)
         self._check_ports(settings)
+
+    def secrets(self, path: Path) -> None:
+        """Read a secrets file."""
+        with self.problem(SecretsError):
+            load_secrets(path)
 
     def _check_witness(self, settings: WitnessSettings) -> None:
         from counters.ledger.note import NoteError  # noqa: PLC0415 - it brings the ledger along

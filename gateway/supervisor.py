@@ -32,6 +32,7 @@ from gateway.mendable import CannotServeError, SettingsError, one_sentence
 from gateway.networks import NetworksError
 from gateway.operations import operations, vocabulary_of
 from gateway.processes import serve_http, stop_when_told, write_json
+from gateway.quantity import quantity
 from gateway.remembered import Remembered
 from gateway.settings import GatewaySettings
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
@@ -129,6 +130,8 @@ class Supervisor:
                 return 0
             succeeded.cancel()
             code = await self._stopped(work)
+            if self.stopping.is_set():
+                _log.info("draining: %s to finish what is under way", quantity(len(self._places.serving()), "worker"))
             await self._places.stop()
             await carrying.farewell()
             await operators.cleanup()
@@ -241,7 +244,9 @@ def run_gateway(config: GatewaySettings, *, with_parent: bool = False) -> int:
     holdings = Holdings.take(config, event.digest)
 
     async def serve() -> int:
-        return await Supervisor(config, event, secrets, holdings, tracing).run(with_parent=with_parent)
+        code = await Supervisor(config, event, secrets, holdings, tracing).run(with_parent=with_parent)
+        _log.info("ended")
+        return code
 
     # The lock and the ports go with the process.
     with contextlib.closing(begin_tracing(config.traces, config.traces_share, "gateway")) as tracing:

@@ -34,6 +34,7 @@ from counters.ledger.note import Signature, Verifier, open_note
 from counters.ledger.witness_protocol import AddCheckpoint, Verdict
 from gateway.problems import Refused
 from gateway.processes import write_json
+from gateway.quantity import quantity
 from gateway.reasons import Reason
 from gateway.witness_client import ConflictError, NotCosignedError, WitnessClient
 
@@ -168,8 +169,8 @@ class WitnessQuorum:
         waiting = self._log.checkpoint.size - self._log.published.size
         if waiting and self._withheld_since and time.monotonic() > self._withheld_since + QUORUM_PATIENCE_S:
             return (
-                f"{waiting} entries are not published: {self._required} of {len(self._all)} witnesses must cosign "
-                f"({self._troubles()})"
+                f"{quantity(waiting, 'entry')} not published: {self._required} of "
+                f"{quantity(len(self._all), 'witness')} must cosign ({self._troubles()})"
             )
         return ""
 
@@ -208,8 +209,8 @@ class WitnessQuorum:
             await asyncio.gather(asking, return_exceptions=True)
         if self.held() is not None:
             raise WitnessesError(
-                f"the event requires {self._required} witnesses, and the log neither begins nor goes on without them: "
-                f"{self._refused or self._troubles()}. This log's verifier key is {self._verifier.encode()}"
+                f"the event requires {quantity(self._required, 'witness')}, and the log neither begins nor goes on "
+                f"without: {self._refused or self._troubles()}. This log's verifier key is {self._verifier.encode()}"
             )
 
     # Asking.

@@ -158,12 +158,13 @@ class WitnessService:
             "vkey": self._vkey,
         }
         write_json(Path(config.data) / "witness.json", ready)
-        _log.info("%s: %s, metrics %s", self._vkey, ready["witness"], ready["metrics"])
+        _log.info("verifier key %s, at %s, metrics %s", self._vkey, ready["witness"], ready["metrics"])
         await stopping.wait()
-        # Requests under way are answered first.
+        _log.info("told to stop: requests under way are answered")
         await runner.cleanup()
         await operators.cleanup()
         self._threads.shutdown()
+        _log.info("ended")
         return 0
 
     def _public(self) -> web.Application:

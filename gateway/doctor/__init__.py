@@ -9,6 +9,7 @@ machine that is ill. Nothing is changed, and nothing stays behind.
     redis_server   versions and policies of Redis
     keeping        secrets, the log that is there, extras
     programme      the event's times and its issuers' keys
-    others         the ledger, witnesses, issuers' published keys
+    greeting       the ledger, and what it knows of keys otherwise than this host
+    others         witnesses, issuers' published keys
     examination    which of these for which command
 """

@@ -11,10 +11,11 @@ from typing import Final
 from counters.event import Event
 from counters.secrets import SecretsError, load_secrets
 from deploy.sizing import EVIDENCE_BYTES, SPOOL_RECORD_BYTES, TICKET_BYTES, Audience, Needs, needs_of
-from gateway.doctor import host, keeping, others, programme, redis_server
+from gateway.doctor import greeting, host, keeping, others, programme, redis_server
 from gateway.doctor.finding import Finding, ok, unknown
 from gateway.doctor.ports import port
 from gateway.doctor.redis_server import Role
+from gateway.quantity import quantity
 from gateway.settings import GatewaySettings, LedgerSettings, Settings, UpSettings, WitnessSettings
 
 INTERVAL_S: Final = 30
@@ -95,7 +96,7 @@ class Examination:
     def _spool(self, folder: Path) -> Finding:
         rate = self._expected.viewers / self._interval_s * SPOOL_RECORD_BYTES
         rest_s = programme.rest_s(self._event, time.time()) if self._event else 0.0
-        why = f"while the ledger is away, at {self._expected.viewers:,} viewers"
+        why = f"while the ledger is away, at {quantity(self._expected.viewers, 'viewer')}"
         return host.judge_disk("spool", host.look_at_disk(folder), self._needs.spool_bytes, round(rate * rest_s), why)
 
     def _evidence(self, folder: Path) -> Finding:
@@ -103,7 +104,7 @@ class Examination:
         hours = len(event.scheduled_windows()) / 60 if event else 0.0
         kept = TICKET_BYTES if event and event.tokens_until else 0
         needed = round(self._expected.attendees * (EVIDENCE_BYTES * hours / MEASURED_HOURS + kept))
-        why = f"for {self._expected.attendees:,} attendees in {hours:.0f} hours"
+        why = f"for {quantity(self._expected.attendees, 'attendee')} in {quantity(round(hours), 'hour')}"
         return host.judge_disk("data", host.look_at_disk(folder), needed, 2 * needed, f"{why}, and a backup")
 
     def _crowd(self, workers: int, proxies: str) -> Iterator[Finding]:
@@ -137,7 +138,7 @@ class Examination:
                 asked.append(redis_server.examine(settings.live_url, role))
             if event is not None:
                 with contextlib.suppress(SecretsError):  # said above
-                    asked.append(others.ledger(settings.ledger_url, load_secrets(Path(settings.secrets_file)), event))
+                    asked.append(greeting.ledger(settings.ledger_url, load_secrets(Path(settings.secrets_file)), event))
         if isinstance(settings, LedgerSettings):
             asked.append(redis_server.examine(settings.live_url, Role.of(registry=False, live=False, needs=needs)))
         if event is not None and not isinstance(settings, GatewaySettings):

@@ -13,6 +13,7 @@ from counters.disk_room import LOW_WATER_BYTES
 from deploy.sizing import Audience, amount, needs_of
 from gateway.doctor.finding import Finding, fail, ok, unknown, warn
 from gateway.listening import BACKLOG
+from gateway.quantity import quantity
 
 FILES_BESIDE: Final = 200
 """A worker's files that are no viewer's connection: its spool, Redis, the ledger, the libraries."""
@@ -143,7 +144,7 @@ def open_files(viewers: int, workers: int) -> Finding:
 def judge_open_files(viewers: int, workers: int, limit: int) -> Finding:
     """Judge the hard limit of open files, which a worker sets itself."""
     wanted = -(-viewers // workers) + FILES_BESIDE
-    said = f"{limit:,} a worker, {wanted:,} for {viewers:,} viewers at {workers} workers"
+    said = f"{limit:,} a worker, {wanted:,} for {quantity(viewers, 'viewer')} at {quantity(workers, 'worker')}"
     if limit == resource.RLIM_INFINITY or limit >= wanted:
         return ok("open files", said if limit != resource.RLIM_INFINITY else "no limit")
     return fail("open files", said, f"Raise it: LimitNOFILE={2 * wanted} for systemd, ulimit -Hn {2 * wanted} for a "
@@ -158,7 +159,7 @@ def cores(viewers: int, workers: int, interval_s: int) -> Finding:
 
 def judge_cores(wanted: int, workers: int, there: int) -> Finding:
     """Judge workers against the cores that there are and those that the audience takes by what was measured."""
-    said = f"{workers} workers, {there} cores, {wanted} of them for this audience"
+    said = f"{quantity(workers, 'worker')}, {quantity(there, 'core')}, of which this audience takes {wanted}"
     if wanted > there:
         return warn("cores", said, "Spread the audience over more hosts (turnout plan says over how many).")
     if workers > there:

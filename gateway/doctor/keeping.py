@@ -70,7 +70,7 @@ def log(data: Path, event: Event | None, log_origin: str) -> Iterator[Finding]:
 
 _EXTRAS: Final = (
     ("report", "PDF and XLSX (turnout report)", ("segno", "typst", "xlsxwriter")),
-    ("parquet", "the list of attendees (turnout attendees)", ("pyarrow",)),
+    ("parquet", "list of attendees (turnout attendees)", ("pyarrow",)),
 )
 
 
@@ -84,7 +84,7 @@ def extras(there: Callable[[str], bool] = installed) -> Iterator[Finding]:
     for extra, brings, modules in _EXTRAS:
         absent = [module for module in modules if not there(module)]
         if absent:
-            yield warn("extras", f"{', '.join(absent)} not installed: no {brings} on this host",
+            yield warn("extras", f"{' and '.join(absent)} not installed: no {brings} on this host",
                        f"pip install 'turnout[{extra}]' here, or make them elsewhere.")  # fmt: skip
         else:
             yield ok("extras", brings)

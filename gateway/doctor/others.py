@@ -1,7 +1,6 @@
-"""The others: the ledger, the event's witnesses, and the keys that issuers publish now."""
+"""The others: the event's witnesses, and the keys that issuers publish now."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,56 +11,15 @@ import orjson
 
 from counters.event import Event, Issuer, WitnessOfEvent
 from counters.issuer_keys import JWKS_LIMIT_BYTES, IssuerKeyError, public_key, read_jwks, thumbprint
-from counters.secrets import Secrets
-from gateway.doctor.finding import Finding, fail, ok, unknown, warn
-from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
+from gateway.doctor.finding import Finding, fail, ok, warn
+from gateway.quantity import quantity
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=5, sock_connect=3)
-OFFSET_S: Final = 2.0
-"""Of a gateway's clock to the ledger's: from here on the evidence says so,"""
-OFFSET_LIMIT_S: Final = 30.0
-"""and from here on a gateway is not ready (DESIGN.md §5)."""
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
 class IssuerAwayError(Exception):
     """What an issuer publishes cannot be had."""
-
-
-# The ledger.
-
-
-async def ledger(url: str, secrets: Secrets, event: Event) -> list[Finding]:
-    """Ask the ledger whether a gateway with this event file and these secrets would be welcome."""
-    offsets: list[float] = []
-
-    def heard(sent: float, received: float, now: float) -> None:
-        offsets.append(time.time() - (received - sent) / 2 - now)
-
-    try:
-        async with LedgerClient(url, secrets) as client:
-            client.heard = heard
-            await asyncio.wait_for(client.greet(event.digest), TIMEOUT.total)
-    except LedgerRefusedError as error:
-        if not error.reason or error.reason == "not_found":
-            return [unknown("ledger", f"{url} answers, and does not know the question: {error}",
-                            "Run one version of Turnout everywhere.")]  # fmt: skip
-        return [fail("ledger", str(error), "Take event file and secrets.json from the ledger's host.")]
-    except (LedgerUnavailableError, TimeoutError) as error:
-        said = str(error) or f"the ledger at {url} does not answer"
-        return [fail("ledger", said, "Start it, or correct --ledger: without it no new seats, and spools grow.")]
-    found = ok("ledger", f"{url} has this event and these secrets")
-    return [found, *([] if event.simulated else [judge_offset(offsets[0])])]
-
-
-def judge_offset(offset_s: float) -> Finding:
-    """Judge this host's clock by the ledger's."""
-    said = f"this host's is {offset_s:+.2f} s off the ledger's"
-    if abs(offset_s) > OFFSET_LIMIT_S:
-        return fail("ledger's clock", said, "Set it (chrony): a gateway would not be ready.")
-    if abs(offset_s) > OFFSET_S:
-        return warn("ledger's clock", said, "Set it (chrony), then start the gateway: it reads the clock once.")
-    return ok("ledger's clock", said)
 
 
 # Witnesses.
@@ -92,12 +50,19 @@ def judge_witnesses(required: int, away: Mapping[str, str]) -> list[Finding]:
                      "Ask somebody outside to run `turnout witness` (docs/witnesses.md).")]  # fmt: skip
     there = sum(not why for why in away.values())
     verdict = fail if there < required else warn
-    return [
+    found = [
         verdict(f"witness {name}", why, f"{there} of {required} required ones answer: ask who operates it.")
         if why
         else ok(f"witness {name}", "answers")
         for name, why in away.items()
     ]
+    if required == len(away):
+        said = f"required_witnesses is {required}, and the event names {quantity(len(away), 'witness')}"
+        found.append(
+            warn("required witnesses", f"{said}: while a single one is away, nothing is published or certified",
+                 "Name one witness more than are required, or require one fewer, before the log begins.")
+        )  # fmt: skip
+    return found
 
 
 # Issuers.

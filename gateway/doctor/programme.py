@@ -7,6 +7,7 @@ from typing import Final
 from counters.event import Event, Issuer
 from counters.issuer_keys import algorithm_of
 from gateway.doctor.finding import Finding, fail, ok, warn
+from gateway.quantity import quantity
 
 FAR_S: Final = 30 * 86_400
 """An event a month away is more often a slip in its dates than a plan."""
@@ -21,7 +22,9 @@ def times(event: Event, now: float) -> Finding:
                     "Take [simulation] out of the event file before the real event.")  # fmt: skip
     starts = min(session.starts_at for session in event.sessions)
     ends = max(session.ends_at for session in event.sessions)
-    span = f"{event.id}, {len(event.sessions)} sessions from {_short(starts, event)} to {_short(ends, event)}"
+    span = (
+        f"{event.id}, {quantity(len(event.sessions), 'session')} from {_short(starts, event)} to {_short(ends, event)}"
+    )
     until_s, since_s = starts.timestamp() - now, now - ends.timestamp()
     if now > event.late_until.timestamp():
         return warn("event", f"{span}: it is over, and late evidence is counted no more", "Certify it, if not done.")
@@ -52,7 +55,7 @@ def _issuer(issuer: Issuer, *, for_players: bool) -> Finding:
     used = [algorithm_of({name: str(value) for name, value in key.items()}) for key in issuer.keys]
     if not issuer.keys:
         return fail(check, "it has no key", "Save its JWK set to the file that `jwks` names (docs/event-file.md).")
-    said = f"{len(used)} keys: {', '.join(used)}"
+    said = f"{quantity(len(used), 'key')}: {', '.join(used)}"
     if issuer.development and for_players:
         return warn(check, f"{said}. It is a development issuer, whose tickets vouch for nobody",
                     "Put the issuer of the real tickets into the event file.")  # fmt: skip

@@ -224,6 +224,8 @@ def test_a_gateway_without_redis_and_ledger_starts_serves_heartbeats_and_stops(
         assert end(process) == 0
     assert living(workers) == []
     assert list((tmp_path / "spool").glob("*/w*-000")), "what was accepted waits for the next start"
+    said = (tmp_path / "said.log").read_text()
+    assert said.index("draining: 1 worker") < said.index("stay in the spool") < said.index("supervisor: ended")
 
 
 def joined(up: dict[str, Any], ticket: str) -> Answer:
@@ -263,7 +265,10 @@ def test_up_serves_stops_cleanly_and_a_second_start_goes_on_with_the_same_log(
             assert end(process, number) == 0, (tmp_path / "said.log").read_text()
         assert living(family) == []
         assert not (data / "up.json").exists()
-        assert "Traceback" not in (tmp_path / "said.log").read_text()
+        said = (tmp_path / "said.log").read_text()
+        assert "Traceback" not in said
+        assert said.index("draining: ") < said.index("all handed over") < said.index("supervisor: ended")
+        assert said.index("ledger: told to stop") < said.index("ledger: ended")
     assert sizes[1] >= sizes[0]
     assert (data / "log" / "checkpoint").exists()
     certified = turnout("certify", own_event, cwd=tmp_path)

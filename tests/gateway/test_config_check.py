@@ -79,6 +79,17 @@ def test_everything_that_is_wrong_is_said_at_once(event_file: Path, tmp_path: Pa
     assert "none.json" not in said  # it could be the secret itself
 
 
+def test_what_is_wrong_in_the_files_is_said_beside_a_missing_flag(tmp_path: Path) -> None:
+    bad, secrets = tmp_path / "bad.toml", tmp_path / "secrets.json"
+    bad.write_text(EVENT_FILE.replace("operated_by", "operatedby"))
+    secrets.write_text("{}")
+    said = problems("gateway", bad, "--ledger", "http://l", "--secrets", secrets)
+    assert "'--redis'" in said
+    assert "operated_by" in said
+    assert "cannot be read as secrets" in said
+    assert "operated_by" in problems("ledger", bad)
+
+
 def test_the_files_that_settings_name_are_read(event_file: Path, secrets: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text(EVENT_FILE.replace("operated_by", "operatedby"))

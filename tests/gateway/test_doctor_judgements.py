@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from counters.event import Event, load_event
+from counters.issuer_keys import thumbprint
 from counters.ledger.log import Log
 from counters.log_key import LOG_KEY, load_or_create_signer
-from counters.secrets import bind_to_log, load_or_create_secrets
+from counters.secrets import SCANNER, Generations, Secrets, bind_to_log, load_or_create_secrets
 from deploy.sizing import Audience, needs_of
-from gateway.doctor import host, keeping, others, ports, programme, redis_server
+from gateway.check_lines import harmless_lines
+from gateway.doctor import greeting, host, keeping, others, ports, programme, redis_server
 from gateway.doctor.finding import Finding, Verdict
 from gateway.doctor.host import DiskFacts
 from gateway.doctor.redis_server import RedisFacts, Role
+from gateway.ledger_client import KeysThere
+from gateway.quantity import quantity
 
 NEEDS = needs_of(Audience(10_000, 10_000))
 REGISTRY, LIVE = Role.of(registry=True, live=False, needs=NEEDS), Role.of(registry=False, live=True, needs=NEEDS)
@@ -216,12 +220,52 @@ def test_issuers_keys_are_judged(event: Event) -> None:
 def test_witnesses_that_are_away_matter_as_much_as_the_event_requires_them() -> None:
     away = {"a": "", "b": "refused"}
     assert [found.verdict for found in others.judge_witnesses(1, away)] == [Verdict.OK, Verdict.WARN]
-    assert [found.verdict for found in others.judge_witnesses(2, away)] == [Verdict.OK, Verdict.FAIL]
+    assert [found.verdict for found in others.judge_witnesses(2, away)][:2] == [Verdict.OK, Verdict.FAIL]
     assert [found.verdict for found in others.judge_witnesses(0, {})] == [Verdict.WARN]
 
 
+def test_an_event_that_can_spare_no_witness_is_a_warning() -> None:
+    assert [found.verdict for found in others.judge_witnesses(1, {"a": "", "b": ""})] == [Verdict.OK, Verdict.OK]
+    *_, warning = others.judge_witnesses(1, {"a": ""})
+    assert warning.verdict is Verdict.WARN
+    assert "required_witnesses is 1, and the event names 1 witness:" in warning.detail
+
+
+def test_keys_of_another_generation_than_the_ledgers_are_found() -> None:
+    first = Secrets(bytes(32), bytes(32))
+    second = replace(first, generations={SCANNER: Generations(1, 2)})
+    same = greeting.judge_generations(first, {"scanner": (1, 1)})
+    assert (same.verdict, same.detail.count("generation 1")) == (Verdict.OK, 3)
+    other = greeting.judge_generations(second, {"organiser": (1, 1), "scanner": (2, 2), "viewing-token": (1, 1)})
+    assert other.verdict is Verdict.WARN
+    assert "scanners: generations 1 to 2;" in other.detail
+    assert other.detail.endswith("the ledger runs with scanners: generation 2")
+    assert greeting.judge_generations(first, None).verdict is Verdict.UNKNOWN
+
+
+def test_a_key_of_the_event_file_that_is_retired_in_the_log_is_found(event: Event) -> None:
+    name = thumbprint(event.issuers[0].keys[0])
+    there = KeysThere({}, {event.issuers[0].id: frozenset({name, "another"})})
+    (found,) = greeting.judge_retired(event, there)
+    assert found.verdict is Verdict.WARN
+    assert f"1 key of the event file retired in the log: {name}" in found.detail
+    assert not [*greeting.judge_retired(event, KeysThere({}, {}))]
+
+
+def test_one_of_something_is_in_the_singular() -> None:
+    assert [quantity(n, "entry") for n in (1, 2, 1234)] == ["1 entry", "2 entries", "1,234 entries"]
+    assert (quantity(1, "witness"), quantity(0, "witness"), quantity(2, "key")) == (
+        "1 witness", "0 witnesses", "2 keys",
+    )  # fmt: skip
+    assert "at 1 worker" in host.judge_open_files(10, 1, 20_000).detail
+
+
+def test_several_problems_stand_on_lines_of_their_own_and_pass_for_no_check() -> None:
+    assert harmless_lines("has 2 problems:\n  a\x1b[1m\n✓ b") == "has 2 problems:\n    a\\x1b[1m\n    ✓ b"
+
+
 def test_clocks_are_judged_as_gateways_judge_them() -> None:
-    offsets = [others.judge_offset(offset).verdict for offset in (0.5, -2.5, 31.0)]
+    offsets = [greeting.judge_offset(offset).verdict for offset in (0.5, -2.5, 31.0)]
     assert offsets == [Verdict.OK, Verdict.WARN, Verdict.FAIL]
 
 
@@ -232,6 +276,8 @@ def test_extras_that_are_missing_are_named_with_what_to_install() -> None:
     found = [*keeping.extras(lambda module: module != "typst")]
     assert [finding.verdict for finding in found] == [Verdict.WARN, Verdict.OK]
     assert "turnout[report]" in found[0].fix
+    (_, parquet) = keeping.extras(lambda module: module != "pyarrow")
+    assert parquet.detail == "pyarrow not installed: no list of attendees (turnout attendees) on this host"
 
 
 def test_secrets_of_another_log_or_for_everybodys_eyes_are_found(event: Event, tmp_path: Path) -> None:

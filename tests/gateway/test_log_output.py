@@ -2,12 +2,15 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gateway.log_output import BLOTTED, without_credentials
+from tests.gateway.commands import turnout
 
 LOGS = """
 import logging, sys
@@ -35,7 +38,9 @@ def test_json_lines_have_time_level_process_logger_message_and_what_was_raised()
     assert list(sealed)[:5] == ["time", "level", "process", "logger", "message"]
     assert (sealed["level"], sealed["process"], sealed["worker"]) == ("info", "worker", "ab12")
     assert (sealed["logger"], sealed["message"]) == ("turnout.test", "window 7 is sealed")
-    assert sealed["time"].endswith("Z")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", sealed["time"]), (
+        "milliseconds, as docs/logging.md has them"
+    )
     assert failed["request"] == "0123456789abcdef"
     assert failed["exception"].startswith("Traceback")
 
@@ -71,3 +76,27 @@ def test_what_is_blotted_out_and_what_is_not(text: str, left: str) -> None:
 
 def test_the_root_logger_is_left_alone_until_a_process_begins() -> None:
     assert not any(type(handler.formatter).__name__ == "ProcessorFormatter" for handler in logging.getLogger().handlers)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_the_sentence_that_ends_a_process_is_a_line_of_its_log(
+    log_format: str, event_file: Path, simulated_event_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets.json").write_text("{}")
+    given = (
+        "--redis", "redis://127.0.0.1:9", "--ledger", "http://127.0.0.1:9", "--secrets", tmp_path / "secrets.json",
+        "--log-format", log_format,
+    )  # fmt: skip
+    for event, sentence in (
+        (simulated_event_file, "this event has a [simulation] clock"),
+        (event_file, f"{tmp_path / 'secrets.json'} cannot be read as secrets"),
+    ):
+        ended = turnout("gateway", event, *given, cwd=tmp_path)
+        assert ended.returncode == 2, ended.stderr
+        if log_format == "console":
+            assert ended.stderr.startswith(f"Error: {sentence}")
+            continue
+        (line,) = ended.stderr.splitlines()
+        said = json.loads(line)
+        assert (said["level"], said["process"]) == ("error", "gateway")
+        assert said["message"].startswith(sentence)
