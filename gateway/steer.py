@@ -100,8 +100,8 @@ def ledger_of(event: Event, data: Path) -> str:
         return str(running["ledger"])
     except (OSError, ValueError, KeyError):
         raise SteerError(
-            f"{data} does not say where its ledger is: name the ledger's data directory with --data, or the ledger "
-            "with --ledger http://…"
+            f"{data} does not say where its ledger is: name the ledger with --ledger http://…, or its data directory "
+            "with --data"
         ) from None
 
 
