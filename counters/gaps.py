@@ -183,23 +183,23 @@ class Gaps:
     def _missing(self) -> list[Gap]:
         """What missing workers never reported.
 
-        A worker's row promises that everything it accepted before it is handed over. One that died within a window
+        A worker's row promises that everything it accepted before it is handed over. One that ended within a window
         and lost no power accepted nothing after: all that it had accepted is in its row.
         """
         heard: dict[str, int] = {}
         lived: dict[str, int] = {}
-        dead: dict[str, int] = {}
+        last: dict[str, int] = {}
         for window, row in self._coverage:
             heard[row.worker] = max(window, heard.get(row.worker, 0))
             if not row.wanting:
-                rows = dead if row.crashed else lived
+                rows = last if row.ended_within(window) else lived
                 rows[row.worker] = max(window, rows.get(row.worker, 0))
         # A copy of a living worker's spool says that it died.
-        died = {worker for worker, window in dead.items() if window > lived.get(worker, -1)}
+        ended = {worker for worker, window in last.items() if window > lived.get(worker, -1)}
         absent: dict[str, list[int]] = {}
         for leaf in self.log.windows.values():
             for worker in {*leaf.missing, *self._retired_before(leaf.window)}:
-                if worker not in died and heard.get(worker, 0) < leaf.window:
+                if worker not in ended and heard.get(worker, 0) < leaf.window:
                     absent.setdefault(worker, []).append(leaf.window)
         gaps = []
         for worker, windows in absent.items():

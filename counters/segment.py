@@ -64,6 +64,13 @@ class Coverage:
         """Whether some of what this worker accepted may not be in the evidence: power was lost, or it is unreadable."""
         return self.unreadable or (self.crashed and self.synced_until_ms < self.until_ms)
 
+    def ended_within(self, window: int) -> bool:
+        """Whether this is the worker's last row: it died, or closed the window (unix seconds) before that was over.
+
+        One that goes on closes a window when the next one has begun (counters.tally).
+        """
+        return self.crashed or self.until_ms < (window + WINDOW_S) * 1000
+
     def as_json(self, version: int) -> dict[str, Any]:
         """The row as it stands in headers and manifests of a version."""
         row = asdict(self)

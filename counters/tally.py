@@ -306,7 +306,12 @@ class Tally:
         self._stored = self._capacity = 0
 
     def close(self, now_ms: int) -> None:
-        """Close the open window for good: the worker stops, and whatever still comes is refused."""
+        """Close the open window for good: the worker stops, and whatever still comes is refused.
+
+        A window that is closed before it is over says that the worker ended in it (counters.segment): so one that is
+        over is followed by the one in which the worker stops.
+        """
+        self._advance(now_ms / 1000)
         self._stopped = True
         self._close_window(now_ms)
 

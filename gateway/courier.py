@@ -139,6 +139,9 @@ class Courier:
                 outcome = await self._ledger.hand_over(bundle)
         except LedgerUnavailableError:
             self.handed_over["unreachable"] += 1
+            if not self._outgoing_file.is_there:
+                # It holds no evidence. Made anew it may have to: by then windows were sealed without it.
+                await self.on_disk(self._withdraw)
             raise
         except LedgerRefusedError as error:
             self.handed_over["refused"] += 1
@@ -174,7 +177,7 @@ class Courier:
             if waits and time.monotonic() - self._noticed.setdefault(window, time.monotonic()) < PATIENCE_S:
                 break
             self.at_work = (window, time.monotonic())
-            return self._bundle(window, folders, lagging)
+            return self._bundle(window, folders, lagging, late=now >= window + 2 * WINDOW_S)
         ended = [folder for folder in folders if folder.dead and not folder.windows]
         return self._promise(ended, now) if ended else None
 
@@ -184,7 +187,7 @@ class Courier:
             self._backlog_said = time.monotonic()
             _log.info("%d windows wait to be handed over, the oldest of %s", len(over), self._event.iso(over[0]))
 
-    def _bundle(self, window: int, folders: Sequence[WorkerFolder], lagging: set[str]) -> Outgoing:
+    def _bundle(self, window: int, folders: Sequence[WorkerFolder], lagging: set[str], *, late: bool) -> Outgoing:
         self._noticed.pop(window, None)
         closed = [f for f in folders if window in f.windows and f.worker not in lagging]
         spools: list[WindowSpool] = []
@@ -216,7 +219,9 @@ class Courier:
         )
         segments = window_segments(head, spools, self._numbers)
         nothing = not any(len(spool.records) or len(spool.journal) or any(spool.counters.values()) for spool in spools)
-        if nothing and not aside and not self._event.scheduled(window):
+        # Late, a worker's last row tells that it was not there in the windows that were sealed without it.
+        tells = late and any(report.ended for report in reports)
+        if nothing and not aside and not tells and not self._event.scheduled(window):
             segments = ()
         self._spools = tuple(spools)
         outgoing = Outgoing(

@@ -157,6 +157,8 @@ class GatewayApi:
         worker, gateway, blocks, after = text("worker"), text("gateway"), asked.get("blocks"), asked.get("after")
         if type(blocks) is not int or type(after) is not int:
             raise Refused(Reason.BODY_MALFORMED, "This is no question about seats: 'blocks' or 'after' is no number.")
+        if "instance" in asked:
+            self.names.claim(gateway, text("instance"), time.monotonic())
         await self._lookout.before_writing()
         now = self._clock.now()
         try:

@@ -102,6 +102,7 @@ class WorkerName:
     worker: str
     gateway: str
     event_digest: str
+    instance: str = ""  # of the gateway's spool; "": a gateway of before there was this
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class LedgerClient:
 
         Raises:
             LedgerUnavailableError: try again.
-            LedgerRefusedError: another event, another secret or another pseudonym key.
+            LedgerRefusedError: another event, secret or pseudonym key, or a gateway's name that another gateway has.
         """
         body = orjson.dumps(
             {
@@ -163,6 +164,7 @@ class LedgerClient:
                 "blocks": blocks,
                 "after": after,
             }
+            | ({"instance": name.instance} if name.instance else {})
         )
         answer = await self._post(GRANT_PATH, body)
         with _understanding("seats"):

@@ -72,7 +72,8 @@ class OutgoingFile:
     def __init__(self, spool: Path, event_digest: str) -> None:
         """Keep it in `spool`."""
         self._path = spool / f"outgoing-{event_digest[:16]}"
-        self._is_there = False
+        self.is_there = False
+        """Whether a bundle was kept that may have been sent."""
 
     def read(self) -> Outgoing | None:
         """Return the bundle that an earlier run may have sent, if there is one."""
@@ -84,7 +85,7 @@ class OutgoingFile:
             # Only a broken disk leaves that. What it held is in the spool still, and is made into a bundle anew.
             _log.error("%s cannot be used and is replaced: %s", self._path, error)
             return None
-        self._is_there = True
+        self.is_there = True
         return outgoing
 
     def keep(self, outgoing: Outgoing) -> None:
@@ -93,7 +94,7 @@ class OutgoingFile:
         On a full disk it is sent all the same: only handing over makes room again. A crash before the acknowledgement
         may then count refusals twice.
         """
-        self._is_there = True
+        self.is_there = True
         try:
             write_durably(self._path, outgoing.encode(), mode=0o600)
         except OSError as error:
@@ -102,7 +103,7 @@ class OutgoingFile:
 
     def forget(self) -> None:
         """Say that it is done, or was never taken."""
-        if self._is_there:
+        if self.is_there:
             # A power cut may bring it back: it is then handed over once more, and names files that are gone.
             self._path.unlink(missing_ok=True)
-            self._is_there = False
+            self.is_there = False

@@ -17,7 +17,6 @@ seconds of the event's clock; the last row is what players are told now; an `unt
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -32,17 +31,14 @@ from counters.clock import Clock
 from counters.durable_file import write_durably
 from counters.event import Event
 from counters.keys_in_force import IssuerKeys, KeyChange, KeyChangeError
-from counters.spool import boot_id
 from counters.steering import Steering, read_interval, read_seat, read_view
+from gateway.gateway_name import NAME_PATIENCE_S, NAME_TAKEN, spool_id
 from gateway.ledger_client import GatewayName, LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import CannotServeError
 
 STEERING_FILE: Final = "steering.json"
 VERSION: Final = 1
 ASK_EVERY_S: Final = 1.0
-NAME_PATIENCE_S: Final = 8.0
-"""A gateway that replaces one of its name on another spool finds the name held for some seconds
-(gateway.gateway_api.NAME_HELD_S)."""
 SETTLED_S: Final = 5.0
 """So long after a change no worker announces the interval before it: they look once a second, and one that was too busy
 to look was too busy to answer. Until then both intervals count as announced."""
@@ -95,12 +91,6 @@ def decode(data: bytes, event: Event) -> Told:
         return Told(Steering(int(document["number"]), interval_s, revoked), announcements, keys)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"this is no {STEERING_FILE} of this event: {error}") from error
-
-
-def spool_id(spool: Path) -> str:
-    """Return what tells this spool from any other for as long as its host runs: 16 hex digits."""
-    stat = spool.stat()
-    return hashlib.blake2b(f"{boot_id()} {stat.st_dev} {stat.st_ino}".encode(), digest_size=8).hexdigest()
 
 
 class SteeringKeeper:
@@ -210,7 +200,7 @@ class SteeringKeeper:
             await asyncio.sleep(ASK_EVERY_S)
 
     def _for_good(self, refusal: LedgerRefusedError) -> bool:
-        return refusal.reason != "gateway_name_taken" or time.monotonic() > self._began_at + NAME_PATIENCE_S
+        return refusal.reason != NAME_TAKEN or time.monotonic() > self._began_at + NAME_PATIENCE_S
 
 
 class SteeringFollower:

@@ -25,13 +25,14 @@ from counters.clock import WallClock
 from counters.event import Event, EventFileError, load_event
 from counters.secrets import Secrets, SecretsError, load_secrets
 from gateway.carrying import LIVE_FILE, Carrying
-from gateway.ledger_client import LedgerClient
+from gateway.gateway_name import claim_name, spool_id
+from gateway.ledger_client import GatewayName, LedgerClient
 from gateway.listening import bind, inherited
 from gateway.log_output import begin_logging
 from gateway.mendable import CannotServeError, SettingsError, one_sentence
 from gateway.networks import NetworksError
 from gateway.operations import operations, vocabulary_of
-from gateway.processes import serve_http, stop_when_told, write_json
+from gateway.processes import end_tasks, serve_http, stop_when_told, write_json
 from gateway.quantity import quantity
 from gateway.remembered import Remembered
 from gateway.settings import GatewaySettings
@@ -69,23 +70,36 @@ class Supervisor:
         """Run until told to stop, until the parent's pipe closes, or until a successor serves; return the exit code.
 
         Raises:
-            CannotServeError: the workers cannot serve, for a reason that only a person can mend.
+            CannotServeError: the name is taken, or the workers cannot serve: only a person can mend that.
             TakeOverError: the gateway that ran here does not let go of the spool.
         """
         stop_when_told(self.stopping, with_parent=with_parent)
         # From a terminal SIGHUP says that it is gone.
         hang_up = self.stopping.set if os.isatty(0) else self._places.roll
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
-        keeping = asyncio.create_task(self._places.keep())
-        try:
-            remembered = Remembered(Path(self._config.spool), self._secrets, self._config.gateway)
-            async with LedgerClient(self._config.ledger_url, self._secrets, remembered, self._tracing) as ledger:
+        remembered = Remembered(Path(self._config.spool), self._secrets, self._config.gateway)
+        async with LedgerClient(self._config.ledger_url, self._secrets, remembered, self._tracing) as ledger:
+            if not await self._has_name(ledger):
+                return 0
+            keeping = asyncio.create_task(self._places.keep())
+            try:
                 if not await self._own_spool(keeping):
                     return await self._stopped([keeping])
                 return await self._carry(ledger, keeping)
-        finally:
-            keeping.cancel()
-            await self._places.stop()
+            finally:
+                keeping.cancel()
+                await self._places.stop()
+
+    async def _has_name(self, ledger: LedgerClient) -> bool:
+        """Take this gateway's name before any worker answers; False: this gateway is to stop before that."""
+        name = GatewayName(self._config.gateway, spool_id(Path(self._config.spool)), self._event.digest)
+        claiming = asyncio.create_task(claim_name(ledger, name))
+        await first_of(claiming, self.stopping.wait())
+        if claiming.done():
+            claiming.result()
+            return not self.stopping.is_set()
+        await end_tasks([claiming])
+        return False
 
     async def _own_spool(self, keeping: asyncio.Task[None]) -> bool:
         """Make sure that nobody else carries; False: this gateway is to stop before that."""

@@ -40,6 +40,7 @@ from gateway.answers import Answers
 from gateway.checkin import CheckIns
 from gateway.door import Door
 from gateway.door_keeper import IDLE_S, DoorKeeper
+from gateway.gateway_name import NAME_TAKEN, spool_id
 from gateway.heartbeats import Heartbeats
 from gateway.identity import IdentityVerifier
 from gateway.join import Joins
@@ -280,12 +281,14 @@ class Worker:
 
     async def _keep_seats(self, ledger: LedgerClient) -> None:
         """Keep spare seats; a ledger that refuses is a fault at the start, and only a reason not to be ready later."""
-        name = WorkerName(self.config.worker, self.config.gateway, self.event.digest)
+        instance = spool_id(Path(self.config.spool))
+        name = WorkerName(self.config.worker, self.config.gateway, self.event.digest, instance)
         while True:
             try:
                 await self.lease.keep(ledger, name)
             except LedgerRefusedError as error:
-                if not self._serving:
+                # Whose the name is, the supervisor asks until it is sure.
+                if not self._serving and error.reason != NAME_TAKEN:
                     raise CannotServeError(str(error)) from None
                 _log.error("heartbeats go on, and joins while there are seats: %s", error)
                 self._refusal = str(error)

@@ -142,17 +142,21 @@ def test_a_report_that_comes_in_time_closes_the_gap() -> None:
     assert not any("bounds" in row for row in document["numbers"])
 
 
-def test_a_worker_that_died_before_hides_nothing_after() -> None:
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_worker_that_ended_before_hides_nothing_after(*, in_order: bool) -> None:
     world = calm_world()
-    *_, died, last = world.windows()
+    *_, ended, last = world.windows()
     for position, (gateway, at_ms, fact) in enumerate(world.accepted):
         if gateway == 2 and at_ms >= last * 1000:
             world.accepted[position] = (1, at_ms, fact)
     silenced(world, 2, last, last + 60)
     assert set(kinds(certified(world))) == {"worker-missing"}
-    end = (died + 60) * 1000
-    world.rows[died, 2] = Coverage(worker(2), "gw-2", died * 1000, end, end, crashed=True, records=1)
+    end = (ended + 60) * 1000 - in_order
+    world.rows[ended, 2] = Coverage(worker(2), "gw-2", ended * 1000, end, end, crashed=not in_order, records=1)
     assert kinds(certified(world)) == []
+    # Unless its host lost power: then there may have been more.
+    world.rows[ended, 2] = replace(world.rows[ended, 2], crashed=True, synced_until_ms=end - 1)
+    assert "worker-missing" in kinds(certified(world))
 
 
 def test_a_worker_whose_seats_nobody_wrote_down_may_have_seated_anybody() -> None:

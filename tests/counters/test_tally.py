@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from counters import hyperloglog, spool
 from counters.clock import SimulatedClock
+from counters.handover import coverage
 from counters.journal import decode, encode
 from counters.spool import read_header
 from counters.tally import Accepted
@@ -278,6 +279,18 @@ def test_a_worker_that_has_stopped_takes_nothing_more_and_leaves_what_it_has_as_
         worker.tally.sync()
     assert not worker.tally.accepting
     assert {path.name: path.read_bytes() for path in worker.folder.iterdir()} == before
+
+
+def test_the_last_window_of_a_worker_that_stops_is_closed_before_it_is_over(
+    worker: WorkerAtHand, clock: HandClock
+) -> None:
+    """By that it is known later that it was not there any more (counters.segment)."""
+    worker.beat(1)
+    clock.at = NINE + 60.04  # and nothing has looked at the clock since the window's end
+    worker.tally.close(int(clock.at * 1000))
+    rows = {window: coverage(spool, "g") for window, spool in read_back(worker.folder).items()}
+    assert {window: row.ended_within(window) for window, row in rows.items()} == {NINE: False, NINE + 60: True}
+    assert (rows[NINE].records, rows[NINE + 60].records) == (1, 0)
 
 
 def test_the_next_chunks_are_ready_before_they_are_needed(worker: WorkerAtHand, clock: HandClock, disk: Disk) -> None:

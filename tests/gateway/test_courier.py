@@ -91,15 +91,19 @@ def next_window(served: Serving, by: int = 60) -> None:
     served.call(served.worker.tally.advance)
 
 
+def segments_in_evidence(running: RunningLedger) -> list[PresenceSegment | JournalSegment]:
+    # A file that is being written goes by another name.
+    files = [path for path in (running.data / "evidence").iterdir() if path.suffix != ".new"]
+    return [evidence.decode(data) for path in files if (data := path.read_bytes())[:8] == b"TURNSEG\0"]
+
+
 def seats_in_evidence(running: RunningLedger) -> dict[int, set[int]]:
     """Seats by session in all presence segments of the window."""
     seats: dict[int, set[int]] = {}
-    for path in (running.data / "evidence").iterdir():
-        if path.read_bytes()[:8] == b"TURNSEG\0":
-            segment = evidence.decode(path.read_bytes())
-            if isinstance(segment, PresenceSegment) and segment.head.window == WINDOW:
-                for presence in segment.sessions:
-                    seats.setdefault(presence.session, set()).update(presence.playing)
+    for segment in segments_in_evidence(running):
+        if isinstance(segment, PresenceSegment) and segment.head.window == WINDOW:
+            for presence in segment.sessions:
+                seats.setdefault(presence.session, set()).update(presence.playing)
     return seats
 
 
@@ -139,9 +143,9 @@ def test_a_window_that_is_over_becomes_evidence_and_a_leaf(
         assert leaf["missing"] == []
         assert leaf["refusals"] == {"token_malformed": 1}
         assert {row["session"]: row["present"] for row in leaf["totals"]} == {"": 32, "opening": 31, "forum": None}
-        journals = [evidence.decode(path.read_bytes()) for path in (running.data / "evidence").iterdir()
-                    if path.read_bytes()[:8] == b"TURNSEG\0"]  # fmt: skip
-        assert [len(segment.joins) for segment in journals if isinstance(segment, JournalSegment)] == [1]
+        assert [
+            len(segment.joins) for segment in segments_in_evidence(running) if isinstance(segment, JournalSegment)
+        ] == [1]
 
 
 def test_without_the_ledger_everything_stays_and_goes_when_it_is_back(
@@ -239,6 +243,45 @@ def test_a_dead_workers_windows_are_carried_and_its_folder_goes(
         leaf = running.windows()[ISO]
         assert leaf["missing"] == []
         assert leaf["totals"][0]["present"] == 30
+
+
+def test_of_a_worker_that_ended_in_a_break_it_is_told_once_it_is_late(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    """Windows may be sealed by then that name it; in time the promise is enough, and a break has no leaf."""
+    with worker_of(running, simulated_event_file) as living:
+        window = int(NOW) + 7200
+        with worker_of(running, simulated_event_file) as ended:
+            name = ended.worker.config.worker
+            next_window(living, 7200)
+            ended.call(ended.worker.tally.advance)
+
+            async def before(courier: Courier) -> None:
+                assert await courier.carry() == 1
+
+            with_courier(living, running, before)
+        assert not living.event.scheduled(window)
+
+        async def carry(courier: Courier) -> None:
+            living.clock.jump(window + 60)
+            living.call(living.worker.tally.advance)
+            client, courier._ledger = courier._ledger, LedgerClient(NO_LEDGER, living.secrets)
+            async with courier._ledger:
+                with pytest.raises(LedgerUnavailableError):
+                    await courier.carry()
+            courier._ledger = client
+            living.clock.jump(window + 180)
+            living.call(living.worker.tally.advance)
+            await courier.carry()
+
+        with_courier(living, running, carry)
+        rows = {
+            row
+            for segment in segments_in_evidence(running)
+            if segment.head.window == window
+            for row in segment.head.workers
+        }
+        assert {row.worker: row.ended_within(window) for row in rows}[name]
 
 
 def test_a_worker_that_died_before_it_had_counters_leaves_nothing_behind(
