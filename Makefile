@@ -35,6 +35,8 @@ UPGRADE ?=
 UV := uv==0.13.8
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start some two thousand processes: a fifth of a start is compiling what has been compiled before.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet
 # The package itself is built with the locked tools of requirements/build.txt, not with whatever is newest today.
 INSTALL_TURNOUT := $(INSTALL) --no-build-isolation --no-deps --editable .
