@@ -26,14 +26,13 @@ from counters.event_rules import rules_of
 from counters.measures import Cell, Measure, unique_attendees_online
 from counters.roll import UNKNOWN
 from counters.rules import OF_TIME, Rule
+from counters.scope_keys import SMALL_SCOPES
 from counters.suppression import PEAK, Number, peak_tells, withhold, withhold_what_follows
 from counters.view_bounds import Interval
 
 DECIMALS: Final = 6
 """Averages and hours are rounded once, half to even, to a millionth."""
 COUNTED_UNITS: Final = ("people", "person-days", "person-sessions", "views", "devices")
-SMALL_SCOPES: Final = frozenset(("session", "day", "country", "category", "outlet", "assurance"))
-"""A cell of one of these can be so small that it is withheld."""
 GUEST: Final = {"assurance": "guest"}
 GUEST_RULES: Final = ("unique-attendees", "views")
 """What is counted of guests: their devices, and the views that these opened."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from counters.corrections import REASON_LIMIT_CHARS
 from counters.event_keys import LONGEST_INTERVAL_S, SHORTEST_INTERVAL_S
-from counters.numbers import SMALL_SCOPES
+from counters.scope_keys import SMALL_SCOPES
 from counters.software import VERSION
 from gateway.heartbeats import REFUSALS
 from gateway.reasons import Reason

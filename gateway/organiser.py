@@ -11,7 +11,7 @@ from aiohttp import web
 from counters.corrections import CorrectionError, read_reason
 from counters.event import Event
 from counters.issuing import issued_numbers
-from counters.numbers import SMALL_SCOPES
+from counters.scope_keys import SMALL_SCOPES
 from counters.secrets import ORGANISER, Secrets
 from gateway.certifying import Certifying
 from gateway.problems import CORS, Refused, bearer, json_response, read_json

@@ -12,9 +12,10 @@ from counters.event_rules import rule_of, rules_of
 from counters.gaps import windows_without_leaf
 from counters.log_entries import SealedLog
 from counters.measures import Cell, Measure
-from counters.numbers import GUEST, SMALL_SCOPES, are_bounds, as_estimate, printed_value, said_with_bounds, scopes
+from counters.numbers import GUEST, are_bounds, as_estimate, printed_value, said_with_bounds, scopes
 from counters.public_numbers import PublicNumbers
 from counters.rules import OF_TIME, Rule
+from counters.scope_keys import SMALL_SCOPES
 from counters.segment import WINDOW_S
 from counters.suppression import PEAK
 

@@ -1,6 +1,8 @@
 """Imports run one way: gateway → counters → (stdlib, numpy, crypto); the rules are read off every module's syntax."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,3 +205,10 @@ def test_the_rules_are_read_off_real_modules() -> None:
     found = modules()
     assert {path.split("/")[0] for path in found} == set(PACKAGES)
     assert "gateway.reasons.Reason" in set(imported("from gateway.reasons import Reason", "tests/x.py"))
+
+
+def test_a_worker_loads_nothing_that_certifies() -> None:
+    certifying = ("counters.numbers", "counters.bounds", "counters.reckoning", "counters.certificate")
+    look = f"import sys, gateway.worker; print(*(name for name in {certifying} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -14,10 +14,11 @@ from counters.event import Counting
 from counters.evidence import Coverage, PresenceSegment
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.log_entries import read_log
-from counters.numbers import SMALL_SCOPES, are_bounds
+from counters.numbers import are_bounds
 from counters.reckoning import reckon
 from counters.retirement import retired_entries
 from counters.rule_ids import KNOWN_RULES
+from counters.scope_keys import SMALL_SCOPES
 from tests.counters.gappy_world import HAPPENINGS, GappyWorld, gappy_world, worker
 from tests.counters.synthetic import START, rounded
 from tests.counters.test_certificate import certify, read
