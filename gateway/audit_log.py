@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from counters import roll_sealing
 from counters.audit_entries import AuditEntryError, AuditTrail, DrawEntry
@@ -24,10 +24,8 @@ from counters.roll_tree import RollTree
 from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
-from gateway.steer import SteerError, ask_ledger, ledger_of, organiser_of
-
-TIMEOUT_S: Final = 1800
-"""A roll of 40 million attendees takes minutes to make."""
+from gateway.mendable import RunningLedgerError
+from gateway.running_ledger import LONG_PATIENCE_S, RunningLedger
 
 
 class AuditCommandError(Exception):
@@ -64,7 +62,7 @@ def correct_roll(event: Event, data: Path, asked: RoundAsked) -> dict[str, Any]:
         return {"entry": entry, "look_up": of.look_up()}
 
     named = {"round": asked.number, "beacon": asked.beacon} | ({} if asked.at is None else {"at": asked.at})
-    return _done(event, data, "roll", named, seal)
+    return _done(event, data, "/roll", named, seal)
 
 
 def draw(event: Event, data: Path, value: str) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def draw(event: Event, data: Path, value: str) -> dict[str, Any]:
     def publish(ledger: AtRest) -> dict[str, Any]:
         return publish_draw(ledger.sealer, ledger.signer.verifier, value, ledger.now, rolls)
 
-    return _done(event, data, "audits", {"value": value}, publish)
+    return _done(event, data, "/audits", {"value": value}, publish)
 
 
 def publish(event: Event, data: Path, number: int, auditor: str, note: str) -> dict[str, Any]:
@@ -91,7 +89,7 @@ def publish(event: Event, data: Path, number: int, auditor: str, note: str) -> d
     def enter(ledger: AtRest) -> dict[str, Any]:
         return publish_result(ledger.sealer, number, auditor, note, ledger.now)
 
-    return _done(event, data, f"audits/{number}/results", {"auditor": auditor, "note": note}, enter)
+    return _done(event, data, f"/audits/{number}/results", {"auditor": auditor, "note": note}, enter)
 
 
 def _done(
@@ -100,17 +98,10 @@ def _done(
     if not log_begun(data / "log"):
         raise AuditCommandError(f"{data} holds no log: name the ledger's data directory with --data")
     try:
-        return running_or_at_rest(event, data, lambda: _asked_of_ledger(event, data, path, asked), work)
-    except (OtherEventError, LogError, SetBackError, AuditRefusedError, AuditEntryError) as error:
-        raise AuditCommandError(str(error)) from None
-
-
-def _asked_of_ledger(event: Event, data: Path, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-    try:
-        key = organiser_of(data)
-        url = f"{ledger_of(event, data)}/v1/events/{event.id}/{path}"
-        return ask_ledger(url, key, asked, TIMEOUT_S)
-    except SteerError as error:
+        return running_or_at_rest(
+            event, data, lambda: RunningLedger.of(event, data).ask(path, asked, LONG_PATIENCE_S), work
+        )
+    except (OtherEventError, LogError, SetBackError, AuditRefusedError, AuditEntryError, RunningLedgerError) as error:
         raise AuditCommandError(str(error)) from None
 
 

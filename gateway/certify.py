@@ -3,12 +3,10 @@
 import contextlib
 import json
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from counters import issuing, roll_sealing
 from counters.corrections import CorrectionError, read_reason
@@ -17,17 +15,20 @@ from counters.event import Event
 from counters.ledger.log import LogError, LogLockedError, log_begun, require_rest
 from counters.reckoning import Progress
 from counters.sealing import OtherEventError
-from counters.secrets import load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
-from gateway.no_answer import why_no_answer
+from gateway.mendable import RunningLedgerError
 from gateway.reasons import Reason
-from gateway.steer import wrong_key
+from gateway.running_ledger import (
+    LONG_PATIENCE_S,
+    LedgerRefusesError,
+    RunningLedger,
+    SilentLedgerError,
+    UnnamedLedgerError,
+)
 
-SECRETS_FILE: Final = "secrets.json"
-TIMEOUT_S: Final = 1800
-"""An event of 40 million attendees takes up to ten minutes to certify."""
 ASK_EVERY_S: Final = 0.5
 """How often a running ledger is asked how far it is."""
+_CERTIFICATES: Final = "/certificates"
 _WHAT_TO_DO: Final = {
     Reason.QUORUM_LOST.label: "too few of the event's witnesses have cosigned what the log says now, and nothing is "
     "certified that is not published. The ledger's /readyz says which it waits for: have them started or reached, and "
@@ -143,90 +144,62 @@ def _cosigned(wanted: _Wanted) -> _Issued:
 
 
 def _from_running_ledger(wanted: _Wanted) -> _Issued:
-    key = load_secrets(wanted.data / SECRETS_FILE).organiser_key
+    log = wanted.data / "log"
     try:
-        running = json.loads((wanted.data / "ledger.json").read_text())
-    except FileNotFoundError:
-        with contextlib.suppress(LogLockedError):
-            require_rest(wanted.data / "log")
-            raise _StoppedError("no ledger runs on this data directory any more: run this again") from None
+        return _asked_of(RunningLedger.of(wanted.event, wanted.data), wanted)
+    except UnnamedLedgerError:
+        _stop_if_free(log, "no ledger runs on this data directory any more: run this again")
         raise CertifyError(
             f"another process works on {wanted.data}, and it is no ledger that serves: another `turnout certify`, or a "
             "ledger that is starting. Run this again when it has ended, or serves"
         ) from None
-    if running["event_sha256"] != wanted.event.digest:
-        raise CertifyError("the running ledger has another event file: certify with the one that it was started with")
-    url = f"{running['ledger']}/v1/events/{wanted.event.id}/certificates"
-    ledger, correction = _RunningLedger(url, key, wanted.data / "log"), wanted.correction
+    except SilentLedgerError as silent:
+        _stop_if_free(log, f"no ledger runs on this data directory (the last one was at {silent.url}): run this again")
+        raise CertifyError(f"the ledger runs but does not answer at {silent.url}: {silent.why}") from None
+    except LedgerRefusesError as refused:
+        raise CertifyError(_WHAT_TO_DO.get(refused.reason, str(refused))) from None
+    except RunningLedgerError as error:
+        raise CertifyError(str(error)) from None
+
+
+def _stop_if_free(log: Path, why: str) -> None:
+    """Raise `_StoppedError` if no process has the log open any more."""
+    with contextlib.suppress(LogLockedError):
+        require_rest(log)
+        raise _StoppedError(why) from None
+
+
+def _asked_of(ledger: RunningLedger, wanted: _Wanted) -> _Issued:
+    correction = wanted.correction
     asked = {"corrects": correction.id, "reason": correction.reason} if correction else {}
-    with ledger.watched(wanted.progress):
-        issued: Any = json.loads(ledger.ask("", asked))
-    certificate, proof = ledger.ask(f"/{issued['id']}"), ledger.ask(f"/{issued['id']}.tlog-proof")
+    with _watched(ledger, wanted.progress):
+        issued = ledger.ask(_CERTIFICATES, asked, LONG_PATIENCE_S)
+    one = f"{_CERTIFICATES}/{issued['id']}"
+    certificate, proof = (ledger.fetch(path, patience_s=LONG_PATIENCE_S) for path in (one, f"{one}.tlog-proof"))
     return _Issued(issued["id"], certificate, proof, issued["certificate_sha256"])
 
 
-@dataclass(frozen=True, slots=True)
-class _RunningLedger:
-    """A ledger that is asked over HTTP."""
-
-    url: str  # of its certificates
-    key: str  # the organiser's
-    log: Path
-
-    def ask(self, path: str, posted: object = None) -> bytes:
-        """Return what it answers to a GET, or to a POST of something.
-
-        Raises:
-            CertifyError: it refuses, or does not answer.
-        """
-        body = None if posted is None else json.dumps(posted).encode()
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - http, from the ledger's own file
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise CertifyError(_refusal(error.code, error.read(), self.log.parent / SECRETS_FILE)) from None
-        except OSError as error:
-            with contextlib.suppress(LogLockedError):
-                require_rest(self.log)
-                raise _StoppedError(
-                    f"no ledger runs on this data directory (the last one was at {self.url}): run this again"
-                ) from None
-            raise CertifyError(f"the ledger runs but does not answer at {self.url}: {why_no_answer(error)}") from None
-
-    @contextlib.contextmanager
-    def watched(self, progress: Progress | None) -> Iterator[None]:
-        """Tell `progress` how far the ledger is with its certificate, until the block ends."""
-        if progress is None:
-            yield
-            return
-        over = threading.Event()
-        watching = threading.Thread(target=self._watch, args=(progress, over), daemon=True)
-        watching.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watching.join()
-
-    def _watch(self, progress: Progress, over: threading.Event) -> None:
-        while not over.wait(ASK_EVERY_S):
-            try:
-                computing = json.loads(self.ask(""))["computing"]
-            except (CertifyError, ValueError, KeyError):
-                continue  # whoever asked for the certificate hears what is wrong
-            if computing and computing["of"]:
-                progress(computing["leaves"], computing["of"])
-
-
-def _refusal(status: int, body: bytes, secrets_file: Path) -> str:
-    """What a refusal of the ledger means, in words; `secrets_file` has the key that it was asked with."""
+@contextlib.contextmanager
+def _watched(ledger: RunningLedger, progress: Progress | None) -> Iterator[None]:
+    """Tell `progress` how far the ledger is with its certificate, until the block ends."""
+    if progress is None:
+        yield
+        return
+    over = threading.Event()
+    watching = threading.Thread(target=_watch, args=(ledger, progress, over), daemon=True)
+    watching.start()
     try:
-        problem = json.loads(body)
-        reason, detail = str(problem["reason"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"the ledger refused ({status}): {body.decode(errors='replace')[:500]}"
-    if reason == Reason.KEY_WRONG.label:
-        return f"the ledger refused: {wrong_key(secrets_file)}"
-    return _WHAT_TO_DO.get(reason, f"the ledger refused: {detail}")
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _watch(ledger: RunningLedger, progress: Progress, over: threading.Event) -> None:
+    while not over.wait(ASK_EVERY_S):
+        try:
+            computing = ledger.ask(_CERTIFICATES, patience_s=LONG_PATIENCE_S)["computing"]
+        except (RunningLedgerError, KeyError):
+            continue  # whoever asked for the certificate hears what is wrong
+        if computing and computing["of"]:
+            progress(computing["leaves"], computing["of"])

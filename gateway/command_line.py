@@ -10,7 +10,7 @@ import click
 
 from counters.event import EventFileError
 from counters.secrets import SecretsError
-from gateway.mendable import EXIT_CODE, SettingsError, explain
+from gateway.mendable import EXIT_CODE, RunningLedgerError, SettingsError, explain
 from gateway.networks import NetworksError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (EventFileError, NetworksError, SecretsError, SettingsError, OSError) as error:
+        except (EventFileError, NetworksError, RunningLedgerError, SecretsError, SettingsError, OSError) as error:
             raise Failure(explain(error)) from None
 
     return run

@@ -39,13 +39,8 @@ def issuer_key(event_file: Path, data: Path, **asked: Any) -> None:
       turnout issuer-key event.toml --retire THUMBPRINT --reason "the private key was found on a laptop"
       turnout issuer-key event.toml --show
     """
-    from gateway.steer import SteerError
-
-    try:
-        for line in _change(load_event(event_file), data, **asked):
-            click.echo(line)
-    except SteerError as error:
-        raise Failure(str(error)) from None
+    for line in _change(load_event(event_file), data, **asked):
+        click.echo(line)
 
 
 def _change(
@@ -64,10 +59,10 @@ def _change(
 
     Raises:
         Failure: what is asked for makes no sense, or the file holds no key that could be the issuer's.
-        SteerError: the ledger cannot be found or does not answer, or it refuses.
+        RunningLedgerError: the ledger cannot be found or does not answer, or it refuses.
         SecretsError: the organiser key cannot be read.
     """
-    from gateway.steer import ask_ledger, ledger_of, organiser_of
+    from gateway.running_ledger import RunningLedger
 
     if [add is not None, retire is not None, show].count(True) != 1:
         raise Failure("say one of --add FILE, --retire THUMBPRINT and --show")
@@ -79,12 +74,10 @@ def _change(
         # Looked at here first: a private key must not leave this machine, not even for a ledger that refuses it.
         keys = [{"add": key} for key in _public_keys(event, chosen, add)] if add else [{"retire": retire}]
         changes = [{"issuer": chosen, "reason": reason, **key} for key in keys]
-    key = organiser_of(data, secrets_file)
-    url = f"{(ledger_url or ledger_of(event, data)).rstrip('/')}/v1/events/{event.id}/issuer-keys"
+    ledger = RunningLedger.of(event, data, url=ledger_url, secrets_file=secrets_file)
     for change in changes:
-        answer = ask_ledger(url, key, change)
-        yield _told(answer)
-    yield from _listed(ask_ledger(url, key, None), issuer)
+        yield _told(ledger.ask("/issuer-keys", change))
+    yield from _listed(ledger.ask("/issuer-keys"), issuer)
 
 
 def _issuer(event: Event, named: str) -> str:

@@ -19,6 +19,10 @@ class SettingsError(Exception):
     """Settings contradict each other, or a file that they name cannot be used; the sentence shows no secret."""
 
 
+class RunningLedgerError(Exception):
+    """A running ledger did nothing for the command that asked it; the sentence says what would help."""
+
+
 def explain(error: Exception) -> str:
     """Return what is wrong and what to do about it."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from counters.event import Event
 from gateway.quantity import quantity
-from gateway.steer import ask_ledger, ledger_of, organiser_of
+from gateway.running_ledger import RunningLedger
 
 
 def retire_gateway(
@@ -15,14 +15,11 @@ def retire_gateway(
     """Retire a gateway; return lines that say what that means.
 
     Raises:
-        SteerError: the ledger cannot be found or does not answer, or it refuses.
+        RunningLedgerError: the ledger cannot be found or does not answer, or it refuses.
         SecretsError: the organiser key cannot be read.
     """
-    key = organiser_of(data, secrets_file)
-    ledger = (ledger_url or ledger_of(event, data)).rstrip("/")
-    answer = ask_ledger(
-        f"{ledger}/v1/events/{event.id}/gateways/{quote(gateway, safe='')}/retire", key, {"force": force}
-    )
+    ledger = RunningLedger.of(event, data, url=ledger_url, secrets_file=secrets_file)
+    answer = ledger.ask(f"/gateways/{quote(gateway, safe='')}/retire", {"force": force})
     if not answer["retired"]:
         yield f"nothing to do: every worker of gateway {gateway} has ended or was retired before"
         return

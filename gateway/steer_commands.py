@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from counters.event import load_event
-from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, Failure, explained
+from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, explained
 
 
 @click.command()
@@ -41,13 +41,9 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
       turnout steer event.toml --restore seat:4711
       turnout steer event.toml --show --ledger http://ledger.internal:8081 --secrets secrets.json
     """
-    from gateway.steer import SteerError, steer_event
+    from gateway.steer import steer_event
 
-    try:
-        answer = steer_event(load_event(event_file), data, **asked)
-    except SteerError as error:
-        raise Failure(str(error)) from None
-    for line in answer:
+    for line in steer_event(load_event(event_file), data, **asked):
         click.echo(line)
 
 
@@ -70,10 +66,6 @@ def retire(event_file: Path, data: Path, **asked: Any) -> None:
     lost by it: what comes back later is late evidence.
     """
     from gateway.retire import retire_gateway
-    from gateway.steer import SteerError
 
-    try:
-        for line in retire_gateway(load_event(event_file), data, **asked):
-            click.echo(line)
-    except SteerError as error:
-        raise Failure(str(error)) from None
+    for line in retire_gateway(load_event(event_file), data, **asked):
+        click.echo(line)
