@@ -33,7 +33,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_an_empty_environment_gets_a_working_turnout_from_the_locked_versions(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "environment", cwd=tmp_path)
     binaries = tmp_path / "environment" / "bin"

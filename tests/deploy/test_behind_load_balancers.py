@@ -27,7 +27,6 @@ HANDED_OVER = ("handed_over.connections", "handed_over.heartbeats")
 """Counters of a worker: what aiohttp had to take. All other heartbeats took the door."""
 DIFFERENT = {"date", "connection", "content-length", "server", "turnout-interval", "x-request-id"}
 """Headers that differ from one answer to the next, or belong to a connection."""
-pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,6 @@ class Evening:
             self.acknowledged += [hashlib.sha256(segment).hexdigest() for segment in taken.segments]
 
 
-@pytest.mark.timeout(300)  # ten starts of a ledger, each of which listens for two seconds before it goes on
 def test_a_ledger_killed_at_every_kind_of_step_keeps_what_it_acknowledged_and_enters_it_once(tmp_path: Path) -> None:
     evening = Evening(tmp_path)
     assert evening.start(None)
@@ -276,7 +275,6 @@ IN_ITS_PLACE: Final = ("rename */roll/*", 1, "after")
 """The roll is whole and has its name, and is not in the log."""
 
 
-@pytest.mark.timeout(120)
 def test_a_ledger_killed_while_it_seals_the_roll_seals_it_once_and_receipts_can_be_given(tmp_path: Path) -> None:
     evening = Evening(tmp_path)
     assert evening.start(None)

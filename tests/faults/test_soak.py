@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from deploy.embedded_redis import ServerProgram
 from tests.faults import mischief
 from tests.faults.soak import soak
 
 
-@pytest.mark.timeout(300)  # it waits for what it broke, and a busy machine is slow
 def test_seconds_of_everything_lose_and_invent_nothing(redis_program: ServerProgram, tmp_path: Path) -> None:
     said: list[str] = []
     outcome = soak(tmp_path, redis_program, seed=1354, seconds=14, speed=20.0, say=said.append)

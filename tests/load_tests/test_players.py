@@ -44,7 +44,6 @@ def outcome(folder: Path) -> Outcome:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_every_number_of_the_certificate_is_what_the_players_know(outcome: Outcome, folder: Path) -> None:
     assert outcome.faults() == []
     assert outcome.held
@@ -61,7 +60,6 @@ def test_every_number_of_the_certificate_is_what_the_players_know(outcome: Outco
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("tampered", ["a person less", "a view more", "everything a minute later"])
 def test_a_truth_that_is_not_the_certificates_is_found(outcome: Outcome, folder: Path, tampered: str) -> None:
     scenario, known = outcome.scenario, outcome.run.acknowledged
