@@ -204,3 +204,20 @@ def unreadable(
         clock_offset_ms=clock_offset_ms,
         unreadable=True,
     )
+
+
+def accepted_nothing(worker: str, gateway: str, window: int) -> Coverage:
+    """Say that a worker had ended, and accepted nothing in a window that is not in evidence: its row has no length.
+
+    A worker that ends with its disk full may have closed its last window when that was over, and have opened no other.
+    """
+    start_ms = window * 1000
+    return Coverage(
+        worker=worker,
+        gateway=gateway,
+        from_ms=start_ms,
+        until_ms=start_ms,
+        synced_until_ms=start_ms,
+        crashed=False,
+        records=0,
+    )

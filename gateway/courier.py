@@ -22,7 +22,7 @@ from counters.announcements import Announcements
 from counters.clock import Clock
 from counters.event import Event
 from counters.evidence import Coverage, SegmentHead
-from counters.handover import HandOver, WorkerReport, coverage, unreadable, window_segments
+from counters.handover import HandOver, WorkerReport, accepted_nothing, coverage, unreadable, window_segments
 from counters.spool import SpoolError, WindowSpool, read_window
 from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
@@ -205,31 +205,27 @@ class Courier:
                 aside += spool.torn
                 spools.append(spool)
                 rows.append(coverage(spool, self._gateway, power_lost=folder.power_lost, clock_offset_ms=offset_ms))
-        reports = [
-            WorkerReport(f.worker, window + WINDOW_S, ended=f.dead and set(f.windows) <= {window})
+        # One whose last row does not say that it is the last is told of by a promise, which has such a row.
+        said_last = {row.worker for row in rows if row.ended_within(window)}
+        ended = tuple(f.worker for f in closed if f.dead and set(f.windows) <= {window} and f.worker in said_last)
+        reports = tuple(
+            WorkerReport(f.worker, window + WINDOW_S, ended=f.worker in ended)
             for f in folders
             if f.worker not in lagging
-        ]
-        head = SegmentHead(
-            event_sha256=self._event.digest,
-            gateway=self._gateway,
-            window=window,
-            interval_s=self.announcements.longest_s(window, window + WINDOW_S),
-            workers=tuple(sorted(rows, key=lambda row: row.worker)),
         )
-        segments = window_segments(head, spools, self._numbers)
+        segments = window_segments(self._head(window, rows), spools, self._numbers)
         nothing = not any(len(spool.records) or len(spool.journal) or any(spool.counters.values()) for spool in spools)
         # Late, a worker's last row tells that it was not there in the windows that were sealed without it.
-        tells = late and any(report.ended for report in reports)
+        tells = late and ended
         if nothing and not aside and not tells and not self._event.scheduled(window):
             segments = ()
         self._spools = tuple(spools)
         outgoing = Outgoing(
             window,
-            HandOver(self._event.digest, self._gateway, window, tuple(reports), segments).encode(),
+            HandOver(self._event.digest, self._gateway, window, reports, segments).encode(),
             delete=self._named(path for spool in spools for path in spool.paths),
             aside=self._named(aside),
-            ended=tuple(f.worker for f in folders if f.dead and set(f.windows) <= {window}),
+            ended=ended,
         )
         if segments:
             self._outgoing_file.keep(outgoing)
@@ -238,12 +234,29 @@ class Courier:
     def _named(self, paths: Iterable[Path]) -> tuple[str, ...]:
         return tuple(str(path.relative_to(self._folders.spool)) for path in paths)
 
-    def _promise(self, ended: list[WorkerFolder], now: float) -> Outgoing:
-        """Say that dead workers have nothing more. It holds no evidence, so it is not kept: any other says the same."""
+    def _promise(self, folders: Sequence[WorkerFolder], now: float) -> Outgoing:
+        """Say that dead workers have nothing more, by rows of the window that is open: others may miss them.
+
+        It is not kept: made anew it says the same, and holds nobody's presence that could count twice.
+        """
         window = int(now) // WINDOW_S * WINDOW_S
-        reports = tuple(WorkerReport(folder.worker, window, ended=True) for folder in ended)
-        bundle = HandOver(self._event.digest, self._gateway, window, reports, ()).encode()
-        return Outgoing(window, bundle, ended=tuple(folder.worker for folder in ended))
+        reports = tuple(WorkerReport(folder.worker, window, ended=True) for folder in folders)
+        # After a power cut a window may have been begun of which no file is left.
+        rows = tuple(
+            accepted_nothing(folder.worker, self._gateway, window) for folder in folders if not folder.power_lost
+        )
+        segments = window_segments(self._head(window, rows), (), self._numbers) if rows else ()
+        bundle = HandOver(self._event.digest, self._gateway, window, reports, segments).encode()
+        return Outgoing(window, bundle, ended=tuple(folder.worker for folder in folders))
+
+    def _head(self, window: int, rows: Iterable[Coverage]) -> SegmentHead:
+        return SegmentHead(
+            event_sha256=self._event.digest,
+            gateway=self._gateway,
+            window=window,
+            interval_s=self.announcements.longest_s(window, window + WINDOW_S),
+            workers=tuple(sorted(rows, key=lambda row: row.worker)),
+        )
 
     def _forget(self, load: Outgoing) -> None:
         spool = self._folders.spool

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from counters.certificate import assemble
 from counters.event import Counting
 from counters.evidence import Coverage, PresenceSegment
+from counters.handover import accepted_nothing
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.log_entries import read_log
 from counters.numbers import are_bounds
@@ -158,6 +159,12 @@ def test_a_worker_that_ended_before_hides_nothing_after(*, in_order: bool) -> No
     # Unless its host lost power: then there may have been more.
     world.rows[ended, 2] = replace(world.rows[ended, 2], crashed=True, synced_until_ms=end - 1)
     assert "worker-missing" in kinds(certified(world))
+    # One that could not open the window it ended in is told of later, by a row of no length.
+    world.rows[ended, 2] = replace(world.rows[ended, 2], crashed=False, until_ms=(ended + 60) * 1000)
+    assert "worker-missing" in kinds(certified(world))
+    world.rows[last, 2] = accepted_nothing(worker(2), "gw-2", last)
+    world.silent = set()
+    assert kinds(certified(world)) == []
 
 
 def test_a_worker_whose_seats_nobody_wrote_down_may_have_seated_anybody() -> None:

@@ -284,6 +284,61 @@ def test_of_a_worker_that_ended_in_a_break_it_is_told_once_it_is_late(
         assert {row.worker: row.ended_within(window) for row in rows}[name]
 
 
+@pytest.mark.parametrize("told_before", [False, True], ids=["ends first", "is told first"])
+def test_that_a_worker_ended_with_its_disk_full_at_a_minutes_turn_is_told(
+    running: RunningLedger, simulated_event_file: Path, monkeypatch: pytest.MonkeyPatch, *, told_before: bool
+) -> None:
+    """It could open no window that says so: the gateway says it of the minute in which the ledger hears it."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def carry(courier: Courier) -> None:
+        await courier.carry()
+
+    with worker_of(running, simulated_event_file) as living:
+        with worker_of(running, simulated_event_file) as ended:
+            name = ended.worker.config.worker
+            beat(ended, 1)
+            ended.call(lambda: monkeypatch.setattr(ended.worker.tally, "_take_spare", full))
+            next_window(ended)
+            assert list(window_chunks(ended.worker.folder)) == [WINDOW]
+            living.call(living.worker.tally.advance)
+            if told_before:
+                with_courier(living, running, carry)
+        for _ in range(3):  # the ledger is away
+            next_window(living)
+        with_courier(living, running, carry)
+        assert not ended.worker.folder.exists()
+        rows = {segment.head.window: row for segment in segments_in_evidence(running)
+                for row in segment.head.workers if row.worker == name}  # fmt: skip
+        assert {window: (row.records, row.ended_within(window)) for window, row in rows.items()} == {
+            WINDOW: (1, False),
+            WINDOW + 240: (0, True),
+        }
+        assert not any(row.wanting for row in rows.values())
+
+
+def test_of_a_worker_whose_host_lost_power_nobody_says_that_it_accepted_nothing_more(
+    running: RunningLedger, simulated_event_file: Path
+) -> None:
+    with worker_of(running, simulated_event_file) as living:
+        with worker_of(running, simulated_event_file) as lost:
+            name = lost.worker.config.worker
+        for path in lost.worker.folder.glob("w*"):
+            path.unlink()
+        lock = lost.worker.folder / "lock"
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"boot": "another"}))
+        next_window(living)
+
+        async def carry(courier: Courier) -> None:
+            await courier.carry()
+
+        with_courier(living, running, carry)
+        assert not lost.worker.folder.exists()
+        assert name not in {row.worker for segment in segments_in_evidence(running) for row in segment.head.workers}
+
+
 def test_a_worker_that_died_before_it_had_counters_leaves_nothing_behind(
     running: RunningLedger, simulated_event_file: Path
 ) -> None:
