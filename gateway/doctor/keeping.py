@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +19,31 @@ from deploy.embedded_redis import EmbeddedRedisError, find_server
 from gateway.doctor.finding import Finding, fail, ok, warn
 from gateway.settings import default_origin
 
-OTHERS: Final = 0o077
-"""Permissions of everybody but the owner."""
+_GROUP: Final = 0o070
+_WORLD: Final = 0o007
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who can read a file, and as whom this process would."""
+
+    mode: int  # permissions alone
+    owner: int
+    group: int
+    me: int  # the effective user of this process
+    my_groups: frozenset[int]
+
+    @classmethod
+    def of(cls, path: Path) -> "Readers":
+        """Look at a file and at this process; raises OSError if it is not there."""
+        found = path.stat()
+        mine = frozenset((os.getegid(), *os.getgroups()))
+        return cls(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, os.geteuid(), mine)
+
+    @property
+    def mounted(self) -> bool:
+        """Whether it was put there for this process, by its group: as orchestrators mount secrets."""
+        return self.owner != self.me and self.group in self.my_groups
 
 
 def secrets(path: Path) -> list[Finding]:
@@ -28,10 +54,20 @@ def secrets(path: Path) -> list[Finding]:
         load_secrets(path)
     except SecretsError as error:
         return [fail("secrets", str(error), "Copy the file again from the ledger's data directory.")]
-    mode = path.stat().st_mode & 0o777
-    if mode & OTHERS:
-        return [warn("secrets", f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")]
-    return [ok("secrets", f"{path}, for its owner alone")]
+    return [judge_readers(path, Readers.of(path))]
+
+
+def judge_readers(path: Path, readers: Readers) -> Finding:
+    """Judge who can use the secrets in a file: whoever else does can speak for the ledger and open viewing tokens."""
+    said = f"{path} can be read by others (mode {readers.mode:04o})"
+    if readers.mode & _WORLD:
+        mend = f"chmod o= {path}; a mounted secret: mode 0440, and this process in its group"
+        return warn("secrets", said, mend if readers.owner != readers.me else f"chmod 600 {path}")
+    if not readers.mode & _GROUP:
+        return ok("secrets", f"{path}, for its owner alone")
+    if readers.mounted:
+        return ok("secrets", f"{path}, for a group of this process (mode {readers.mode:04o}), as mounted")
+    return warn("secrets", said, f"chmod 600 {path}")
 
 
 def log(data: Path, event: Event | None, log_origin: str) -> Iterator[Finding]:

@@ -280,6 +280,30 @@ def test_extras_that_are_missing_are_named_with_what_to_install() -> None:
     assert parquet.detail == "pyarrow not installed: no list of attendees (turnout attendees) on this host"
 
 
+OWN = keeping.Readers(mode=0o600, owner=10, group=10, me=10, my_groups=frozenset({10, 2000}))
+MOUNTED = replace(OWN, mode=0o440, owner=0, group=2000)
+
+
+@pytest.mark.parametrize(
+    ("readers", "verdict", "fix"),
+    [
+        (OWN, Verdict.OK, ""),
+        (MOUNTED, Verdict.OK, ""),  # of Kubernetes, with fsGroup
+        (replace(MOUNTED, mode=0o640), Verdict.OK, ""),
+        (replace(OWN, mode=0o640), Verdict.WARN, "chmod 600 s"),
+        (replace(OWN, mode=0o640, group=2000), Verdict.WARN, "chmod 600 s"),
+        (replace(MOUNTED, group=3000), Verdict.WARN, "chmod 600 s"),  # a group of somebody else
+        (replace(OWN, mode=0o604), Verdict.WARN, "chmod 600 s"),
+        (replace(MOUNTED, mode=0o444), Verdict.WARN, "chmod o= s; a mounted secret: mode 0440, and this process in"),
+    ],
+)
+def test_secrets_are_for_their_owner_or_a_group_that_they_were_mounted_for(
+    readers: keeping.Readers, verdict: Verdict, fix: str
+) -> None:
+    found = keeping.judge_readers(Path("s"), readers)
+    assert (found.verdict, found.fix.startswith(fix), bool(found.fix)) == (verdict, True, bool(fix)), found
+
+
 def test_secrets_of_another_log_or_for_everybodys_eyes_are_found(event: Event, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets.json"
     assert [finding.verdict for finding in keeping.secrets(secrets)] == [Verdict.OK]
