@@ -43,6 +43,7 @@ async def claim_name(ledger: LedgerClient, name: GatewayName) -> None:
     """
     until = time.monotonic() + NAME_PATIENCE_S
     while True:
+        last = time.monotonic() > until  # looked at before asking: who stood still meanwhile asks once more
         try:
             async with asyncio.timeout(LEDGER_PATIENCE_S):
                 await ledger.steering(name, 0, "")
@@ -51,7 +52,7 @@ async def claim_name(ledger: LedgerClient, name: GatewayName) -> None:
         except LedgerRefusedError as error:
             if error.reason != NAME_TAKEN:
                 return
-            if time.monotonic() > until:
+            if last:
                 raise CannotServeError(str(error)) from None
             _log.warning("not started yet: %s", error)
         else:

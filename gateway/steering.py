@@ -185,6 +185,8 @@ class SteeringKeeper:
         """
         away = taken = False
         while True:
+            # Looked at before asking: who stood still meanwhile asks once more.
+            patient = time.monotonic() <= self._began_at + NAME_PATIENCE_S
             try:
                 await self.ask()
                 taken = True
@@ -192,15 +194,13 @@ class SteeringKeeper:
                     _log.info("steering follows the ledger again")
                 away = False
             except (LedgerUnavailableError, LedgerRefusedError, OSError) as error:
-                if isinstance(error, LedgerRefusedError) and not taken and self._for_good(error):
+                held = isinstance(error, LedgerRefusedError) and error.reason == NAME_TAKEN and patient
+                if isinstance(error, LedgerRefusedError) and not taken and not held:
                     raise CannotServeError(str(error)) from None
                 if not away:
                     _log.warning("steering stays as it is, interval %d s: %s", self.told.steering.interval_s, error)
                 away = True
             await asyncio.sleep(ASK_EVERY_S)
-
-    def _for_good(self, refusal: LedgerRefusedError) -> bool:
-        return refusal.reason != NAME_TAKEN or time.monotonic() > self._began_at + NAME_PATIENCE_S
 
 
 class SteeringFollower:

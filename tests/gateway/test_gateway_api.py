@@ -1,10 +1,9 @@
 """The ledger's side of its gateways: who asks is known before a body is read, and a name is one gateway's."""
 
 import json
-import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,7 +11,7 @@ from counters.secrets import Secrets
 from gateway.gateway_api import HAND_OVER_LIMIT_BYTES, NAME_HELD_S, SMALL_BYTES, GatewayNames
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, STEERING_PATH, signed_headers
 from gateway.problems import Refused
-from tests.gateway.serving import NOW, PATIENCE_S, RunningLedger, ledger
+from tests.gateway.serving import NOW, Connection, RunningLedger, ledger
 
 HUGE = 200 * 1024 * 1024
 
@@ -25,13 +24,13 @@ def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory
 
 def answer_to_a_head(running: RunningLedger, path: str, length: int, headers: dict[str, str]) -> dict[str, str]:
     """What the ledger answers to a head whose body never comes."""
-    url = urlsplit(running.url)
-    lines = [f"POST {path} HTTP/1.1", f"Host: {url.netloc}", f"Content-Length: {length}", "Connection: close"]
+    lines = [f"POST {path} HTTP/1.1", "Host: h", f"Content-Length: {length}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    with socket.create_connection((url.hostname, url.port), PATIENCE_S) as line:
-        line.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        answer = line.makefile("rb").read()
-    return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
+    with closing(Connection(running.port)) as connection:
+        connection.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+        # Not to the end of the connection: aiohttp would look for the rest of the body for ten seconds.
+        (answer,) = connection.read_answers(1)
+    return dict(answer.json)
 
 
 def test_a_stranger_is_refused_before_a_byte_of_its_body_is_read(running: RunningLedger) -> None:

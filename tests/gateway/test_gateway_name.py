@@ -63,12 +63,14 @@ def test_a_name_that_is_held_is_waited_for_and_one_that_stays_taken_ends_the_gat
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway_name, "ASK_AGAIN_S", 0.001)
+    monkeypatch.setattr(gateway_name, "NAME_PATIENCE_S", 3600.0)
     says = Says(TAKEN, TAKEN, None)
     claim(says)
     assert says.asked == 3
     monkeypatch.setattr(gateway_name, "NAME_PATIENCE_S", 0.01)
     with pytest.raises(CannotServeError, match="the name is taken"):
-        claim(Says(TAKEN))
+        claim(stays := Says(TAKEN))
+    assert stays.asked > 1, "however long the first answer took"
 
 
 @pytest.mark.parametrize("says", [LedgerUnavailableError("away"), LedgerRefusedError("no", "other_event")])

@@ -5,11 +5,11 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import uvloop
@@ -25,7 +25,7 @@ from gateway.otlp_traces import QUEUE, OtlpTracing
 from gateway.problems import problems
 from gateway.request_ids import request_ids
 from gateway.tracing import COMPUTE, HAND_OVER, JOIN, MISSING_EXTRA, SEAL
-from tests.gateway.serving import NOW, ledger
+from tests.gateway.serving import NOW, PATIENCE_S, ledger, until
 from tests.gateway.test_courier import courier_of, next_window, worker_of
 
 ALLOWED = {"http.request.method", "http.route", "http.response.status_code", "turnout.bytes", "turnout.leaves"}
@@ -75,10 +75,17 @@ class _Take(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is traced is looked for at the collector: a machine that stands still must lose none of it."""
+    monkeypatch.setattr(otlp_traces, "TRACES_S", PATIENCE_S)
+    monkeypatch.setattr(otlp_traces, "PATIENCE_S", PATIENCE_S)
+
+
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     with Collector() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
@@ -111,6 +118,11 @@ def test_a_hand_over_is_one_trace_from_gateway_to_ledger_and_no_span_says_anythi
 
             uvloop.run(carry())
         assert running.organise("POST", "/v1/events/expo/certificates").status == 201
+        # When it ends, it takes a second at most for what is left.
+        awaited = {SEAL, COMPUTE, "POST /v1/ledger/evidence", "GET /log/{path}", "POST /v1/events/{event}/certificates"}
+        until(
+            lambda: awaited <= {span.name for span in collector.spans("turnout-ledger")}, "the ledger's traces are here"
+        )
 
     ours, its = collector.spans("turnout-gateway"), collector.spans("turnout-ledger")
     (handing_over,) = [span for span in ours if span.name == HAND_OVER]
@@ -191,12 +203,29 @@ def test_requests_are_drawn_and_own_work_is_always_traced_as_a_trace_of_its_own(
 
 
 def test_a_collector_that_hangs_holds_up_neither_work_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_traces, "TRACES_S", 0.05)
     monkeypatch.setattr(otlp_traces, "PATIENCE_S", 3600.0)  # it would be waited for, if anybody waited
+    senders: list[otlp_traces._Sender] = []
+
+    class Kept(otlp_traces._Sender):
+        def __init__(self, url: str) -> None:
+            super().__init__(url)
+            senders.append(self)
+
+    monkeypatch.setattr(otlp_traces, "_Sender", Kept)
+    before = {*threading.enumerate()}
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         tracing = OtlpTracing(f"http://127.0.0.1:{hanging.getsockname()[1]}", 1.0, "any", goes_on=False)
         for _ in range(QUEUE + 1000):
             tracing.done(SEAL, 1)
         tracing.close()
+        left = {*threading.enumerate()} - before
+        assert len(left) == 2, "who sends, and who waits for that"
+    # Nor does it say something later, while another test looks at what is logged.
+    senders[0].shutdown()
+    for thread in left:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def test_a_collector_that_refuses_is_one_line(
