@@ -10,6 +10,7 @@ from metrics.alerts_processes import OF_PROCESSES
 from metrics.rule import Alert, Case
 from metrics.rules import RULES_GROUP
 from metrics.scraping import INTERVAL_S, RULE_FILES
+from metrics.two_events import case_of, needed
 
 GROUPS: Final = {
     "turnout-objectives": OF_OBJECTIVES,
@@ -36,7 +37,7 @@ def cases_yml() -> dict[str, Any]:
         }
         | _expected(alert, case)
         for alert in ALERTS
-        for case in alert.cases
+        for case in (*alert.cases, *([case_of(alert)] if needed(alert) else []))
     ]
     order = [RULES_GROUP]  # what is recorded is asked in the same moment: promtool works groups off in any order else
     return {"rule_files": list(RULE_FILES), "evaluation_interval": every, "group_eval_order": order, "tests": tests}
@@ -51,7 +52,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": alert.runbook,
+            "runbook_url": alert.runbook_url,
         },
     }
 

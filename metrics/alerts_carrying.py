@@ -7,10 +7,10 @@ from metrics import queries
 from metrics import rule_queries as q
 from metrics import thresholds as t
 from metrics.case_series import GATEWAY, flat
-from metrics.promql import Scope
+from metrics.promql import in_rules
 from metrics.rule import Alert, Case, Fired, Severity, series
 
-_NOW: Final = Scope("5m")
+_NOW: Final = in_rules("5m")
 _GB: Final = 1_000_000_000
 _OTHER: Final = {"instance": "gateway-2"}
 
@@ -56,7 +56,7 @@ FLUSH_FAILING: Final = Alert(
 )
 FLUSH_SLOW: Final = Alert(
     "TurnoutRedisFlushSlow",
-    f"{queries.FLUSH_P99(Scope('1m'))} > {t.FLUSH_SLOW_S:g}",
+    f"{queries.FLUSH_P99(in_rules('1m'))} > {t.FLUSH_SLOW_S:g}",
     "5m",
     Severity.TICKET,
     "Flushing to Redis takes longer than the second it has",
@@ -94,7 +94,7 @@ FLUSH_SLOW: Final = Alert(
 )
 REGISTRY_FAILING: Final = Alert(
     "TurnoutRegistryFailing",
-    f"{q.REGISTRY_FAILURES(Scope('1m'))} > 0",
+    f"{q.REGISTRY_FAILURES(in_rules('1m'))} > 0",
     "2m",
     Severity.TICKET,
     "Joins get their seats without the registry",
@@ -216,7 +216,7 @@ SPOOL_LOW: Final = Alert(
 )
 HANDOVERS_REFUSED: Final = Alert(
     "TurnoutHandoversRefused",
-    f"{q.HANDOVERS_REFUSED(Scope('2m'))} > 0",
+    f"{q.HANDOVERS_REFUSED(in_rules('2m'))} > 0",
     "3m",
     Severity.PAGE,
     "The ledger refuses evidence",

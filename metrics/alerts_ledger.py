@@ -7,11 +7,11 @@ from metrics import queries
 from metrics import rule_queries as q
 from metrics import thresholds as t
 from metrics.case_series import CLOSED, LEDGER, OPEN, OVER, flat
-from metrics.promql import Scope
+from metrics.promql import in_rules
 from metrics.rule import Alert, Case, Fired, Severity
 
-_NOW: Final = Scope("5m")
-_OPEN: Final = f"and on () {q.DOORS_OPEN} == 1"
+_NOW: Final = in_rules("5m")
+_OPEN: Final = f"and on (event) {q.DOORS_OPEN} == 1"
 _GB: Final = 1_000_000_000
 _NEWS: Final = LEDGER | {"witness": "newspaper"}
 
@@ -66,7 +66,7 @@ GATEWAY_SILENT: Final = Alert(
 )
 GAPS: Final = Alert(
     "TurnoutWindowsWithGaps",
-    f"{q.WINDOWS_WITH_GAPS(Scope('15m'))} > 0",
+    f"{q.WINDOWS_WITH_GAPS(in_rules('15m'))} > 0",
     "0s",
     Severity.TICKET,
     "Minutes were sealed without all of their evidence",
@@ -186,7 +186,7 @@ QUORUM_LOST: Final = Alert(
 )
 WITNESS_AWAY: Final = Alert(
     "TurnoutWitnessAway",
-    f"{q.WITNESS_COSIGNED(Scope('10m'))} == 0\nand\n{q.WITNESS_ASKED(Scope('10m'))} > 0",
+    f"{q.WITNESS_COSIGNED(in_rules('10m'))} == 0\nand\n{q.WITNESS_ASKED(in_rules('10m'))} > 0",
     "5m",
     Severity.TICKET,
     "A witness does not cosign",
@@ -221,7 +221,7 @@ WITNESS_AWAY: Final = Alert(
 )
 WITNESS_CONTRADICTS: Final = Alert(
     "TurnoutWitnessContradicts",
-    f"{q.WITNESS_CONTRADICTS(Scope('15m'))} > 0",
+    f"{q.WITNESS_CONTRADICTS(in_rules('15m'))} > 0",
     "0s",
     Severity.PAGE,
     "A witness says that the log is not the one it knows",
@@ -247,7 +247,7 @@ _EACH_MINUTE: Final = flat(m.LEDGER_SEALED_WINDOW, "0x3 60x3 120x3 180x3 240x3 3
 PATHS_DISAGREE: Final = Alert(
     "TurnoutPathsDisagree",
     f"(\n{q.PATHS_APART(_NOW)}\n) > {t.PATHS_APART_ERRORS:g}\n"
-    f"and on () {q.WINDOWS_SEEN(Scope('3m'))} >= {t.PATHS_APART_WINDOWS}",
+    f"and on (event) {q.WINDOWS_SEEN(in_rules('3m'))} >= {t.PATHS_APART_WINDOWS}",
     f"{t.PATHS_APART_WINDOWS - 1}m",
     Severity.PAGE,
     "The two ways of counting disagree",

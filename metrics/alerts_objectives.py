@@ -103,7 +103,7 @@ JOINS_REFUSED: Final = Alert(
             _refused(m.JOINS, "0+3000x200", "ticket_forged"),
             "15m",
         ),
-        Case("stays quiet when nobody joins", _refused(m.JOINS, "0x200", accepted="0x200"), "15m"),
+        Case("stays quiet when nobody joins", _refused(m.JOINS, "0x200", accepted="0x200"), "17m"),
         Case("stays quiet when one in twenty waits in a rush", _refused(m.JOINS, "0+150x200", "too_many_joins"), "15m"),
     ),
 )
@@ -220,7 +220,7 @@ SEALING_LATE: Final = Alert(
         Case(
             "stays quiet when the ledger restarts",
             OPEN | flat(m.LEDGER_WINDOWS_OVERDUE, "0x40 1x2 0x200", **LEDGER),
-            "15m",
+            "16m",
         ),
         Case("stays quiet when the doors are closed", CLOSED | _LATE, "15m"),
     ),

@@ -7,18 +7,27 @@ from metrics import queries
 from metrics import rule_queries as q
 from metrics.case_series import CLOSED, GATEWAY, LEDGER, OPEN, OVER, flat, up_series
 from metrics.catalogue import Process
-from metrics.promql import Scope
+from metrics.promql import in_rules
 from metrics.rule import Alert, Case, Fired, Severity, series
 from metrics.scraping import up
 from metrics.thresholds import WORKER_SILENT_S, WORKER_STARTS_MANY
+from metrics.two_events import BURNING, WELL, of_event
 
-_NOW: Final = Scope("5m")
-_OPEN: Final = f"and on () {q.DOORS_OPEN} == 1"
+_NOW: Final = in_rules("5m")
+_OPEN: Final = f"and on (event) {q.DOORS_OPEN} == 1"
+_OPEN_SOMEWHERE: Final = f"and on () {q.DOORS_OPEN} == 1"
+"""For witnesses, which belong to no event."""
 _WORKER: Final = GATEWAY | {"worker": "3"}
+
+
+def _nobody_answers(process: Process) -> str:
+    """Return the expression of an event whose doors are open and that no such process answers for, scraped or not."""
+    return f"{q.DOORS_OPEN} == 1\nunless on (event)\n{up(process)} == 1"
+
 
 NO_GATEWAY: Final = Alert(
     "TurnoutNoGateway",
-    f"absent({up(Process.GATEWAY)} == 1)\n{_OPEN}",
+    _nobody_answers(Process.GATEWAY),
     "1m",
     Severity.PAGE,
     "No gateway answers: nobody is counted",
@@ -88,7 +97,7 @@ GATEWAY_DOWN: Final = Alert(
 )
 LEDGER_DOWN: Final = Alert(
     "TurnoutLedgerDown",
-    f"absent({up(Process.LEDGER)} == 1)\n{_OPEN}",
+    _nobody_answers(Process.LEDGER),
     "1m",
     Severity.PAGE,
     "The ledger does not answer",
@@ -107,7 +116,7 @@ LEDGER_DOWN: Final = Alert(
 )
 WITNESS_DOWN: Final = Alert(
     "TurnoutWitnessDown",
-    f"{up(Process.WITNESS)} == 0\n{_OPEN}",
+    f"{up(Process.WITNESS)} == 0\n{_OPEN_SOMEWHERE}",
     "5m",
     Severity.TICKET,
     "A witness of our own does not answer",
@@ -117,6 +126,12 @@ WITNESS_DOWN: Final = Alert(
         Case(
             "fires when a witness has not answered for five minutes",
             OPEN | {up_series(Process.WITNESS, "witness"): "0x40"},
+            "7m",
+            (Fired({"job": "turnout-witness", "instance": "witness"}),),
+        ),
+        Case(
+            "fires when the doors of one event of two are open",
+            of_event(OPEN, BURNING) | of_event(CLOSED, WELL) | {up_series(Process.WITNESS, "witness"): "0x40"},
             "7m",
             (Fired({"job": "turnout-witness", "instance": "witness"}),),
         ),
@@ -164,13 +179,13 @@ WORKER_SILENT: Final = Alert(
         Case(
             "stays quiet when a worker is replaced",
             flat(m.WORKER_SILENCE, "9x8 12 9x12", **_WORKER),
-            "2m30s",
+            "4m",
         ),
     ),
 )
 WORKERS_DIE: Final = Alert(
     "TurnoutWorkersDie",
-    f"{q.WORKER_STARTS(Scope('15m'))} > {WORKER_STARTS_MANY}",
+    f"{q.WORKER_STARTS(in_rules('15m'))} > {WORKER_STARTS_MANY}",
     "0s",
     Severity.PAGE,
     "A worker dies again and again",
@@ -197,7 +212,7 @@ WORKERS_DIE: Final = Alert(
 )
 ERRORS: Final = Alert(
     "TurnoutErrors",
-    f"{q.ERRORS(Scope('10m'))} > 0",
+    f"{q.ERRORS(in_rules('10m'))} > 0",
     "0s",
     Severity.TICKET,
     "Requests end in an error of the software",

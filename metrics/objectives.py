@@ -17,13 +17,13 @@ from typing import Final
 
 from metrics import queries
 from metrics import rule_queries as q
-from metrics.promql import Scope
+from metrics.promql import in_rules
 from metrics.rule import Recording
 from metrics.scraping import INTERVAL_S
 
 EVENT_OPEN_H: Final = 30
 """Three days of ten hours."""
-SAMPLED: Final = Scope("1m")
+SAMPLED: Final = in_rules("1m")
 """Short rates are kept; longer windows are sums of them, which cost nothing however many series there are."""
 
 

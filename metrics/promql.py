@@ -16,6 +16,9 @@ INSTANCE: Final = "instance"
 JOB: Final = "job"
 """The labels that Prometheus adds itself. No expression selects by jobs, because whoever configures the scraping names
 them; a legend may say them."""
+EVENT: Final = "event"
+"""The label by which events in one Prometheus are told apart: whoever configures the scraping gives it to the targets
+of each. Where there is one event alone nobody need."""
 
 
 class PromqlError(ValueError):
@@ -62,7 +65,7 @@ Matcher = str | AnyOf | Like
 class Scope:
     """Which processes an expression looks at, and how far back its rates reach.
 
-    The same named expression serves a rule, `Scope("5m")`, and a panel, whose scope has Grafana's variables.
+    The same named expression serves a rule, `in_rules("5m")`, and a panel, whose scope has Grafana's variables.
     """
 
     window: str
@@ -71,6 +74,8 @@ class Scope:
     """A regular expression for the `instance` label, or a variable; "" = every process that Prometheus scrapes."""
     reach: str = "1d"
     """How far back `peak` looks: all that a panel shows."""
+    by_event: bool = False
+    """Whether everything is told for each event: a rule sees all that Prometheus watches, a panel one event."""
 
     def of(self, metric: Metric, **labels: Matcher) -> str:
         """Return the selector of a metric's series. A label's matcher is a value, `one_of`, `none_of` or `Like`.
@@ -99,24 +104,38 @@ class Scope:
         return f"max_over_time({self.of(metric, **labels)}[{self.reach}])"
 
     def quantile(self, share: float, metric: Metric, by: tuple[str, ...] = (), **labels: Matcher) -> str:
-        """Return a quantile of a histogram over the window, all processes together, by some labels.
+        """Return a quantile of a histogram over the window, all processes of an event together, by some labels.
 
         Raises:
             PromqlError: the metric is no histogram or lacks such a label or value.
         """
         buckets = self._selector(metric, _part(metric, "_bucket"), labels)
-        grouped = ", ".join(("le", *_labels_of(metric, by)))
+        grouped = ", ".join(("le", *self._kept(metric, by)))
         return f"histogram_quantile({share}, sum by ({grouped}) (rate({buckets}[{self.window}])))"
 
     def within(self, bound: str, metric: Metric, **labels: Matcher) -> str:
         """Return the share of a histogram's observations over the window that are at most `bound` (its `le`)."""
         buckets = self._selector(metric, _part(metric, "_bucket"), labels, f'le="{bound}"')
-        return f"sum(rate({buckets}[{self.window}])) / sum({self.rate(metric, **labels)})"
+        by = self.by(metric)
+        return f"sum{by}(rate({buckets}[{self.window}])) / sum{by}({self.rate(metric, **labels)})"
 
     def buckets(self, metric: Metric, **labels: Matcher) -> str:
         """Return the rate of each of a histogram's buckets, by `le`: what a heat map draws."""
         buckets = self._selector(metric, _part(metric, "_bucket"), labels)
-        return f"sum by (le) (rate({buckets}[{self.window}]))"
+        return f"sum by ({', '.join(('le', *self._kept(metric, ())))}) (rate({buckets}[{self.window}]))"
+
+    def by(self, metric: Metric, *labels: str) -> str:
+        """Return ` by (a, b) `, to stand between an aggregation and its parenthesis; "" if nothing is kept apart.
+
+        Raises:
+            PromqlError: the metric lacks such a label.
+        """
+        kept = self._kept(metric, labels)
+        return f" by ({', '.join(kept)}) " if kept else ""
+
+    def _kept(self, metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
+        kept = _labels_of(metric, labels)
+        return (EVENT, *kept) if self.by_event and EVENT not in kept else kept
 
     def _selector(self, metric: Metric, suffix: str, labels: dict[str, Matcher], *more: str) -> str:
         matchers = [f'{INSTANCE}=~"{self.instances}"'] if self.instances else []
@@ -125,13 +144,9 @@ class Scope:
         return f"{metric.name}{suffix}" + (f"{{{inner}}}" if inner else "")
 
 
-def by(metric: Metric, *labels: str) -> str:
-    """Return ` by (a, b) `, to stand between an aggregation and its parenthesis; "" for no labels.
-
-    Raises:
-        PromqlError: the metric lacks such a label.
-    """
-    return f" by ({', '.join(_labels_of(metric, labels))}) " if labels else ""
+def in_rules(window: str) -> Scope:
+    """Return the scope of a rule: all that Prometheus watches, each event by itself."""
+    return Scope(window, by_event=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,27 +165,27 @@ class Query:
 
 def summed_rate(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """Per second, all processes together: what counters of several gateways add up to."""
-    return Query(lambda scope: f"sum{by(metric, *labels)}({scope.rate(metric, **matchers)})")
+    return Query(lambda scope: f"sum{scope.by(metric, *labels)}({scope.rate(metric, **matchers)})")
 
 
 def summed_increase(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """How many within the scope's window, all processes together: for what happens once a minute."""
-    return Query(lambda scope: f"sum{by(metric, *labels)}({scope.increase(metric, **matchers)})")
+    return Query(lambda scope: f"sum{scope.by(metric, *labels)}({scope.increase(metric, **matchers)})")
 
 
 def summed(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """A gauge that each process has its own share of."""
-    return Query(lambda scope: f"sum{by(metric, *labels)}({scope.of(metric, **matchers)})")
+    return Query(lambda scope: f"sum{scope.by(metric, *labels)}({scope.of(metric, **matchers)})")
 
 
 def largest(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """A gauge that all processes tell of the same thing, as live numbers, or whose worst is what matters."""
-    return Query(lambda scope: f"max{by(metric, *labels)}({scope.of(metric, **matchers)})")
+    return Query(lambda scope: f"max{scope.by(metric, *labels)}({scope.of(metric, **matchers)})")
 
 
 def smallest(metric: Metric, *labels: str, **matchers: Matcher) -> Query:
     """A gauge whose least is what matters, as room on a disk."""
-    return Query(lambda scope: f"min{by(metric, *labels)}({scope.of(metric, **matchers)})")
+    return Query(lambda scope: f"min{scope.by(metric, *labels)}({scope.of(metric, **matchers)})")
 
 
 def at_work(query: Query, label: str) -> Query:

@@ -1,9 +1,9 @@
 """Every PromQL expression of the dashboards, the recording rules and the alerts, each under one name.
 
 They are made from the catalogue's metrics, so that a renamed metric or label breaks this import instead of a panel. A
-query is called with a `Scope` (metrics/promql.py): `JOINS_ACCEPTED(Scope("5m"))` in a rule, with Grafana's variables in
-a panel. What several gateways tell of the same thing (live numbers are read from one Redis) is never added up, and
-neither are sessions: who watches two of them is one attendee.
+query is called with a `Scope` (metrics/promql.py): `JOINS_ACCEPTED(in_rules("5m"))` in a rule, with Grafana's
+variables in a panel. What several gateways tell of the same thing (live numbers are read from one Redis) is never added
+up, and neither are sessions: who watches two of them is one attendee.
 
 Nothing here compares with a threshold: those are in metrics/thresholds.py.
 """
@@ -34,8 +34,8 @@ SIMULATED: Final = Query(
 VERSIONS: Final = Query(lambda of: f"count by (version) ({of.of(m.BUILD_INFO)})")
 STARTED: Final = Query(lambda of: f"time() - max by (job, instance) ({of.of(m.PROCESS_START_TIME)})")
 
-ALERTS_FIRING: Final = Query(lambda _: 'count(ALERTS{alertstate="firing"}) or vector(0)')
-"""Of all events that this Prometheus watches: most alerts are about no single process."""
+ALERTS_FIRING: Final = Query(lambda _: 'count(ALERTS{alertstate="firing",event=~"$event|"}) or vector(0)')
+"""Those of the event that is chosen, and those that are of none: most alerts are about no single process."""
 
 # The audience, as the live path sees it.
 LIVE_ATTENDEES: Final = largest(m.LIVE_EVENT_ATTENDEES)
@@ -129,7 +129,7 @@ SPOOL_DISK_FREE: Final = smallest(m.SPOOL_DISK_FREE, "instance")
 HANDOVERS: Final = summed_increase(m.HANDOVERS, "outcome")
 HANDOVER_P99: Final = Query(lambda of: of.quantile(0.99, m.HANDOVER_DURATION))
 SEATS_USED: Final = summed_rate(m.SEATS_USED)
-CLOCK_OFFSET: Final = Query(lambda of: f"max by (instance) (abs({of.of(m.CLOCK_OFFSET)}))")
+CLOCK_OFFSET: Final = Query(lambda of: f"max{of.by(m.CLOCK_OFFSET, 'instance')}(abs({of.of(m.CLOCK_OFFSET)}))")
 
 # The ledger.
 LEAVES_OF_THE_LOG: Final = largest(m.LEDGER_SIZE)

@@ -14,6 +14,9 @@ from typing import Final
 from metrics.catalogue import Metric
 
 RUNBOOKS: Final = "docs/runbooks.md"
+RUNBOOKS_LABEL: Final = "turnout_runbooks"
+"""The external label of Prometheus by which whoever runs it says where that page is: nothing else that a plain
+Prometheus is configured with reaches an annotation."""
 _VALUE: Final = re.compile(r"\{\{ \$value[^}]*\}\}")
 
 
@@ -74,8 +77,14 @@ class Alert:
 
     @property
     def runbook(self) -> str:
-        """Where the runbook's section is."""
+        """Where the runbook's section is, in this repository."""
         return f"{RUNBOOKS}#{self.name.lower()}"
+
+    @property
+    def runbook_url(self) -> str:
+        """The same as Prometheus fills it in: on the page that its external label names, if it has one."""
+        page = f"{{{{ with $externalLabels.{RUNBOOKS_LABEL} }}}}{{{{ . }}}}{{{{ else }}}}{RUNBOOKS}{{{{ end }}}}"
+        return f"{page}#{self.name.lower()}"
 
     def said(self, fired: Fired) -> str:
         """Return the description of one that fires: what Prometheus is to make of the template."""

@@ -18,12 +18,13 @@ DOORS_LATE_S: Final = 900
 
 
 def _told_within_a_day(of: Scope, metric: Metric) -> str:
-    return f"max by (session) (last_over_time({of.of(metric)}[1d]))"
+    return f"max{of.by(metric, 'session')}(last_over_time({of.of(metric)}[1d]))"
 
 
 DOORS: Final = Query(
     lambda of: (
-        f"max(\n  ({_told_within_a_day(of, m.SESSION_STARTS)} <= bool time() + {DOORS_EARLY_S})\n  *\n"
+        f"max{of.by(m.SESSION_STARTS)}(\n"
+        f"  ({_told_within_a_day(of, m.SESSION_STARTS)} <= bool time() + {DOORS_EARLY_S})\n  *\n"
         f"  ({_told_within_a_day(of, m.SESSION_ENDS)} >= bool time() - {DOORS_LATE_S})\n)"
     )
 )
@@ -47,28 +48,46 @@ OUR_FAULTS: Final = (
 """Refusals with a status from 500 up (a test compares gateway/reasons.py)."""
 HEARTBEATS_FAILED: Final = summed_rate(m.HEARTBEATS, outcome=one_of(*OUR_FAULTS))
 JOINS_FAILED: Final = summed_rate(m.JOINS, outcome=one_of(*OUR_FAULTS))
-LIVE_STALE_OR_NONE: Final = Query(lambda of: f"(avg({of.of(m.LIVE_STALE)}) or min(1 - {up(Process.GATEWAY)}))")
+LIVE_STALE_OR_NONE: Final = Query(
+    lambda of: (
+        f"(avg{of.by(m.LIVE_STALE)}({of.of(m.LIVE_STALE)}) or min{of.by(m.LIVE_STALE)}(1 - {up(Process.GATEWAY)}))"
+    )
+)
 """The share of the gateways that answer whose live numbers are old; 1 if none answers.
 
 A gateway that is away says nothing and shows nobody anything: the others' numbers are as new as before.
 """
 SEALING_LATE_OR_DOWN: Final = Query(
-    lambda of: f"max(({of.of(m.LEDGER_WINDOWS_OVERDUE)} > bool 0) or on (instance) (1 - {up(Process.LEDGER)}))"
+    lambda of: (
+        f"max{of.by(m.LEDGER_WINDOWS_OVERDUE)}"
+        f"(({of.of(m.LEDGER_WINDOWS_OVERDUE)} > bool 0) or on (event, instance) (1 - {up(Process.LEDGER)}))"
+    )
 )
 """1 while a window waits for its leaf longer than it should, or nobody can say."""
-ERRORS: Final = Query(lambda of: f"sum by (route) ({of.increase(m.HTTP_REQUESTS, code='500')})")
+ERRORS: Final = Query(lambda of: f"sum{of.by(m.HTTP_REQUESTS, 'route')}({of.increase(m.HTTP_REQUESTS, code='500')})")
 
 # Processes.
 SIMULATED: Final = largest(m.EVENT_INFO, "event", simulated="true")
-WORKER_STARTS: Final = Query(lambda of: f"max by (instance, worker) ({of.increase(m.WORKER_STARTS)})")
+WORKER_STARTS: Final = Query(
+    lambda of: f"max{of.by(m.WORKER_STARTS, 'instance', 'worker')}({of.increase(m.WORKER_STARTS)})"
+)
 
 # What a gateway carries.
-FLUSH_FAILURES: Final = Query(lambda of: f"sum by (instance) ({of.increase(m.REDIS_FLUSH_FAILURES)})")
-REGISTRY_FAILURES: Final = Query(lambda of: f"sum by (instance) ({of.increase(m.REGISTRY_FAILURES)})")
-HANDOVERS_REFUSED: Final = Query(lambda of: f"sum by (instance) ({of.increase(m.HANDOVERS, outcome='refused')})")
+FLUSH_FAILURES: Final = Query(
+    lambda of: f"sum{of.by(m.REDIS_FLUSH_FAILURES, 'instance')}({of.increase(m.REDIS_FLUSH_FAILURES)})"
+)
+REGISTRY_FAILURES: Final = Query(
+    lambda of: f"sum{of.by(m.REGISTRY_FAILURES, 'instance')}({of.increase(m.REGISTRY_FAILURES)})"
+)
+HANDOVERS_REFUSED: Final = Query(
+    lambda of: f"sum{of.by(m.HANDOVERS, 'instance')}({of.increase(m.HANDOVERS, outcome='refused')})"
+)
 LIVE_STALE: Final = largest(m.LIVE_STALE, "instance")
 SEATS_A_WORKER: Final = Query(
-    lambda of: f"min by (instance) ({of.of(m.SEATS_LEASED)}) / min by (instance) ({of.of(m.WORKERS)})"
+    lambda of: (
+        f"min{of.by(m.SEATS_LEASED, 'instance')}({of.of(m.SEATS_LEASED)})"
+        f" / min{of.by(m.WORKERS, 'instance')}({of.of(m.WORKERS)})"
+    )
 )
 
 # Disks.
@@ -77,11 +96,11 @@ SOON_S: Final = 4 * 3600
 
 
 def _soon(metric: Metric) -> Query:
-    return Query(lambda of: f"min by (instance) (predict_linear({of.of(metric)}[10m], {SOON_S}))")
+    return Query(lambda of: f"min{of.by(metric, 'instance')}(predict_linear({of.of(metric)}[10m], {SOON_S}))")
 
 
 def _least(metric: Metric) -> Query:
-    return Query(lambda of: f"min by (instance) ({of.of(metric)})")
+    return Query(lambda of: f"min{of.by(metric, 'instance')}({of.of(metric)})")
 
 
 SPOOL_DISK_SOON: Final = _soon(m.SPOOL_DISK_FREE)
@@ -89,21 +108,30 @@ LEDGER_DISK_SOON: Final = _soon(m.LEDGER_DISK_FREE)
 LEDGER_DISK_FREE: Final = _least(m.LEDGER_DISK_FREE)
 
 # The ledger.
-WINDOWS_WITH_GAPS: Final = Query(lambda of: f"round(max({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)}))")
+WINDOWS_WITH_GAPS: Final = Query(
+    lambda of: f"round(max{of.by(m.LEDGER_WINDOWS_WITH_GAPS)}({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)}))"
+)
 """Whole minutes, which `increase` makes fractions of as it extrapolates."""
-WITNESS_ASKED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS)})")
-WITNESS_COSIGNED: Final = Query(lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS, outcome='cosigned')})")
+WITNESS_ASKED: Final = Query(
+    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS)})"
+)
+WITNESS_COSIGNED: Final = Query(
+    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS, outcome='cosigned')})"
+)
 WITNESS_CONTRADICTS: Final = Query(
-    lambda of: f"sum by (witness) ({of.increase(m.LEDGER_COSIGNINGS, outcome='inconsistent')})"
+    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS, outcome='inconsistent')})"
 )
 WHOLE_EVENT: Final = "(whole event)"
 """Stands where a session's id would, which cannot have such characters."""
 PATHS_APART: Final = Query(
     lambda of: (
-        f"max by (session) (abs({of.of(m.WINDOW_DIFFERENCE)}))\nor\n"
-        f'label_replace(max(abs({of.of(m.WINDOW_EVENT_DIFFERENCE)})), "session", "{WHOLE_EVENT}", "", "")'
+        f"max{of.by(m.WINDOW_DIFFERENCE, 'session')}(abs({of.of(m.WINDOW_DIFFERENCE)}))\nor\n"
+        f"label_replace(max{of.by(m.WINDOW_EVENT_DIFFERENCE)}(abs({of.of(m.WINDOW_EVENT_DIFFERENCE)})), "
+        f'"session", "{WHOLE_EVENT}", "", "")'
     )
 )
 """How far the two paths are apart in the newest window, in standard errors, by session."""
-WINDOWS_SEEN: Final = Query(lambda of: f"max(changes({of.of(m.LEDGER_SEALED_WINDOW)}[{of.window}])) + 1")
+WINDOWS_SEEN: Final = Query(
+    lambda of: f"max{of.by(m.LEDGER_SEALED_WINDOW)}(changes({of.of(m.LEDGER_SEALED_WINDOW)}[{of.window}])) + 1"
+)
 """How many windows were the newest one, one after the other."""

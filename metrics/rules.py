@@ -7,11 +7,11 @@ again, an objective over two hours of every counter of every gateway, is kept as
 from typing import Any, Final
 
 from metrics.objectives import recordings
-from metrics.promql import Scope
+from metrics.promql import in_rules
 from metrics.rule import Recording
 from metrics.rule_queries import DOORS, DOORS_OPEN
 
-RECORDINGS: Final = (Recording(DOORS_OPEN, DOORS(Scope("5m"))), *recordings())
+RECORDINGS: Final = (Recording(DOORS_OPEN, DOORS(in_rules("5m"))), *recordings())
 """In the order in which they need each other: one group, which Prometheus works through from its beginning."""
 
 

@@ -2,12 +2,14 @@
 
 Addresses are in `targets/` beside the file, one file for each kind of process, and are read again when they change: the
 same prometheus.yml serves a laptop, a compose file and a test. Rules tell processes apart by their job's name, which
-may have a namespace before it, as the Prometheus operator writes it: `turnout-gateway`, `show/turnout-gateway`.
+may have a namespace before it, as the Prometheus operator writes it: `turnout-gateway`, `show/turnout-gateway`. Events
+are told apart by a label of their targets (metrics.promql.EVENT), which the files in `targets/` may give.
 """
 
 from typing import Any, Final
 
 from metrics.catalogue import Process
+from metrics.rule import RUNBOOKS, RUNBOOKS_LABEL
 
 INTERVAL_S: Final = 15
 """Between two scrapes, and between two evaluations of the rules. Windows of a minute then have four samples, and what
@@ -34,9 +36,14 @@ def prometheus_yml() -> dict[str, Any]:
             "scrape_interval": f"{INTERVAL_S}s",
             "scrape_timeout": f"{TIMEOUT_S}s",
             "evaluation_interval": f"{INTERVAL_S}s",
+            "external_labels": {RUNBOOKS_LABEL: RUNBOOKS},
         },
         "rule_files": list(RULE_FILES),
-        "alerting": {"alertmanagers": [_read("alertmanager")]},
+        "alerting": {
+            # It is for the alerts' links and says nothing about an alert.
+            "alert_relabel_configs": [{"action": "labeldrop", "regex": RUNBOOKS_LABEL}],
+            "alertmanagers": [_read("alertmanager")],
+        },
         "scrape_configs": [{"job_name": job(process)} | _read(process) for process in Process],
     }
 

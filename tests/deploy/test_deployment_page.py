@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from metrics.alerts import ALERTS
+from metrics.rule import RUNBOOKS_LABEL
 from tests.deploy.would_start import furnish, problems
 
 ROOT = Path(__file__).parents[2]
@@ -17,14 +18,13 @@ UNITS = {"gateway": "turnout-gateway@", "ledger": "turnout-ledger", "witness": "
 
 def test_the_page_makes_links_of_the_runbooks(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^(sed .*runbook_url.*)$", page, re.MULTILINE)
-    shutil.copy(ROOT / "deploy" / "prometheus" / "turnout.alerts.yml", tmp_path)
+    (command,) = re.findall(rf"^(sed .*{RUNBOOKS_LABEL}.*)$", page, re.MULTILINE)
+    shutil.copy(ROOT / "deploy" / "prometheus" / "prometheus.yml", tmp_path)
 
     subprocess.run(shlex.split(command.replace("/etc/prometheus", str(tmp_path))), check=True)
 
-    addresses = re.findall(r"runbook_url: (.*)", (tmp_path / "turnout.alerts.yml").read_text(encoding="utf-8"))
-    assert len(addresses) == len(ALERTS)
-    assert all(re.fullmatch(r'"https://wiki\.example/.+/docs/runbooks\.md#turnout\w+"', each) for each in addresses)
+    labels = yaml.safe_load((tmp_path / "prometheus.yml").read_text(encoding="utf-8"))["global"]["external_labels"]
+    assert labels == {RUNBOOKS_LABEL: "https://wiki.example/turnout/runbooks"}
 
 
 def problems_of(line: str, tmp_path: Path) -> str:

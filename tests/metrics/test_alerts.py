@@ -5,6 +5,7 @@ deploy/prometheus/turnout.tests.yml` runs the same against the files that are de
 Prometheus without the other groups' rules, which takes a sixth of the time.
 """
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from gateway.reasons import Reason
 from metrics.alerts import ALERTS, GROUPS, alerts_yml, cases_yml
 from metrics.objectives import BURNS, EVENT_OPEN_H, OBJECTIVES
-from metrics.rule import Alert
+from metrics.rule import RUNBOOKS, RUNBOOKS_LABEL, Alert, Recording
 from metrics.rule_queries import DOORS_OPEN, OUR_FAULTS
 from metrics.rules import RECORDINGS, RULES_GROUP, rules_yml
 from metrics.scraping import RULE_FILES
@@ -98,6 +99,34 @@ def test_a_case_can_fail(needed: Needed, tmp_path: Path, fires: bool) -> None:
     at_fault = [test for test in tests if ("promql_expr_test" in test) is fires]
     said = promtool_test(needed("promtool"), tmp_path, [], wrong, at_fault)
     assert said.count('expr: "max_over_time(ALERTS' if fires else "alertname: Turnout") == len(at_fault) > 2, said
+
+
+def test_an_alerts_link_leads_to_the_page_that_prometheus_was_told_of(needed: Needed, tmp_path: Path) -> None:
+    """Without it, as in all other cases, to the page in this repository."""
+    (alert,) = (alert for alert in ALERTS if alert.name == "TurnoutSimulated")
+    recordings, rules, (test, *_) = part((alert,))
+    page = "https://wiki.example/runbooks"
+    told = json.loads(json.dumps(test).replace(RUNBOOKS, page)) | {"external_labels": {RUNBOOKS_LABEL: page}}
+    assert f"{page}#turnoutsimulated" in json.dumps(told)
+    assert promtool_test(needed("promtool"), tmp_path, recordings, rules, [told]) == ""
+
+
+AGGREGATIONS = re.compile(r"\b(?:sum|min|max|avg|count|group|topk|quantile)\b(?! by \((?:le, )?event[,)])")
+MATCHES = re.compile(r"\b(?:on|ignoring) \((?!event[,)])[^)]*\)|\babsent")
+
+
+@pytest.mark.parametrize("rule", [*ALERTS, *RECORDINGS], ids=lambda rule: rule.name)
+def test_no_rule_mixes_the_events_that_one_prometheus_watches(rule: Alert | Recording) -> None:
+    mixed = [*AGGREGATIONS.findall(rule.expression), *MATCHES.findall(rule.expression)]
+    # Witnesses belong to no event: one of ours is missed while anybody's doors are open.
+    assert mixed == (["on ()"] if rule.name == "TurnoutWitnessDown" else [])
+
+
+def test_a_rule_that_mixes_events_is_found() -> None:
+    for faulty in ("sum(a)", "max by (instance) (a)", "histogram_quantile(0.9, sum by (le) (a))"):
+        assert AGGREGATIONS.search(faulty), faulty
+    for faulty in ("a and on () b", "a or on (instance) b", "absent(a)"):
+        assert MATCHES.search(faulty), faulty
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)

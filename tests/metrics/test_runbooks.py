@@ -59,6 +59,7 @@ def test_a_section_that_is_missing_or_lacks_a_part_is_found(right: str, wrong: s
 def test_where_an_alert_points_is_its_section() -> None:
     for alert in ALERTS:
         assert alert.runbook == f"{RUNBOOKS}#{alert.name.lower()}"
+        assert alert.runbook_url.endswith(f"#{alert.name.lower()}")
 
 
 def test_every_metric_that_the_page_names_exists() -> None:
