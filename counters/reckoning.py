@@ -29,7 +29,7 @@ from counters.gaps import Gaps
 from counters.log_entries import SealedLog
 from counters.reckoner import Asked, Run
 from counters.scratch import scratch_folder
-from counters.sealed_evidence import ReadEvidence, read_journals_of, read_presence
+from counters.sealed_evidence import LeafOutline, ReadEvidence, read_journals_of, read_presence
 from counters.window_leaf import ExclusionsSoFar, count_journals
 from counters.window_pass import LeafJournals, Passed, Window, WindowPass
 
@@ -94,6 +94,7 @@ def reckon(
     rebuild: bool = False,
     progress: Progress | None = None,
     processes: int | None = None,
+    beside: Callable[[LeafOutline, Sequence[JournalSegment]], None] | None = None,
 ) -> Reckoning:
     """Return all that is counted in a log and its evidence.
 
@@ -103,6 +104,7 @@ def reckon(
         rebuild: whether each leaf of a window is built again from its evidence, and must come out the same.
         progress: is told how far the reading is; a leaf counts half when its journals have been read.
         processes: how many to divide the windows among; None: as many as the machine has, where it is worth it.
+        beside: is given the journals of each leaf, in the order of the log.
 
     Raises:
         EvidenceError: evidence is absent, contradicts the log, or gives another leaf.
@@ -114,6 +116,8 @@ def reckon(
     for outline, journals in read_journals_of(log, read):
         leaf = outline.leaf
         gaps.add(outline, journals)
+        if beside is not None:
+            beside(outline, journals)
         files |= {leaf.manifest_sha256, *(file.sha256 for file in outline.manifest.evidence)}
         if rebuild:
             before = exclusions.excluded.copy()

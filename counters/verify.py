@@ -20,6 +20,7 @@ from counters.checks import (
     alone,
     history,
     issuer_keys,
+    joins_vouched,
     leaves,
     members,
     rebuilt,
@@ -143,6 +144,7 @@ def _steps(given: Given) -> Iterator[tuple[str, Step, bool]]:
     yield "public numbers", leaves.public_numbers, has_log
     yield "members", members.members_agree, has_log
     yield "evidence", rebuilt.evidence, has_evidence
+    yield "keys of joins", joins_vouched.keys_of_joins, has_evidence
     yield "roll", rolls.roll, has_evidence
     if given.strict:
         yield "no other files", history.no_other_files, has_log

@@ -7,6 +7,7 @@ from counters.checks.leaves import named
 from counters.checks.verification import NEEDS_EVIDENCE, FailedError, OpenError, Verification
 from counters.corrections import own_correction
 from counters.evidence_store import EvidenceStore
+from counters.keys_of_joins import KeysOfJoins
 from counters.reckoning import reckon
 from counters.steering import replay
 
@@ -24,7 +25,9 @@ def evidence(state: Verification) -> str:
         return store.get(digest)
 
     replay(log.event, log.steering, get)
-    reckoning = reckon(log, store.read, rebuild=True, progress=given.progress)
+    keys = KeysOfJoins(log)
+    reckoning = reckon(log, store.read, rebuild=True, progress=given.progress, beside=keys.take)
+    state.keys_of_joins = keys
     rebuilt = assemble(
         log, reckoning, document["log"], document["issued_at"], document["software"], document["version"],
         own_correction(document),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters import canonical_json
+from counters.keys_of_joins import KeysOfJoins
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.merkle import prefix_roots
 from counters.ledger.note import Verifier, decode_base64
@@ -69,6 +70,7 @@ class Verification:
     entries: list[bytes] | None = None  # those that the certificate counts from
     newest: list[bytes] | None = None  # all of the copy
     log: SealedLog | None = None
+    keys_of_joins: KeysOfJoins | None = None  # once the journals of all leaves have been read
     evidence_read: set[str] = field(default_factory=set)  # digests of the files that leaves led to
     contradiction: Mapping[str, bytes] = field(default_factory=dict)  # files that prove one, by name
 

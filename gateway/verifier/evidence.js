@@ -8,6 +8,7 @@ import { Attendance, viewsOf } from "./attendance.js";
 import { SketchUnions } from "./cross_check.js";
 import { groupsOf, partition, Numbers } from "./numbers.js";
 import { ExclusionsSoFar, rebuildLeaf } from "./leaf.js";
+import { KeysOfJoins } from "./keys_of_joins.js";
 import { announcedBefore } from "./log_entries.js";
 import { checkManifest, mergePresence, readManifest } from "./manifest.js";
 import { OnsiteSweep, staysOf } from "./onsite.js";
@@ -54,7 +55,7 @@ async function readLeafEvidence(log, leaf, store) {
     files.push({ sha256, bytes: bytes.length, segment: readSegment(bytes) });
   }
   const presence = files.map(({ segment }) => segment).filter(({ kind }) => kind === "presence");
-  const journals = files.map(({ segment }) => segment).filter(({ kind }) => kind === "journal");
+  const journals = files.filter(({ segment }) => segment.kind === "journal").map(({ sha256, segment }) => ({ ...segment, sha256 }));
   const merged = mergePresence(presence);
   checkManifest(log.event, leaf, manifest, files, merged);
   require(announcedBefore(log, leaf.index).includes(manifest.interval_s), "no entry before it announces its interval");
@@ -67,7 +68,7 @@ export async function checkEvidence(log, folder, told) {
   await checkRevocations(log, store);
   const known = new Set(log.event.sessions.map(({ number }) => number));
   const exclusions = new ExclusionsSoFar(log.event);
-  const found = { store, journals: [], intervals: new Map(), coverage: [], present: new Seats(), unknownSessions: new Set(),
+  const found = { store, keysOfJoins: new KeysOfJoins(log), journals: [], intervals: new Map(), coverage: [], present: new Seats(), unknownSessions: new Set(),
     sketches: new SketchUnions(log.event, log.late.filter((leaf) => leaf.counted).map((leaf) => leaf.window)) };
   let before = { window: -1, merged: new Map() };
   let done = 0;
@@ -75,6 +76,7 @@ export async function checkEvidence(log, folder, told) {
     try {
       const evidence = await readLeafEvidence(log, leaf, store);
       exclusions.add(evidence.journals);
+      found.keysOfJoins.take(leaf, evidence.journals);
       if (leaf.kind === "window") {
         const earlier = before.window === leaf.window - WINDOW_S ? before.merged : new Map();
         const rebuilt = rebuildLeaf(log.event, leaf.window, evidence, earlier, exclusions.excluded);

@@ -12,6 +12,8 @@ const KEY_MEMBERS = { EC: ["crv", "kty", "x", "y"], OKP: ["crv", "kty", "x"], RS
 const PUBLIC_MEMBERS = ["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"];
 const KID_LIMIT_CHARS = 255;
 const CHANGES_LIMIT = 100;
+/** How long before it was added, or after it was retired, a key may have signed a ticket that is taken. */
+export const LEEWAY_S = 60;
 const MARK = '"type":"issuer-key"';
 const TYPES = { ES256: ["EC", "P-256"], Ed25519: ["OKP", "Ed25519"], RS256: ["RSA", undefined] };
 
@@ -28,7 +30,7 @@ export class IssuerKeys {
   constructor(event) {
     this.event = event;
     this.#keys = new Map(event.issuers.map(({ id, row }) => [id, row.keys.map((jwk) => (
-      { kid: jwk.kid ?? thumbprint(jwk), thumbprint: thumbprint(jwk), retired: false }))]));
+      { kid: jwk.kid ?? thumbprint(jwk), thumbprint: thumbprint(jwk), addedAt: null, retiredAt: null, retiredIn: null }))]));
   }
 
   /** Take in an entry; `lastWindow` is the last window that has a leaf before it. */
@@ -47,14 +49,19 @@ export class IssuerKeys {
       const kid = entry.jwk.kid ?? entry.thumbprint;
       require(!known && keys.every((key) => key.kid !== kid), "it adds a key, or another of a name, that there was before");
       require(this.changes.length < CHANGES_LIMIT, `there were ${CHANGES_LIMIT} changes of keys, and there is room for no more keys`);
-      keys.push({ kid, thumbprint: entry.thumbprint, retired: false });
+      keys.push({ kid, thumbprint: entry.thumbprint, addedAt: at, retiredAt: null, retiredIn: null });
     } else {
       require(entry.action === "retire" && entry.jwk === null, "it neither adds a key nor retires one");
-      require(known && !known.retired, "it retires what is no key in force");
-      known.retired = true;
+      require(known && known.retiredAt === null, "it retires what is no key in force");
+      Object.assign(known, { retiredAt: at, retiredIn: index });
     }
     const { issuer, action, reason } = entry;
     this.changes.push({ index, at, issuer, action, thumbprint: entry.thumbprint, reason });
+  }
+
+  /** Return the key of an issuer that has this thumbprint; its times are unix seconds, null if it never came or went. */
+  find(issuer, name) {
+    return this.#keys.get(issuer)?.find((key) => key.thumbprint === name);
   }
 
   /** Return what a certificate says of the changes, beside what it says of identity; nothing if there are none. */

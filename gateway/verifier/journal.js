@@ -73,7 +73,7 @@ function readJoins(bytes, used) {
       seat, session: view.getUint16(at + 4, true), kind, guest: assurance === GUEST, filters: view.getUint32(at + 8, true),
       view: view.getBigUint64(at + 12, true), joinedAtMs: Number(joinedAt),
       pseudonymHigh: view.getBigUint64(at + 28), pseudonymLow: view.getBigUint64(at + 36),
-      issuer: view.getUint16(at + 84, true), country: view.getUint16(at + 88, true), category: view.getUint16(at + 90, true),
+      issuer: view.getUint16(at + 84, true), key: view.getUint16(at + 86, true), country: view.getUint16(at + 88, true), category: view.getUint16(at + 90, true),
     });
   }
   return joins;

@@ -29,6 +29,8 @@ export const CHECKS_IN_WORDS = {
     "Waterfall, minutes attended and the audience curve must agree with the numbers, and with the public minutes."],
   evidence: ["Is the evidence what the log says it is?",
     "Every file has the digest that the log committed to, minute by minute, and every minute's entry is rebuilt from its files."],
+  "keys of joins": ["Was everybody let in under a key that was valid then?",
+    "Each join names the issuer's key that signed its ticket. The log says when each key was in force; under another one nobody was to be let in."],
   "all numbers": ["Do all numbers follow from the evidence?",
     "Who was present when, from bitmaps and journals: people once, by session, day, channel and country; peaks; time."],
   "roll and cross-check": ["Do the two ways of counting agree?",

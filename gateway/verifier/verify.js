@@ -224,6 +224,15 @@ class Verification {
     return `${log.leaves.length} leaves rebuilt from their segments; ${files} files, ${sizeInWords(bytes)}, each with the digest it is named by`;
   }
 
+  keysOfJoins() {
+    if (!this.given.evidence) throw new Open(NEEDS_EVIDENCE);
+    this.#log();
+    if (!this.found) throw new Open("the evidence could not be read");
+    const { said, open } = this.found.keysOfJoins.told();
+    if (open) throw new Open(open);
+    return said;
+  }
+
   async allNumbers() {
     const log = this.#log();
     if (!this.found) throw new Open(this.given.evidence ? "the evidence did not pass" : NEEDS_EVIDENCE);
@@ -344,6 +353,7 @@ const CHECKS = [
   ["public numbers", "publicNumbers", withLog],
   ["members", "members", withLog],
   ["evidence", "evidence", withEvidence],
+  ["keys of joins", "keysOfJoins", withEvidence],
   ["all numbers", "allNumbers", withEvidence],
   ["roll and cross-check", "rest", withEvidence],
 ];

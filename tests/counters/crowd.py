@@ -25,8 +25,8 @@ def crowd(onsite: int, ever: int) -> World:
             Join(
                 seat=seat, session=session.number, kind=JoinKind.BADGE, assurance=Assurance.TICKETED, filters=0, view=0,
                 joined_at_ms=begin * 1000 - seat, pseudonym=f"person-{seat}".encode().ljust(16, b"\0"),
-                token_digest=bytes(32), address=bytes(8), issuer="issuer-0", key_thumbprint="k", country="FR",
-                category="", outlet="", network="", agent="",
+                token_digest=bytes(32), address=bytes(8), issuer="issuer-0",
+                key_thumbprint=synthetic.THUMBPRINT, country="FR", category="", outlet="", network="", agent="",
             )
         )  # fmt: skip
         if seat <= 12:

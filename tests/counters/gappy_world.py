@@ -17,7 +17,7 @@ from counters import hyperloglog
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.manifest import Granted
-from tests.counters.synthetic import COUNTRIES, OUTLETS, START, Sealed, World, event_of, seal
+from tests.counters.synthetic import COUNTRIES, OUTLETS, START, THUMBPRINT, Sealed, World, event_of, seal
 from tests.counters.synthetic_rules import playing
 
 GATEWAYS = range(3)
@@ -133,7 +133,8 @@ def _live(world: GappyWorld, rng: random.Random, number: int) -> None:
                 seat=seat, session=session, kind=kind, assurance=Assurance.TICKETED, filters=0,
                 view=0 if kind is JoinKind.BADGE else rng.randrange(1, 2**63), joined_at_ms=at_ms,
                 pseudonym=name.encode().ljust(16, b"\0") if known else bytes(16), token_digest=bytes(32),
-                address=bytes(8), issuer=issuer if known else "", key_thumbprint="", country=country if known else "",
+                address=bytes(8), issuer=issuer if known else "",
+                key_thumbprint=THUMBPRINT if known else "", country=country if known else "",
                 category=category if known else "", network="", agent="",
                 outlet=random.Random(at_ms).choice(OUTLETS) if kind is JoinKind.TICKET else "",
             )  # fmt: skip

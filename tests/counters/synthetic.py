@@ -19,6 +19,7 @@ from pyroaring import BitMap
 from counters import canonical_json, evidence, hyperloglog
 from counters.event import Counting, Event, Issuer, Session, Simulation
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
+from counters.issuer_keys import thumbprint
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.ledger.note import Signer
 from counters.manifest import Granted
@@ -36,6 +37,7 @@ from tests.counters.synthetic_rules import measure_more, playing, printed_over
 SOFTWARE: Final = "turnout test"
 SIGNER: Final = Signer("log.example/synthetic", bytes(range(32)))
 KEY: Final = {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+THUMBPRINT: Final = thumbprint(KEY)
 # 23:57 in Shanghai: the sessions run over midnight.
 START: Final = int(datetime(2023, 11, 19, 15, 57, tzinfo=UTC).timestamp())
 COUNTRIES: Final = ("", "CN", "FR", "KE")
@@ -433,7 +435,7 @@ def world_of(rng: random.Random, people: int | None = None) -> World:
                         seat=seat, session=rng.choice(numbers), kind=kind, assurance=Assurance.TICKETED, filters=0,
                         view=0 if kind is JoinKind.BADGE else views.pop(), joined_at_ms=clock,
                         pseudonym=name.encode().ljust(16, b"\0"), token_digest=bytes(32), address=bytes(8),
-                        issuer=issuer, key_thumbprint="k", country=rng.choice(COUNTRIES),
+                        issuer=issuer, key_thumbprint=THUMBPRINT, country=rng.choice(COUNTRIES),
                         category=rng.choice(("", "visitor", "staff")), network="", agent="browser",
                         # Drawn aside: a seed's world stays as it was.
                         outlet="" if kind is JoinKind.BADGE else random.Random(clock).choice(OUTLETS),

@@ -178,6 +178,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
         "public numbers": None,
         "members": None,
         "evidence": None,
+        "keys of joins": None,
         "roll": None,
     }
     assert "taken from the certificate itself" in detail(report, "trusted key")
@@ -187,7 +188,7 @@ def test_the_certificate_alone_passes_what_it_can_and_says_what_was_not_checked(
 def test_with_the_log_the_public_numbers_are_recomputed(files: Files) -> None:
     report = files.report(evidence_dir=None)
     assert report.holds
-    assert [check.name for check in report.unchecked] == ["witness delay", "evidence"]
+    assert [check.name for check in report.unchecked] == ["witness delay", "evidence", "keys of joins"]
     assert "recomputed from the public leaves" in detail(report, "public numbers")
 
 

@@ -28,6 +28,7 @@ from counters.segment import SegmentHead
 from gateway.verifier.build import WORDS, BuildError, bundle, page, words_json
 from gateway.verifier.words import words as words_of
 from tests.counters.forgeries import ADDED_UP, FORGERIES
+from tests.counters.keyed_joins import cases
 from tests.counters.ledger.test_golden_log import ENTRIES, ROOTS_AND_SIGNATURES, VERIFIER, golden_note
 from tests.counters.published import plain_world, publish, two_namespaces
 from tests.counters.synthetic import SIGNER
@@ -395,3 +396,31 @@ def test_a_key_that_came_later_has_the_names_and_numbers_that_the_command_line_t
         else:
             assert "error" not in outcome, kid
     assert "there is room for no more keys" in outcomes[-1]["error"]
+
+
+def test_joins_under_keys_not_in_force_are_found_as_the_command_line_finds_them(node: Callable[..., Modules]) -> None:
+    given = [
+        {
+            "entries": [entry.hex() for entry in keyed.sealed.entries],
+            "files": {digest: data.hex() for digest, data in keyed.sealed.files.items()},
+        }
+        for keyed in cases().values()
+    ]
+    said = node("bytes", "log_entries", "evidence").run(
+        """
+        return Promise.all(given.map(async ({ entries, files }) => {
+          const log = log_entries_js.readEntries(entries.map(bytes));
+          const folder = { read: async (name) => (name in files ? bytes(files[name]) : null) };
+          const found = await evidence_js.checkEvidence(log, folder, async () => {});
+          return outcome(() => found.keysOfJoins.told());
+        }));
+        """,
+        given,
+    )
+    for keyed, told in zip(cases().values(), said, strict=True):
+        _, passed, words = keyed.found()
+        if passed is False:
+            assert told == {"error": words}
+        else:
+            assert told["value"]["open"] == ("" if passed else words)
+            assert words.startswith(told["value"]["said"])

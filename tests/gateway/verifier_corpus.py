@@ -291,6 +291,12 @@ class Corpus:
             yield Case(f"untrue: {name}", self._signing(self.plain, untrue))
         for name, untrue in _UNEXPLAINED.items():
             yield Case(f"unexplained: {name}", self._signing(self.bare, untrue))
+        yield Case("untrue: joins under a key of nobody's", self._under_no_key)
+
+    def _under_no_key(self, to: Path) -> None:
+        world = plain_world()
+        world.joins = [replace(join, key_thumbprint="k" if join.issuer else "") for join in world.joins]
+        publish(world, self._folder / to.name).put(to, "log", "evidence", policy=POLICY)
 
     def misshapen(self) -> Iterator[Case]:
         """Certificates with members that no certificate has, signed all the same; nobody hands out the evidence."""

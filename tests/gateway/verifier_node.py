@@ -12,7 +12,7 @@ _TAIL: Final = """
 const bytes = (hex) => bytes_js.fromHex(hex);
 const outcome = (make) => { try { return { value: make() }; } catch (error) { return { error: error.message }; } };
 const given = JSON.parse(require("fs").readFileSync(0, "utf8"));
-process.stdout.write(JSON.stringify(((given) => { %s })(given)));
+Promise.resolve(((given) => { %s })(given)).then((said) => process.stdout.write(JSON.stringify(said)));
 """
 
 
@@ -25,7 +25,7 @@ class Modules:
     names: tuple[str, ...]
 
     def run(self, body: str, given: Any) -> Any:
-        """Return what a function with this body returns; `given` is its argument, as JSON carries it."""
+        """Return what a function with this body returns, or promises; `given` is its argument, as JSON carries it."""
         script = self.folder / "script.js"
         script.write_text(bundle(*self.names) + _TAIL % body, encoding="utf-8")
         done = subprocess.run(
