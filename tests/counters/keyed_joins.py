@@ -112,7 +112,9 @@ def cases() -> dict[str, Keyed]:
         "added meanwhile": Keyed(of(world(NEW), added(MIDDLE)), before, f"{before} one that was added later or"),
         "added before": Keyed(of(world(NEW), added(START - 7200)), 0, "each in force"),
         "late, and retired since": Keyed(
-            of(world(), retired(START + 7200), late=True), 0, f"the evidence of {every} of them only since"
+            of(world(), retired(max(vouched(world())) // 60_000 * 60 + 60), late=True),
+            0,
+            f"the evidence of {every} of them only since",
         ),
         "late, and retired after that": Keyed(
             of(world(), retired(START + 7200), late=True, at=10**6), 0, "each in force"
