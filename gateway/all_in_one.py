@@ -27,7 +27,7 @@ from gateway.settings import GatewaySettings, LedgerSettings, UpSettings
 
 UP_FILE: Final = "up.json"
 """Where everything can be reached; it is there only while everything serves."""
-READY_S: Final = 30.0
+READY_S: Final = 60.0
 STOP_S: Final = 40.0
 """A draining gateway takes up to 25 s in the worst case; after this a child is killed."""
 

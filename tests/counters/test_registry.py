@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from counters.live import RegistryUnavailableError
 from counters.registry import BUCKETS, HIGHEST_SEAT, SeatRegistry, scan_key, seat_key
 from deploy.embedded_redis import EmbeddedRedis, Role
+from tests.gateway.commands import CERTAIN_S
 
 StartRedis = Callable[[Role], EmbeddedRedis]
 SOMEBODY = bytes(range(16))
@@ -137,7 +138,7 @@ def test_a_caller_that_gives_up_does_not_disturb_the_others(redis_url: str) -> N
 
 async def until_back(registry: SeatRegistry) -> None:
     """One probe at a time asks for everybody whether the server is back."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(CERTAIN_S):
         while True:
             with contextlib.suppress(RegistryUnavailableError):
                 await registry.server_facts()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.deploy.load_balancers import Nginx, certificate
 from tests.faults.parts import free_port
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
 
@@ -23,7 +24,7 @@ def test_a_reloaded_nginx_has_the_new_certificate_and_no_handshake_fails(
         nginx.start()
 
         def shown() -> str:
-            return ssl.get_server_certificate(("127.0.0.1", nginx.tls_port), timeout=20).strip()
+            return ssl.get_server_certificate(("127.0.0.1", nginx.tls_port), timeout=CERTAIN_S).strip()
 
         old, new = (pem.read_text() for pem in pems)
         assert shown() in old

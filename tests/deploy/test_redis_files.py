@@ -193,7 +193,7 @@ def test_a_setting_that_redis_does_not_know_is_found(name: str, tmp_path: Path, 
 
     started = subprocess.run(
         [redis_program.path, bad, "--port", "0"], cwd=tmp_path, env=os.environ, capture_output=True, check=False,
-        text=True, timeout=20,
+        text=True, timeout=CERTAIN_S,
     )  # fmt: skip
 
     assert started.returncode == 1

@@ -105,11 +105,11 @@ def test_an_old_ledger_goes_on_and_takes_what_old_workers_left(
             answer = ask(port_of(up["ledger"]), "POST", "/v1/simulation/clock", json.dumps({"now": at}).encode(), key)
             assert answer.status == 200, answer
 
-        until(lambda: any(leaf.get("window") == old.expected["unsealed"] for leaf in old.leaves()), "it is sealed", 60)
+        until(lambda: any(leaf.get("window") == old.expected["unsealed"] for leaf in old.leaves()), "it is sealed")
         steering = ask(port_of(up["ledger"]), "GET", "/v1/events/expo/steering", b"", key).json
         assert (steering["number"], steering["interval_s"]) == (1, 45)
         jump(LAST_WINDOW)
-        until(lambda: old.leaves()[-1].get("window") == "2023-11-19T09:07:00+08:00", "the event is sealed", 60)
+        until(lambda: old.leaves()[-1].get("window") == "2023-11-19T09:07:00+08:00", "the event is sealed")
         assert end(process) == 0, (old.folder / "said.log").read_text()
 
     leaves = old.leaves()

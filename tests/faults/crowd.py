@@ -81,7 +81,7 @@ class Crowd:
         """Let people join, all of whom must be let in: so many new ones, or those of the names."""
         known = len(self.players)
         names = [f"person {known + n}" for n in range(people)] if isinstance(people, int) else people
-        with Lines(self._port) as lines:
+        with Lines(self._port, CERTAIN_S) as lines:
             joined = [self.try_join(name, session, gateway, lines) for name in names]
         let_in = [each for each in joined if isinstance(each, Player)]
         assert len(let_in) == len(names), [each for each in joined if not isinstance(each, Player)][:3]

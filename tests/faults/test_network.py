@@ -37,7 +37,7 @@ def test_what_a_cut_off_gateway_accepted_comes_when_the_network_is_back(
         for _ in range(2):
             assert rig.crowd.beat() == everybody
             rig.next_window()
-        until(lambda: minute(3) in rig.sealed(), "both windows are sealed without it", 60)
+        until(lambda: minute(3) in rig.sealed(), "both windows are sealed without it")
         rig.ledger_line[1].heal()
         assert rig.crowd.beat() == everybody
         rig.settle()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deploy.embedded_redis import ServerProgram
 from tests.faults.rig import WINDOW, Rig, minute
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
 PEOPLE = 40
@@ -40,13 +41,13 @@ def test_a_worker_that_resumes_after_its_window_was_sealed_writes_into_the_next(
         assert rig.crowd.beat(early) == PEOPLE
         gateway.pause_workers()
         # Sent in this window, and read by the worker when it goes on.
-        waits = threading.Thread(target=rig.crowd.beat, args=(held_up,), kwargs={"give_up_s": 60.0})
+        waits = threading.Thread(target=rig.crowd.beat, args=(held_up,), kwargs={"give_up_s": CERTAIN_S})
         waits.start()
         until(lambda: rig.crowd.sending == 1, "it is sent")
         rig.next_window()
-        until(lambda: WINDOW in rig.sealed(), "the window is sealed without it", 60)
+        until(lambda: WINDOW in rig.sealed(), "the window is sealed without it")
         gateway.resume_workers()
-        waits.join(60)
+        waits.join(CERTAIN_S)
         assert rig.crowd.truth.beats == PEOPLE + 1, "it is answered in the end"
         rig.settle()
         held = rig.hold()

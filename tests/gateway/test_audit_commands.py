@@ -328,7 +328,7 @@ def test_a_running_ledger_seals_the_roll_by_itself_and_publishes_draws_and_resul
     event = expo
     with ledger(event.folder / "event.toml", event.data) as running:
         running.jump(event.event.late_until.timestamp() + 60)
-        until(lambda: any(leaf["type"] == "roll" for leaf in entries(running)), "the roll is sealed", 30)
+        until(lambda: any(leaf["type"] == "roll" for leaf in entries(running)), "the roll is sealed")
         event.run("audit", "draw", "event.toml", "--beacon-value", VALUE)
         assert "hexadecimal" in event.run("audit", "draw", "event.toml", "--beacon-value", "xyz", code=2)
         event.run("audit", "open", "turnout-data", "--pseudonym-key", "pseudonym.key")

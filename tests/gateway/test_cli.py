@@ -18,7 +18,17 @@ from counters.event import load_event
 from counters.secrets import load_or_create_secrets
 from deploy.embedded_redis import ServerProgram
 from gateway.cli import main
-from tests.gateway.commands import FREE_PORTS, children_of, end, living, port_of, processes_in, started, turnout
+from tests.gateway.commands import (
+    CERTAIN_S,
+    FREE_PORTS,
+    children_of,
+    end,
+    living,
+    port_of,
+    processes_in,
+    started,
+    turnout,
+)
 from tests.gateway.conftest import EVENT_FILE
 from tests.gateway.serving import PATIENCE_S, Answer, ask, until
 
@@ -95,7 +105,7 @@ def test_turnout_alone_tells_where_to_start() -> None:
 def test_help_starts_at_once_and_without_the_server() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys, gateway.cli; print([m for m in ('aiohttp', 'numpy') if m in sys.modules])"],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=CERTAIN_S, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
 
@@ -287,7 +297,7 @@ def test_children_end_when_up_is_killed(own_event: Path, tmp_path: Path, redis_p
         ours = [up["ledger_pid"], up["gateway_pid"], *up["workers"]]
         process.kill()
         process.wait(PATIENCE_S)
-        until(lambda: not living(ours), "gateway, workers and ledger have ended", 40)
+        until(lambda: not living(ours), "gateway, workers and ledger have ended")
     # Redis outlives its owner; the next start finds it, ends it and goes on.
     with started("up", own_event, *FREE_PORTS, ready=data / "up.json", cwd=tmp_path) as (process, up):
         assert end(process) == 0

@@ -18,7 +18,7 @@ from gateway.door import Door
 from tests.gateway.serving import NOW, Serving, serving, until
 
 BEATS: Final = 100
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Player</title><script>
 const found = {beats: [], intervals: []}
 async function play({join, ticket, beats}) {

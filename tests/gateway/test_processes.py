@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from gateway import processes
+from tests.gateway.commands import CERTAIN_S
 
 
 def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
@@ -25,7 +26,7 @@ def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
 
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0)
-        await asyncio.wait_for(processes.end_tasks([task]), 10)
+        await asyncio.wait_for(processes.end_tasks([task]), CERTAIN_S)
         return swallowed
 
     assert asyncio.run(run()) == 2
@@ -68,4 +69,4 @@ def test_a_process_ends_with_a_parent_that_has_not_read_everything() -> None:
         assert process.stdout is not None
         assert process.stdout.read(1) == b"."
         ours.close()
-        assert process.wait(60) == 0
+        assert process.wait(CERTAIN_S) == 0

@@ -23,7 +23,7 @@ from tests.counters.test_sealing import EVENT, LedgerAtHand
 if TYPE_CHECKING:
     from counters.roll_tree import RollTree
 
-PATIENCE_S = 20.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

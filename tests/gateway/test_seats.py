@@ -18,6 +18,7 @@ from gateway import seats as seats_module
 from gateway.problems import Refused
 from gateway.reasons import Reason
 from gateway.seats import SeatLease, Seats
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import NO_REDIS
 
 ALICE, BOB = b"alice's pseudony", b"bob's pseudonym."
@@ -84,7 +85,7 @@ def somebody(number: int) -> bytes:
 
 
 async def until_claimed(seats: Seats) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(CERTAIN_S):
         while seats.unclaimed:  # noqa: ASYNC110 - tells of another task
             await asyncio.sleep(0.01)
 
@@ -177,7 +178,7 @@ def test_what_is_left_to_claim_is_claimed_when_the_worker_stops(redis: EmbeddedR
             await seats.farewell()  # away: given up at once
             assert seats.unclaimed == 300
             redis.start()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(CERTAIN_S):
                 while seats.unclaimed:
                     await seats.farewell()
                     await asyncio.sleep(0.01)

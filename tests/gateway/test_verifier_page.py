@@ -56,7 +56,7 @@ CONTRASTS: Final = """() => {
   return wrong;
 }"""
 """Returns every text whose contrast is below what WCAG 2 (AA) asks for."""
-PATIENCE_MS: Final = 60_000
+PATIENCE_MS: Final = 180_000
 
 
 @pytest.fixture(scope="module")

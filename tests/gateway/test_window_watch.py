@@ -13,7 +13,7 @@ from gateway.window_watch import WindowWatch
 from tests.counters.test_sealing import LedgerAtHand, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE, a_join
 
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

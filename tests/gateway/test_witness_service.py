@@ -17,7 +17,7 @@ from counters.ledger.witness_protocol import REQUEST_LIMIT_BYTES, AddCheckpoint
 from gateway.witness_service import TrustedLogs
 from tests.counters.ledger.test_witness import FORK, LOG, MAIN, Tree
 from tests.faults.witness_part import WitnessPart
-from tests.gateway.commands import started, turnout
+from tests.gateway.commands import CERTAIN_S, started, turnout
 from tests.gateway.serving import ask, request_bytes, until
 
 OTHER = Signer("log.example/unknown", bytes(32))
@@ -214,7 +214,7 @@ def test_the_command_teaches_starts_and_ends(tmp_path: Path) -> None:
         assert second.returncode == 2
         assert "stop that one first" in second.stderr
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(CERTAIN_S) == 0
 
 
 def test_a_request_that_stops_on_the_way_does_not_keep_others_waiting(witness: WitnessPart) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.verifier.build import bundle
+from tests.gateway.commands import CERTAIN_S
 
 _TAIL: Final = """
 const bytes = (hex) => bytes_js.fromHex(hex);
@@ -29,7 +30,8 @@ class Modules:
         script = self.folder / "script.js"
         script.write_text(bundle(*self.names) + _TAIL % body, encoding="utf-8")
         done = subprocess.run(
-            [self.program, script], input=json.dumps(given), capture_output=True, text=True, check=False, timeout=60
-        )
+            [self.program, script], input=json.dumps(given), capture_output=True, text=True, check=False,
+            timeout=CERTAIN_S,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

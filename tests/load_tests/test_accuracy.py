@@ -20,6 +20,7 @@ from load_tests import accuracy
 from load_tests.accuracy import QUICK, SEED, Error, measure
 from load_tests.curves import Curve, curves
 from load_tests.sketching import CHUNK, SHARDS, add, add_many, draw_pseudonyms, folded, places
+from tests.gateway.commands import CERTAIN_S
 
 
 def shards() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -122,7 +123,7 @@ def test_a_redis_that_says_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_prints_a_table_and_draws_the_chart(tmp_path: Path) -> None:
     chart = tmp_path / "accuracy.svg"
     command = [sys.executable, "-m", "load_tests.accuracy", "--quick", "--plot", str(chart)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CERTAIN_S, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| 1")]
     assert len(rows) == len(accuracy.SHARD_COUNTS) * len(QUICK.repetitions)

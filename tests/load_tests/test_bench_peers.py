@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from load_tests.bench import contenders, peer_redis, peers, processes, wrk
 from load_tests.bench.__main__ import main
 from load_tests.http_client import Address
+from tests.gateway.commands import CERTAIN_S
 
 Needed = Callable[[str], str]
 Absent = Callable[[str], NoReturn]
@@ -152,14 +153,14 @@ def test_a_bench_that_is_terminated_takes_its_servers_along(needed: Needed, tmp_
         command, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + CERTAIN_S
         while not list(tmp_path.glob("*/plain.lua")):  # written when all servers are up
             assert bench.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started = processes.descendants(bench.pid)
         bench.terminate()
-        assert bench.wait(60) == 128 + signal.SIGTERM
+        assert bench.wait(CERTAIN_S) == 128 + signal.SIGTERM
     finally:
         bench.kill()
         bench.wait()

@@ -14,6 +14,7 @@ import pytest
 from load_tests.crowd_scenario import STEADY, event_file, read_crowd_scenario
 from load_tests.scenario import read_programme
 from load_tests.server_process import ServerProcess
+from tests.gateway.commands import CERTAIN_S
 
 LOCUSTFILE = Path(__file__).parents[2] / "load_tests" / "locustfile.py"
 LOCUST = (sys.executable, "-m", "locust", "-f", str(LOCUSTFILE))
@@ -21,7 +22,7 @@ LOCUST = (sys.executable, "-m", "locust", "-f", str(LOCUSTFILE))
 
 def counted(metrics: str) -> dict[str, int]:
     """The gateway's heartbeats by outcome, those that there were."""
-    with urllib.request.urlopen(metrics, timeout=10) as answer:  # noqa: S310 - http, of our own server
+    with urllib.request.urlopen(metrics, timeout=CERTAIN_S) as answer:  # noqa: S310 - http, of our own server
         text = answer.read().decode()
     rows = re.findall(r'^turnout_heartbeats_total\{[^}]*outcome="(\w+)"[^}]*\} (\S+)$', text, re.MULTILINE)
     return {outcome: int(float(value)) for outcome, value in rows if float(value)}
@@ -40,7 +41,7 @@ def test_locusts_join_beat_and_leave_without_a_failure_and_are_counted(tmp_path:
         command = [*LOCUST, "--headless", "--users", "40", "--spawn-rate", "40", "--run-time", "16s", "--json"]
         command += ["--stop-timeout", "10", "--host", running.gateway]
         command += ["--event-file", str(event), "--issuer-key", str(key)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CERTAIN_S, check=False)
         outcomes = counted(running.metrics)
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)}
@@ -55,7 +56,7 @@ def test_locusts_join_beat_and_leave_without_a_failure_and_are_counted(tmp_path:
 @pytest.mark.slow
 def test_options_that_are_missing_are_asked_for() -> None:
     command = [*LOCUST, "--headless", "--run-time", "1s", "--host", "http://127.0.0.1:1"]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=CERTAIN_S, check=False)
     assert refused.returncode != 0
     assert "name --event-file and --issuer-key" in refused.stderr
     assert "Traceback" not in refused.stderr

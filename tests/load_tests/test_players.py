@@ -19,6 +19,7 @@ from load_tests.crowd_report import Outcome, text
 from load_tests.crowd_scenario import read_crowd_scenario
 from load_tests.itineraries import draw
 from load_tests.scenario import SCENARIOS, read_programme
+from tests.gateway.commands import CERTAIN_S
 
 TINY = Path(__file__).parent / "tiny.crowd.toml"
 
@@ -90,7 +91,7 @@ def test_interrupted_it_stops_what_it_started(tmp_path: Path) -> None:
         up = wait_for(tmp_path, "*/server/up.json", process)
         server = json.loads(up.read_text())
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=CERTAIN_S)[0]
     finally:
         process.kill()
         process.wait()
@@ -102,7 +103,7 @@ def test_interrupted_it_stops_what_it_started(tmp_path: Path) -> None:
 
 
 def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> Path:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + CERTAIN_S
     while time.monotonic() < deadline and process.poll() is None:
         if found := list(folder.glob(pattern)):
             return found[0]

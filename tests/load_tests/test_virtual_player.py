@@ -13,6 +13,7 @@ from load_tests.itineraries import Itinerary, Stretch
 from load_tests.player_line import now
 from load_tests.scenario import ProgrammeItem
 from load_tests.virtual_player import GUARD_S, Run, VirtualPlayer, guarded
+from tests.gateway.commands import CERTAIN_S
 
 Stub = Callable[[Callable[[bytes], bytes]], AbstractAsyncContextManager[tuple[Address, list[bytes]]]]
 RunLoop = Callable[[Callable[[], Awaitable[None]]], None]
@@ -32,7 +33,7 @@ def no_minute_is_near_its_edge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(CERTAIN_S):
         while not condition():  # noqa: ASYNC110 - what is waited for is a count
             await asyncio.sleep(0.02)
 

@@ -11,6 +11,7 @@ import yaml
 
 from metrics.catalogue import Process
 from tests.faults.parts import Part, free_port
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -72,7 +73,7 @@ class PrometheusServer(Part):
         """The `data` of an answer of its API; fails with what it says against the query."""
         url = f"{self.url}/api/v1/{path}" + ("?" + urllib.parse.urlencode(parameters) if parameters else "")
         try:
-            with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own server
+            with urllib.request.urlopen(url, timeout=CERTAIN_S) as answer:  # noqa: S310 - our own server
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as refused:
             raise AssertionError(f"{parameters or path}: {json.load(refused)['error']}") from None

@@ -25,6 +25,7 @@ from metrics.preview.__main__ import CAPTION, main
 from metrics.promql import Scope, one_of
 from metrics.rule import RUNBOOKS
 from metrics.rules import RECORDINGS
+from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 from tests.metrics.live_convention import LiveConvention
 from tests.metrics.panel_queries import PanelQuery, panel_queries
@@ -157,7 +158,7 @@ def test_where_nothing_is_wrong_no_alert_fires_but_that_the_clock_is_simulated(l
         return all(names == ["TurnoutSimulated"] for names in seen.values())
 
     with contextlib.suppress(AssertionError):
-        until(only_simulated, "nothing else", patience_s=75)
+        until(only_simulated, "nothing else", CERTAIN_S)
     assert seen == {"firing": ["TurnoutSimulated"], "true": ["TurnoutSimulated"]}
 
 
@@ -200,6 +201,6 @@ def test_every_call_of_curl_in_the_runbooks_is_answered(live: LiveConvention, ne
         for written, stand_in in stand_ins.items():
             call = call.replace(written, stand_in)  # noqa: PLW2901 - the same call with an address that there is
         done = subprocess.run(
-            [needed("curl"), *shlex.split(call)], capture_output=True, text=True, check=False, timeout=10
+            [needed("curl"), *shlex.split(call)], capture_output=True, text=True, check=False, timeout=CERTAIN_S
         )
         assert (done.returncode, done.stdout in ("ok\n", "ready\n", "200\n")) == (0, True), (call, done)

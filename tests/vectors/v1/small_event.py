@@ -186,9 +186,9 @@ class Venue:
         _, slow = self.busiest(START + 60)
         os.kill(slow, signal.SIGSTOP)
         players.jump(START + 120)
-        until(lambda: any(leaf.get("missing") for leaf in self.leaves()), "a window is sealed without a worker", 60)
+        until(lambda: any(leaf.get("missing") for leaf in self.leaves()), "a window is sealed without a worker")
         os.kill(slow, signal.SIGCONT)
-        until(lambda: any(leaf["type"] == "late" for leaf in self.leaves()), "its part is a late leaf", 60)
+        until(lambda: any(leaf["type"] == "late" for leaf in self.leaves()), "its part is a late leaf")
 
     def more_minutes(self) -> None:
         """A change of steering, a second session, scans out, and a certificate."""
