@@ -15,6 +15,7 @@ from counters.audit_entries import RollEntry, roll_entry
 from counters.beacon import Round
 from counters.certificate import read_certificate
 from counters.event import Audit, WitnessOfEvent
+from counters.journal import Join
 from counters.ledger.cosignature import cosign, cosignatures, with_cosignatures, witness_key
 from counters.ledger.note import Signer
 from counters.ledger.proof import TlogProof
@@ -23,11 +24,16 @@ from counters.roll_sealing import RollError
 from counters.sealing import event_entry
 from counters.verify import Report, verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk
-from tests.counters.synthetic import SIGNER
+from tests.counters.synthetic import SIGNER, THUMBPRINT
 from tests.counters.test_sealing import COMMITMENT, EVENT, A, LedgerAtHand, bundle, journal, presence
-from tests.counters.worker_at_hand import NINE, a_join
+from tests.counters.worker_at_hand import NINE
+from tests.counters.worker_at_hand import a_join as join_of_any_issuer
 
 OVER = EVENT.late_until.timestamp() + 2
+
+
+def a_join(seat: int) -> Join:
+    return join_of_any_issuer(seat, issuer="issuer-0", key_thumbprint=THUMBPRINT)
 
 
 @pytest.fixture
