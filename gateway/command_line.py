@@ -152,6 +152,7 @@ class SecretFile(click.Path):
 
 
 REDIS_URL: Final = RedisUrl()
+LOGIN_FILE_HELP: Final = "File with the password of --redis, in place of one in its URL."
 HTTP_URL: Final = Url("http", "https")
 NETWORKS_HELP: Final = "List of networks by class, such as data centres: joins from there are flagged, not refused."
 PROXIES_HELP: Final = "Networks of load balancers whose X-Forwarded-For is believed: 10.0.0.0/8,2001:db8::/32."

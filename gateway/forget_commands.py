@@ -6,7 +6,18 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
-from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, REDIS_URL, Failure, explained
+from gateway.command_line import (
+    DATA_HELP,
+    DEFAULT_DATA,
+    EVENT_FILE,
+    FOLDER,
+    LOGIN_FILE_HELP,
+    REDIS_URL,
+    Failure,
+    SecretFile,
+    explained,
+)
+from gateway.settings import logged_in
 from gateway.subjects import pseudonym_of
 
 
@@ -16,9 +27,13 @@ from gateway.subjects import pseudonym_of
 @click.option("--subject", required=True, help="Who: the subject claim of their tickets.")
 @click.option("--issuer", "issuer_id", default="", help="Id of the issuer of the tickets. Default: the event's first.")
 @click.option("--redis", "redis_url", type=REDIS_URL, default="", help="The registry, to delete their entry there too.")
+@click.option("--redis-password-file", type=SecretFile(), help=LOGIN_FILE_HELP)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @explained
-def forget(event_file: Path, data: Path, subject: str, issuer_id: str, redis_url: str, yes: bool) -> None:
+def forget(
+    event_file: Path, data: Path, subject: str, issuer_id: str, redis_url: str, redis_password_file: str | None,
+    yes: bool,
+) -> None:  # fmt: skip
     """Delete what says who one attendee was: the retained tickets, and the registry's entry.
 
     Seats and journal rows under a pseudonym stay: they are sealed, and certified counts stand on them. Without the
@@ -37,6 +52,8 @@ def forget(event_file: Path, data: Path, subject: str, issuer_id: str, redis_url
     from counters.secrets import load_secrets
     from gateway.sealed_log import SealedLogError, read_sealed_log
 
+    if redis_password_file:
+        redis_url = logged_in("--redis", redis_url, redis_password_file)
     event = load_event(event_file)
     secrets = load_secrets(data / "secrets.json")
     try:

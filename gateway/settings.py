@@ -26,6 +26,7 @@ from gateway.command_line import (
     DATA_HELP,
     HTTP_URL,
     KEY_NAME,
+    LOGIN_FILE_HELP,
     NETWORKS_HELP,
     PORT,
     PROXIES_HELP,
@@ -164,7 +165,7 @@ _Timestamps = Annotated[
 ]  # fmt: skip
 _RedisPassword = Annotated[
     str,
-    Setting("--redis-password-file", SecretFile(), "File with the password of --redis, in place of one in its URL."),
+    Setting("--redis-password-file", SecretFile(), LOGIN_FILE_HELP),
 ]
 
 
@@ -242,8 +243,8 @@ class GatewaySettings(Settings):
         del event
         if self.live_redis_password_file and not self.live_url:
             raise SettingsError("--live-redis-password-file is for --live-redis, which is not given")
-        registry = _logged_in("--redis", self.registry_url, self.redis_password_file)
-        live = _logged_in("--live-redis", self.live_url, self.live_redis_password_file)
+        registry = logged_in("--redis", self.registry_url, self.redis_password_file)
+        live = logged_in("--live-redis", self.live_url, self.live_redis_password_file)
         return replace(
             self, registry_url=registry, redis_password_file="", live_url=live or registry,
             live_redis_password_file="", gateway=self.gateway or socket.gethostname(),
@@ -274,7 +275,7 @@ class LedgerSettings(Settings):
 
     def completed(self, event: Event) -> Self:
         """Return them with the password in the URL, and the log's origin."""
-        live = _logged_in("--redis", self.live_url, self.redis_password_file)
+        live = logged_in("--redis", self.live_url, self.redis_password_file)
         return replace(self, live_url=live, redis_password_file="", log_origin=self.log_origin or default_origin(event))
 
 
@@ -312,8 +313,12 @@ def default_origin(event: Event) -> str:
     return f"turnout.invalid/{event.id}"
 
 
-def _logged_in(flag: str, url: str, password_file: str) -> str:
-    """Return a Redis URL with the password in a file."""
+def logged_in(flag: str, url: str, password_file: str) -> str:
+    """Return a Redis URL with the password in a file; "" = no file: the URL as it is.
+
+    Raises:
+        SettingsError: the file cannot be read or is empty, or the URL takes no password from it.
+    """
     from counters.redis_address import with_password  # noqa: PLC0415 - it brings the whole client along
 
     if not password_file:
