@@ -1,17 +1,20 @@
 """The link to a Redis: every pipeline gets its own replies, or one exception; whatever became of the one before it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import hiredis
 import pytest
 
 from counters.redis_link import RedisLink, Refusal, ServerFacts
 from deploy.embedded_redis import EmbeddedRedis, Role
+from tests.gateway.commands import CERTAIN_S
 
 StartRedis = Callable[[Role], EmbeddedRedis]
 PING = ("PING",)
@@ -21,7 +24,7 @@ class AwayError(Exception):
     """What failures are raised as here."""
 
 
-def with_link(url: str, test: Callable[[RedisLink], Awaitable[None]], timeout_s: float = 5.0) -> None:
+def with_link(url: str, test: Callable[[RedisLink], Awaitable[None]], timeout_s: float = CERTAIN_S) -> None:
     async def run() -> None:
         link = RedisLink(url, timeout_s, AwayError)
         try:
@@ -154,7 +157,12 @@ def test_a_greeting_given_up_is_begun_anew(tmp_path: Path) -> None:
             link = RedisLink(f"unix://{path}", 0.2, AwayError)
             with pytest.raises(AwayError, match=r"within 0\.2 s"):
                 await link.run([("ECHO", "first")])
-            assert await link.run([("ECHO", "second")]) == [b"second"]
+            answer: list[Any] = []
+            async with asyncio.timeout(CERTAIN_S):
+                while not answer:
+                    with contextlib.suppress(AwayError):  # a machine that stands still
+                        answer = await link.run([("ECHO", "second")])
+            assert answer == [b"second"]
             await link.close()
 
     asyncio.run(run())

@@ -93,12 +93,12 @@ def test_redis_gets_another_password_and_open_connections_stay(redis: EmbeddedRe
             return None
 
     async def once(password: str) -> int | None:
-        async with SeatRegistry(f"{redis.url}?password={password}", "expo") as registry:
+        async with SeatRegistry(f"{redis.url}?password={password}", "expo", CERTAIN_S) as registry:
             return await held(registry)
 
     async def rotate() -> None:
         acl("", "resetpass >old")
-        async with SeatRegistry(f"{redis.url}?password=old", "expo") as running:
+        async with SeatRegistry(f"{redis.url}?password=old", "expo", CERTAIN_S) as running:
             assert await running.claim(b"a" * 16, 7) == 7
             assert (await once("old"), await once("new")) == (7, None)
             acl("old", ">new")

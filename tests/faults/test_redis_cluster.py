@@ -83,7 +83,7 @@ def test_live_numbers_are_those_of_one_server(
             batch[uniques_key("expo", session, shard, "2023-11-19")] = sketch(30, shard)
 
     async def said(url: str) -> Any:
-        store, poller = SketchStore(url), LivePoller(url, rig_event)
+        store, poller = SketchStore(url, CERTAIN_S), LivePoller(url, rig_event, CERTAIN_S)
         try:
             assert await store.merge(batch, BUCKET_TTL_S, "inc") == len(batch)
             assert await store.merge({}, BUCKET_TTL_S, "inc") == 0, "nothing is missed, on no master"
@@ -105,7 +105,7 @@ def test_what_one_master_has_forgotten_is_sent_again_to_that_one(cluster: Cluste
     batch: dict[str, Any] = {bucket_key("flushed", session, 0, "views"): sketch(10, session) for session in range(30)}
 
     async def run() -> None:
-        store = SketchStore(cluster.url)
+        store = SketchStore(cluster.url, CERTAIN_S)
         try:
             await store.merge(batch, BUCKET_TTL_S, "inc")
             victim = cluster.holder_of(next(iter(batch)))
@@ -126,7 +126,7 @@ def test_a_slot_that_moves_is_followed(cluster: ClusterAtHand) -> None:
     slot = slot_of(key)
 
     async def run() -> None:
-        link = open_link(cluster.url, 5.0, AwayError)
+        link = open_link(cluster.url, CERTAIN_S, AwayError)
         try:
             assert await link.run([("SET", key, 1), ("GET", key)]) == [b"OK", b"1"]
             target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)

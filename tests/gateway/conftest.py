@@ -1,5 +1,6 @@
 """An event file with a development issuer, for tests of the gateway: real keys, real tickets."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,13 @@ from typing import Any
 import pytest
 
 from counters.event import Event
+from counters.live import SketchStore
+from counters.registry import SeatRegistry
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
+
+PATIENCE_S = 180.0
+"""With a Redis that is there: only what hangs takes so long."""
 
 EVENT_FILE = """
 [event]
@@ -44,6 +50,15 @@ algorithms = ["ES256"]
 attributes = { country = "country", category = "category", outlet = "outlet" }
 development = true
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patient_with_redis() -> Iterator[None]:
+    """A quarter of a second is over before a Redis that is there has answered, where the machine stands still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SeatRegistry.__init__, "__defaults__", (PATIENCE_S,))
+        patch.setattr(SketchStore.__init__, "__defaults__", (PATIENCE_S, time.monotonic))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import redis as redis_client
 import uvloop
 
 from counters.attendee import SEATS_PER_BLOCK
-from counters.registry import SeatRegistry
+from counters.registry import TIMEOUT_S, SeatRegistry
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import seats as seats_module
 from gateway.problems import Refused
@@ -108,7 +108,7 @@ def test_a_registry_that_accepts_and_never_answers_costs_one_time_out_and_not_on
     redis: EmbeddedRedis,
 ) -> None:
     async def ask() -> None:
-        async with SeatRegistry(redis.url, "expo") as registry:
+        async with SeatRegistry(redis.url, "expo", TIMEOUT_S) as registry:
             seats = Seats(registry, lease_of(3), lambda _: None)
             await seats.seat_of(ALICE)
             assert redis.pid is not None
