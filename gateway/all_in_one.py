@@ -74,7 +74,8 @@ class AllInOne:
                     self._announce(
                         event, say, ready | {"ledger_metrics": addresses["metrics"], "log": addresses["log"]}
                     )
-                    say(f"  organiser key {secrets.organiser_key}\n  scanner key   {secrets.scanner_key}")
+                    say(f"  organiser key {secrets.organiser_key}")
+                    say(f"  scanner key   {secrets.scanner_key}")
                     return self._watch({"ledger": ledger, "gateway": gateway}, addresses)
         except EmbeddedRedisError as error:
             raise UpError(str(error)) from None

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 from gateway.subjects import pseudonym_of
 
@@ -47,6 +48,6 @@ def attendees(event_file: Path, data: Path, output: Path, own_list: Path | None,
         count = write_attendees(event, roll, output, own)
     except (EvidenceError, SealedLogError, ReportError, ValueError) as error:
         raise Failure(str(error)) from None
-    click.echo(f"{output}: {count} rows, of {roll.tree.size} attendees")
+    say(f"{output}: {count} rows, of {roll.tree.size} attendees")
     if own is not None:
-        click.echo(f"joined with {len(own.rows)} of your list; {own.unknown} of it did not attend")
+        say(f"joined with {len(own.rows)} of your list; {own.unknown} of it did not attend")

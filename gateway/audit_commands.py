@@ -10,7 +10,7 @@ import click
 
 from counters.event import load_event
 from counters.secrets import KEY_BYTES
-from gateway.check_lines import FAILS, HOLDS, OPEN, harmless, say_check
+from gateway.check_lines import FAILS, HOLDS, OPEN, say, say_check
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -57,7 +57,8 @@ def roll(event_file: Path, data: Path, number: int, beacon: str, round_at: str) 
         told = correct_roll(load_event(event_file), data, RoundAsked(number, beacon, at))
     except (AuditCommandError, ValueError) as error:
         raise Failure(str(error)) from None
-    click.echo(f"the corrected roll is entry {told['entry']} of the log\nits beacon: {told['look_up']}")
+    say(f"the corrected roll is entry {told['entry']} of the log")
+    say(f"its beacon: {told['look_up']}")
 
 
 @audit.command()
@@ -85,9 +86,9 @@ def draw(event_file: Path, data: Path, beacon_value: str | None, beacon_file: Pa
     except AuditCommandError as error:
         raise Failure(str(error)) from None
     was = "is published" if told["new"] else "was published before"
-    click.echo(f"the draw {was}: entry {told['entry']} of the log opens {told['k']} of {told['size']} entries")
-    click.echo(f"the beacon's value can be looked up: {told['look_up']}")
-    click.secho(f"the roll was {told['order']}" if told["witnessed"] else told["order"],
+    say(f"the draw {was}: entry {told['entry']} of the log opens {told['k']} of {told['size']} entries")
+    say(f"the beacon's value can be looked up: {told['look_up']}")
+    say(f"the roll was {told['order']}" if told["witnessed"] else told["order"],
                 fg=None if told["witnessed"] else "yellow", bold=not told["witnessed"])  # fmt: skip
 
 
@@ -112,15 +113,13 @@ def open_(data: Path, output: Path, number: int | None, pseudonym_key: Path | No
         opened = open_draw(data, number, output)
     except AuditCommandError as error:
         raise Failure(str(error)) from None
-    click.echo(f"{output}: draw {opened.draw}, {opened.drawn} entries opened, {opened.bytes} bytes")
+    say(f"{output}: draw {opened.draw}, {opened.drawn} entries opened, {opened.bytes} bytes")
     if opened.without_ticket:
         said = f"{opened.without_ticket} of them have no ticket here: the auditor will count them as bogus"
-        click.secho(said, fg="yellow", err=True)
+        say(said, fg="yellow", err=True)
     if pseudonym_key:
         write_pseudonym_key(data, pseudonym_key)
-        click.echo(
-            f"{pseudonym_key}: the pseudonym key. With it anybody tells who attended: hand it over in confidence"
-        )
+        say(f"{pseudonym_key}: the pseudonym key. With it anybody tells who attended: hand it over in confidence")
 
 
 @audit.command()
@@ -188,7 +187,7 @@ def publish(event_file: Path, note: Path, data: Path, auditor: str) -> None:
         told = publish_result(load_event(event_file), data, number, auditor, text)
     except AuditCommandError as error:
         raise Failure(str(error)) from None
-    click.echo(f"the result is entry {told['entry']} of the log" + ("" if told["new"] else ", as it was before"))
+    say(f"the result is entry {told['entry']} of the log" + ("" if told["new"] else ", as it was before"))
 
 
 def _pseudonym_key(file: Path) -> bytes:
@@ -216,13 +215,13 @@ def _print(report: Any) -> None:
     for line in report.lines:
         say_check(line.passed, line.name, line.detail)
     if report.judged is None:
-        click.secho("NOTHING WAS JUDGED: what was opened is not what the log drew.", fg="red", bold=True)
+        say("NOTHING WAS JUDGED: what was opened is not what the log drew.", fg="red", bold=True)
         return
     for leaf in report.judged.bogus[:LISTED]:
-        click.echo(f"  bogus entry {leaf.position}: {harmless(leaf.detail)}")
+        say(f"  bogus entry {leaf.position}: {leaf.detail}")
     if len(report.judged.bogus) > LISTED:
-        click.echo(f"  and {len(report.judged.bogus) - LISTED} more (--json lists all)")
-    click.secho(report.judged.in_words(), bold=True)
+        say(f"  and {len(report.judged.bogus) - LISTED} more (--json lists all)")
+    say(report.judged.in_words(), bold=True)
 
 
 def _sign(result: Any, key_file: Path, name: str, output: Path) -> None:
@@ -238,4 +237,5 @@ def _sign(result: Any, key_file: Path, name: str, output: Path) -> None:
     except NoteError as error:
         raise Failure(f"{key_file}: {error}") from None
     write_durably(output, sign_result(result, signer))
-    click.echo(f"signed: {output}\nverifier key: {signer.verifier.encode()}", err=True)
+    say(f"signed: {output}", err=True)
+    say(f"verifier key: {signer.verifier.encode()}", err=True)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import FOLDER, Failure, explained
+from gateway.harmless import harmless
 
 
 @click.command()
@@ -44,12 +46,12 @@ def backup(data: Path, dest: Path, check_all: bool, without_tokens: bool) -> Non
             copied = Backup(data, dest, tokens=not without_tokens, progress=show).run(check_all=check_all)
     except BackupError as error:
         raise Failure(str(error)) from None
-    click.echo(f"{dest}: log of {copied.size} entries; {copied.files} files copied ({copied.bytes} bytes), "
+    say(f"{dest}: log of {copied.size} entries; {copied.files} files copied ({copied.bytes} bytes), "
                f"{copied.there} were there")  # fmt: skip
     held = f"holds {copied.tokens} tokens of attendees" if copied.tokens else "holds no tokens of attendees"
-    click.echo(f"{dest}: {held}")
+    say(f"{dest}: {held}")
     for sentence in copied.wrong:
-        click.echo(f"DAMAGED: {sentence}", err=True)
+        say(f"DAMAGED: {sentence}", err=True)
     sys.exit(1 if copied.wrong else 0)
 
 
@@ -73,8 +75,8 @@ def restored(data: Path, yes: bool) -> None:
         ledger = Ledger.at(data)
         if not yes:
             question = "The public log will say for ever that it was restored. Is there no newer copy?"
-            click.confirm(f"{ledger.event.name}. {question}", abort=True)
+            click.confirm(harmless(f"{ledger.event.name}. {question}"), abort=True)
         for line in described(ledger.declare()):
-            click.echo(line)
+            say(line)
     except RestoredError as error:
         raise Failure(str(error)) from None

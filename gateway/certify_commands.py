@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 
@@ -39,9 +40,10 @@ def certify(event_file: Path, data: Path, output: Path, corrects: int | None, re
             issued = certify_event(load_event(event_file), data, output, correction, progress)
     except CertifyError as error:
         raise Failure(str(error)) from None
-    click.echo(f"certificate {issued.id}, sha256 {issued.sha256}")
-    click.echo(f"  {output}\n  {issued.proof_path}")
+    say(f"certificate {issued.id}, sha256 {issued.sha256}")
+    say(f"  {output}")
+    say(f"  {issued.proof_path}")
     if correction:
-        click.echo(f"  supersedes certificate {correction.id}: {correction.reason}")
+        say(f"  supersedes certificate {correction.id}: {correction.reason}")
     if issued.notice:
-        click.secho(f"  {issued.notice}", fg="yellow")
+        say(f"  {issued.notice}", fg="yellow")

@@ -10,6 +10,7 @@ import click
 
 from counters.event import EventFileError
 from counters.secrets import SecretsError
+from gateway.harmless import harmless_lines
 from gateway.mendable import EXIT_CODE, RunningLedgerError, SettingsError, explain
 from gateway.networks import NetworksError
 
@@ -28,6 +29,10 @@ class Failure(click.ClickException):
     """Something that the person at the terminal can mend."""
 
     exit_code = EXIT_CODE
+
+    def format_message(self) -> str:
+        """Return the message, which may quote files and answers of others."""
+        return harmless_lines(self.message)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Say it on standard error: for a person, or as a line of the log where a process logs as JSON."""

@@ -7,7 +7,9 @@ from typing import Final
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import explained
+from gateway.harmless import harmless
 from gateway.mendable import EXIT_CODE
 from gateway.settings_in_force import InForce
 
@@ -70,14 +72,14 @@ def _print(in_force: InForce) -> None:
         table.add_column(heading, overflow="fold")
     for value in in_force.values:
         style = "dim" if value.origin.kind == "default" else ""
-        table.add_row(*(Text(text, style) for text in (value.flag, _shown(value.value), str(value.origin))))
+        table.add_row(*(Text(harmless(text), style) for text in (value.flag, _shown(value.value), str(value.origin))))
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
     for warning in in_force.warnings:
-        click.secho(f"warning: {warning}", fg="yellow")
+        say(f"warning: {warning}", fg="yellow")
     for problem in in_force.problems:
-        click.secho(f"problem: {problem}", fg="red")
+        say(f"problem: {problem}", fg="red")
     if not in_force.problems:
-        click.secho(f"turnout {in_force.command} would start with this.", fg="green")
+        say(f"turnout {in_force.command} would start with this.", fg="green")
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE, harmless, harmless_lines
+from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE, say, say_mark
 from gateway.command_line import explained
 from gateway.config_commands import asked_for
 
@@ -57,7 +57,7 @@ def doctor(viewers: int, attendees: int | None, arguments: tuple[str, ...], as_j
     in_force = asked_for(arguments)
     if in_force.settings is None:
         for problem in in_force.problems:
-            click.secho(f"problem: {harmless_lines(problem)}", fg="red", err=True)
+            say(f"problem: {problem}", fg="red", err=True)
         sys.exit(UNUSABLE)
     expected = Expected(viewers, attendees or viewers)
     odd = [
@@ -81,12 +81,12 @@ def _code(findings: Sequence["Finding"]) -> int:
 def _print(findings: Sequence["Finding"]) -> None:
     for finding in findings:
         mark, colour = _MARKS[finding.verdict.value]
-        click.echo(f"{click.style(mark, fg=colour)} {finding.check}: {harmless_lines(finding.detail)}")
+        say_mark(mark, colour, f"{finding.check}: {finding.detail}")
         if finding.fix:
-            click.echo(f"    {harmless(finding.fix)}")
+            say(f"    {finding.fix}")
     counts = Counter(finding.verdict.value for finding in findings)
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _MARKS if counts[verdict])
-    click.secho(said, fg="red" if counts["fail"] else "green", bold=True)
+    say(said, fg="red" if counts["fail"] else "green", bold=True)
 
 
 def _as_json(findings: Sequence["Finding"], code: int) -> dict[str, object]:

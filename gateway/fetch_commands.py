@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import FOLDER, HTTP_URL, Failure, explained
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def fetch(url: str, output: Path, policy: Path | None, vkey: str | None, certifi
       1  what the server shows is not the log: wrong key, wrong hashes, set back, or another history
       2  it could not be fetched, or a file could not be used
     """
-    from gateway.check_lines import harmless
     from gateway.log_fetch import FetchedLogError, FetchError, LogServer, fetch_log
     from gateway.progress_line import ProgressLine
     from gateway.quantity import quantity
@@ -51,11 +51,11 @@ def fetch(url: str, output: Path, policy: Path | None, vkey: str | None, certifi
         with LogServer(url) as server, ProgressLine("files of the log") as progress:
             done = fetch_log(server, output, trusted, progress)
     except FetchError as error:
-        raise Failure(harmless(str(error))) from None
+        raise Failure(str(error)) from None
     except FetchedLogError as error:
-        click.echo(f"Error: {harmless(str(error))}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(EXIT_NOT_THE_LOG)
-    click.echo(
+    say(
         f"{output}: log {done.checkpoint.origin!r}, {quantity(done.checkpoint.size, 'entry')}; "
         f"{done.fetched:,} files fetched, {done.kept:,} kept. Every hash is right; {whose}."
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import (
     DATA_HELP,
     DEFAULT_DATA,
@@ -17,6 +18,7 @@ from gateway.command_line import (
     SecretFile,
     explained,
 )
+from gateway.harmless import harmless
 from gateway.settings import logged_in
 from gateway.subjects import pseudonym_of
 
@@ -65,12 +67,13 @@ def forget(
     if not digests:
         raise Failure(f"nobody with the subject {subject!r} has joined or been scanned, as far as it is sealed")
     if not yes:
-        click.confirm(f"{event.name}: delete what says who {subject!r} was? This cannot be taken back.", abort=True)
+        question = f"{event.name}: delete what says who {subject!r} was? This cannot be taken back."
+        click.confirm(harmless(question), abort=True)
     gone = RetainedTokens(data / TOKENS, secrets.audit_key).forget(digests)
-    click.echo(f"tickets deleted: {gone}")
+    say(f"tickets deleted: {gone}")
     if redis_url:
-        click.echo(f"registry entries deleted: {asyncio.run(_forget_seat(event.id, name, redis_url))}")
-    click.echo("what is sealed stays, under a pseudonym; backups and spools are places of their own")
+        say(f"registry entries deleted: {asyncio.run(_forget_seat(event.id, name, redis_url))}")
+    say("what is sealed stays, under a pseudonym; backups and spools are places of their own")
 
 
 async def _forget_seat(event_id: str, name: bytes, redis_url: str) -> int:

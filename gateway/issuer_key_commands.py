@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from counters.event import Event, load_event
+from gateway.check_lines import say
 from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, Failure, explained
 
 
@@ -40,7 +41,7 @@ def issuer_key(event_file: Path, data: Path, **asked: Any) -> None:
       turnout issuer-key event.toml --show
     """
     for line in _change(load_event(event_file), data, **asked):
-        click.echo(line)
+        say(line)
 
 
 def _change(

@@ -22,6 +22,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from gateway.harmless import harmless, harmless_lines
+
 BLOTTED: Final = "[blotted out]"
 _CREDENTIALS: Final = re.compile(
     r"(?<=://)[^\s/@]+(?=@)"  # user and password of a URL
@@ -103,8 +105,8 @@ def _json(line: EventDict, **_options: Any) -> str:
 
 
 def _for_people(logger: WrappedLogger, method: str, line: EventDict) -> str:  # noqa: ARG001
-    """One line, and below it what was raised."""
+    """One line, and below it, indented, what was raised."""
     time, level, name, message = (line.pop(key) for key in ("time", "level", "logger", "message"))
-    raised = line.pop("exception", "")
+    raised = "".join(f"\n  {harmless(each)}" for each in line.pop("exception", "").splitlines())
     more = "".join(f" {key}={value}" for key, value in sorted(line.items()))
-    return f"{time} {level.upper()} {name}: {message}{more}" + (f"\n{raised}" if raised else "")
+    return harmless_lines(f"{time} {level.upper()} {name}: {message}{more}") + raised

@@ -3,6 +3,7 @@
 import click
 
 from deploy.sizing import Audience, needs_of, rows
+from gateway.check_lines import say
 
 
 @click.command()
@@ -30,4 +31,4 @@ def plan(viewers: int, attendees: int | None, **how: int) -> None:
     found = list(rows(needs_of(Audience(viewers, attendees or viewers, **how))))
     width = max(len(what) for what, _ in found)
     for what, how_much in found:
-        click.echo(f"  {what:<{width}}  {how_much:>10}")
+        say(f"  {what:<{width}}  {how_much:>10}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from counters.event import Event, load_event
+from gateway.check_lines import say
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
     except (EvidenceError, SealedLogError, Refused, ValueError) as refused:
         raise Failure(str(refused)) from None
     write_durably(output, note)
-    click.echo(output)
+    say(str(output))
 
 
 def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
@@ -82,6 +83,6 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
             "by turnout certify"
         )
     if not has_minutes(roll.folder):
-        click.echo("reading the evidence once, for everybody's minutes", err=True)
+        say("reading the evidence once, for everybody's minutes", err=True)
         make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
     return roll

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import (
     DEFAULT_DATA,
     EVENT_FILE,
@@ -57,6 +58,6 @@ def recover(
     registry = logged_in("--redis", redis_url, redis_password_file or "")
     live = logged_in("--live-redis", live_url, live_redis_password_file or "")
     try:
-        recover_event(load_event(event_file), data, registry, live or registry, dry_run=dry_run, say=click.echo)
+        recover_event(load_event(event_file), data, registry, live or registry, dry_run=dry_run, say=say)
     except RecoverError as error:
         raise Failure(str(error)) from None

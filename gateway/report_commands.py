@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import Failure, Url, explained
 
 KINDS: Final = (".pdf", ".xlsx", ".zip", ".png")
@@ -48,6 +49,6 @@ def report(certificate: Path, outputs: tuple[Path, ...], proof: Path | None, **o
     try:
         for output in outputs:
             output.write_bytes(render(output.suffix, raw, proven, **options))  # type: ignore[arg-type] # click's
-            click.echo(output)
+            say(str(output))
     except ReportError as error:
         raise Failure(str(error)) from None

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 
@@ -31,7 +32,7 @@ def retention(event_file: Path, data: Path) -> None:
         raise Failure(f"{data / TOKENS} holds tokens of another event than {event_file}: name the file that is locked")
     number, size = tokens.size()
     until = "not at all" if event.tokens_until is None else f"until {event.iso(event.tokens_until.timestamp())}"
-    click.echo(f"{event.name}: tokens are kept {until}; {data / TOKENS} holds {number} ({size} bytes)")
+    say(f"{event.name}: tokens are kept {until}; {data / TOKENS} holds {number} ({size} bytes)")
     if expired(event, open_event_clock(event, data).now()):
         tokens.forget_all()
-        click.echo(f"{number} tokens deleted" if number else "nothing to delete")
+        say(f"{number} tokens deleted" if number else "nothing to delete")

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from counters.secrets import ORGANISER, ROTATED, SCANNER, VIEWING_TOKEN
+from gateway.check_lines import say
 from gateway.command_line import DEFAULT_DATA, Failure, explained
 
 NEXT: Final = {
@@ -47,9 +48,9 @@ def rotate_key(key: str, secrets_file: Path, *, withdraw: bool) -> None:
     secrets = rotate(secrets_file, key, withdraw=withdraw)
     used = secrets.generations_of(key)
     earlier = f" beside {used.newest - used.oldest} earlier" if used.oldest < used.newest else ", and no earlier one"
-    click.echo(f"{secrets_file}: generation {used.newest} of the {key} key is good{earlier}")
+    say(f"{secrets_file}: generation {used.newest} of the {key} key is good{earlier}")
     if key != VIEWING_TOKEN:
-        click.echo(f"the {key} key is {secrets.organiser_key if key == ORGANISER else secrets.scanner_key}")
-    click.echo(f"now {NEXT[key]}")
+        say(f"the {key} key is {secrets.organiser_key if key == ORGANISER else secrets.scanner_key}")
+    say(f"now {NEXT[key]}")
     if withdraw:
-        click.echo(f"then {WITHDRAWN[key]}")
+        say(f"then {WITHDRAWN[key]}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import Failure, explained
 from gateway.mendable import CannotServeError
 from gateway.setting_sources import with_settings
@@ -26,7 +27,7 @@ def up(settings: UpSettings) -> None:
 
     check_traffic(settings.networks_file, settings.trusted_proxies)
     try:
-        sys.exit(AllInOne(settings).run(click.echo))
+        sys.exit(AllInOne(settings).run(say))
     except UpError as error:
         raise Failure(str(error)) from None
 

@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
+from gateway.check_lines import say
 from gateway.command_line import EVENT_FILE
 from gateway.mendable import SettingsError
 from gateway.settings import OF_COMMANDS, DeclaredSetting, Settings
@@ -157,7 +158,7 @@ def with_settings(kind: type[S]) -> Callable[[Callable[[S], None]], Callable[...
                 if logs_json():
                     _log.warning("%s", warning)
                 else:
-                    click.secho(f"warning: {warning}", fg="yellow", err=True)
+                    say(f"warning: {warning}", fg="yellow", err=True)
             command(settings)
 
         made: Callable[..., None] = run

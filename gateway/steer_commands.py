@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from counters.event import load_event
+from gateway.check_lines import say
 from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, explained
 
 
@@ -44,7 +45,7 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
     from gateway.steer import steer_event
 
     for line in steer_event(load_event(event_file), data, **asked):
-        click.echo(line)
+        say(line)
 
 
 @click.command()
@@ -68,4 +69,4 @@ def retire(event_file: Path, data: Path, **asked: Any) -> None:
     from gateway.retire import retire_gateway
 
     for line in retire_gateway(load_event(event_file), data, **asked):
-        click.echo(line)
+        say(line)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import DATA_HELP, DEFAULT_DATA, EVENT_FILE, FOLDER, Failure, explained
 
 
@@ -39,4 +40,4 @@ def token(event_file: Path, data: Path, subject: str, claims: tuple[str, ...], *
     more = dict(claim.split("=", 1) for claim in claims)
     data.mkdir(parents=True, exist_ok=True)
     now = open_event_clock(event, data).now()
-    click.echo(minter.mint(chosen[0], subject, now=now, lifetime_s=int(options["hours"] * 3600), claims=more))
+    say(minter.mint(chosen[0], subject, now=now, lifetime_s=int(options["hours"] * 3600), claims=more))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gateway.check_lines import say
 from gateway.command_line import explained
 
 
@@ -25,4 +26,4 @@ def verifier(output: Path) -> None:
     """
     from gateway.verifier.served import write_page
 
-    click.echo(f"{output}: {write_page(output):,} bytes")
+    say(f"{output}: {write_page(output):,} bytes")

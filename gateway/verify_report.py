@@ -18,7 +18,7 @@ from counters.segment import is_digest
 from counters.trust_policy import TrustPolicy, TrustPolicyError
 from counters.verify import Check, Report, Verdict, verify
 from counters.verify_receipt import verify_receipt
-from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE, say_check
+from gateway.check_lines import FAILS, HOLDS, OPEN, UNUSABLE, say, say_check
 
 _CODES: Final = {Verdict.HOLDS: HOLDS, Verdict.FAILS: FAILS, Verdict.OPEN: OPEN}
 PROOF_SUFFIX: Final = ".tlog-proof"
@@ -52,7 +52,7 @@ def verify_files(asked: Asked) -> int:
         report = _verified(asked)
         kept = _kept(report.contradiction, asked.keep)
     except (UnusableError, OSError) as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         return UNUSABLE
     if asked.as_json:
         json.dump(_as_json(report, kept), sys.stdout, indent=1)
@@ -191,17 +191,17 @@ def _print(report: Report, kept: Path | None) -> None:
     for check in report.checks:
         say_check(check.passed, check.name, check.detail)
     if kept:
-        click.secho(f"What was signed here cannot all be true. The proof is in {kept}: publish it.", fg="red")
+        say(f"What was signed here cannot all be true. The proof is in {kept}: publish it.", fg="red")
     left = [check for check in report.unchecked if check.asked]
     unasked = [check for check in report.unchecked if not check.asked]
     if report.verdict is Verdict.FAILS:
-        click.secho(f"DOES NOT HOLD: {_names(report.failed)}", fg="red", bold=True)
+        say(f"DOES NOT HOLD: {_names(report.failed)}", fg="red", bold=True)
     elif report.verdict is Verdict.OPEN:
-        click.secho(f"What could be checked holds; not checked: {_names([*left, *unasked])}", fg="yellow")
+        say(f"What could be checked holds; not checked: {_names([*left, *unasked])}", fg="yellow")
     elif unasked:
-        click.secho(f"Everything that was asked for holds; not checked: {_names(unasked)}", fg="green", bold=True)
+        say(f"Everything that was asked for holds; not checked: {_names(unasked)}", fg="green", bold=True)
     else:
-        click.secho("Everything holds.", fg="green", bold=True)
+        say("Everything holds.", fg="green", bold=True)
 
 
 def _names(checks: Sequence[Check]) -> str:

@@ -14,11 +14,11 @@ from counters.ledger.log import Log
 from counters.log_key import LOG_KEY, load_or_create_signer
 from counters.secrets import SCANNER, Generations, Secrets, bind_to_log, load_or_create_secrets
 from deploy.sizing import Audience, needs_of
-from gateway.check_lines import harmless_lines
 from gateway.doctor import greeting, host, keeping, others, ports, programme, redis_server
 from gateway.doctor.finding import Finding, Verdict
 from gateway.doctor.host import DiskFacts
 from gateway.doctor.redis_server import RedisFacts, Role
+from gateway.harmless import harmless_lines
 from gateway.ledger_client import KeysThere
 from gateway.quantity import quantity
 

@@ -49,7 +49,7 @@ def test_lines_for_people_are_one_line_each_and_the_traceback_below() -> None:
     sealed, failed, *traceback = lines("console")
     assert sealed.endswith("INFO turnout.test: window 7 is sealed")
     assert failed.endswith(f"redis://{BLOTTED}@host/0 request=0123456789abcdef")
-    assert traceback[0].startswith("Traceback")
+    assert traceback[0].startswith("  Traceback")
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
