@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -159,6 +160,19 @@ def test_every_pod_is_fenced_in(source: Source) -> None:
             assert "cpu" not in container["resources"]["limits"]
             assert not container["image"].endswith(":latest")
             assert ":" in container["image"] or source.name == "files"
+
+
+def test_the_base_believes_no_proxy_and_each_overlay_says_which_pods_it_does() -> None:
+    """A whole private range would let every pod, and every host of the network, say whose address it has."""
+    said = {
+        path.parent.name: re.findall(r"^ +- TURNOUT_GATEWAY_TRUSTED_PROXIES=(.*)$", path.read_text(), re.MULTILINE)
+        for path in (KUBERNETES / "base" / "kustomization.yaml", *KUBERNETES.glob("overlays/*/kustomization.yaml"))
+    }
+    assert said.pop("base") == []
+    assert sorted(said) == ["large", "small"]
+    for networks in said.values():
+        (network,) = networks
+        assert ip_network(network).prefixlen >= 16
 
 
 def test_everything_that_is_mounted_or_read_is_there(source: Source) -> None:
