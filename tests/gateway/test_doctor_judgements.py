@@ -1,10 +1,14 @@
 """What `turnout doctor` makes of machines, servers and events that are not to be had in a test."""
 
+import asyncio
 import hashlib
 import json
 import resource
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -19,7 +23,7 @@ from gateway.doctor.finding import Finding, Verdict
 from gateway.doctor.host import DiskFacts
 from gateway.doctor.redis_server import RedisFacts, Role
 from gateway.harmless import harmless_lines
-from gateway.ledger_client import KeysThere
+from gateway.ledger_client import KeysThere, LedgerRefusedError, LedgerUnavailableError
 from gateway.quantity import quantity
 
 NEEDS = needs_of(Audience(10_000, 10_000))
@@ -250,6 +254,61 @@ def test_a_key_of_the_event_file_that_is_retired_in_the_log_is_found(event: Even
     assert found.verdict is Verdict.WARN
     assert f"1 key of the event file retired in the log: {name}" in found.detail
     assert not [*greeting.judge_retired(event, KeysThere({}, {}))]
+
+
+class LedgerThatSays:
+    """In place of the client of a ledger: it answers a greeting with this, or raises it."""
+
+    heard: Callable[[float, float, float], None]
+
+    def __init__(self, said: KeysThere | Exception) -> None:
+        self.said = said
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def greet(self, _digest: str) -> KeysThere:
+        if isinstance(self.said, Exception):
+            raise self.said
+        self.heard(time.time(), time.time(), time.time())
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        (LedgerRefusedError("no", "not_found"), [("ledger", Verdict.UNKNOWN)]),  # of before there was the question
+        (LedgerRefusedError("no", ""), [("ledger", Verdict.UNKNOWN)]),
+        (LedgerRefusedError("no", "other_event"), [("ledger", Verdict.FAIL)]),
+        (LedgerUnavailableError("away"), [("ledger", Verdict.FAIL), ("keys", Verdict.UNKNOWN)]),
+        (TimeoutError(), [("ledger", Verdict.FAIL), ("keys", Verdict.UNKNOWN)]),
+    ],
+)
+def test_a_ledger_that_refuses_or_is_away_is_judged(
+    event: Event, monkeypatch: pytest.MonkeyPatch, says: Exception, found: list[tuple[str, Verdict]]
+) -> None:
+    monkeypatch.setattr(greeting, "LedgerClient", lambda *_: LedgerThatSays(says))
+    there = asyncio.run(greeting.ledger("http://ledger", Secrets(bytes(32), bytes(32)), event))
+    assert [(finding.check, finding.verdict) for finding in there] == found
+    assert all(finding.detail for finding in there)
+
+
+def test_a_ledger_that_answers_is_asked_for_clock_keys_and_what_is_retired(
+    event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (issuer,) = event.issuers
+    secrets = Secrets(bytes(32), bytes(32))
+    says = KeysThere({"scanner": (1, 1)}, {issuer.id: frozenset({thumbprint(issuer.keys[0])})})
+    monkeypatch.setattr(greeting, "LedgerClient", lambda *_: LedgerThatSays(says))
+    there = asyncio.run(greeting.ledger("http://ledger", secrets, event))
+    assert [(finding.check, finding.verdict) for finding in there] == [
+        ("ledger", Verdict.OK),
+        ("ledger's clock", Verdict.OK),
+        ("keys", Verdict.OK),
+        (f"issuer {issuer.id}: keys in force", Verdict.WARN),
+    ]
 
 
 def test_one_of_something_is_in_the_singular() -> None:
