@@ -25,6 +25,7 @@ from counters.ledger.merkle import ProofError
 from counters.ledger.note import NoteError, parse_note
 from counters.ledger.proof import TlogProof
 from counters.timestamp_files import TIMESTAMPS, timestamp_path
+from gateway.bounded_body import read_at_most
 from gateway.ledger_thread import LedgerThread
 from gateway.problems import Refused
 
@@ -164,18 +165,14 @@ class Timestamping:
     async def _ask(self, session: aiohttp.ClientSession, question: "Question") -> bytes:
         from counters.timestamps import ANSWER_LIMIT_BYTES, QUERY_TYPE  # noqa: PLC0415 - an extra
 
-        answer, headers = b"", {"Content-Type": QUERY_TYPE}
+        headers = {"Content-Type": QUERY_TYPE}
         try:
             async with session.post(self._url, data=question.query, headers=headers, timeout=TIMEOUT) as response:
                 if response.status != 200:
                     raise NotStampedError(UNREACHABLE if response.status >= 500 else REFUSED, f"{response.status}")
-                async for chunk in response.content.iter_chunked(ANSWER_LIMIT_BYTES):
-                    answer += chunk
-                    if len(answer) > ANSWER_LIMIT_BYTES:
-                        break  # refused as too long
+                return await read_at_most(response.content, ANSWER_LIMIT_BYTES)  # a longer one is refused
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotStampedError(UNREACHABLE, str(error) or type(error).__name__) from error
-        return answer
 
     def _note(self, error: NotStampedError) -> None:
         self.counts[error.outcome] += 1

@@ -16,6 +16,7 @@ from counters.cells import Cells
 from counters.event import Event
 from counters.secrets import SCANNER, Secrets
 from gateway.announcement import Announcement
+from gateway.bounded_body import read_at_most
 from gateway.checkin import CheckIns, parse_batch
 from gateway.door_keeper import PARTIAL_S
 from gateway.heartbeats import BODY_BYTES, Heartbeats
@@ -197,11 +198,8 @@ class ViewerApi:
 
 async def _body(request: web.Request, limit_bytes: int) -> bytes:
     """Return the body, or as much of it as shows that it is longer than `limit_bytes`."""
-    body = bytearray()
     async with reading(PARTIAL_S):
-        while len(body) <= limit_bytes and (part := await request.content.read(limit_bytes + 1 - len(body))):
-            body += part
-    return bytes(body)
+        return await read_at_most(request.content, limit_bytes)
 
 
 async def _send_back_to_the_door(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001

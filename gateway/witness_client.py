@@ -9,6 +9,7 @@ from counters.ledger.checkpoint import DECIMAL
 from counters.ledger.cosignature import WitnessKey, cosignatures
 from counters.ledger.note import NoteError, Signature
 from counters.ledger.witness_protocol import ADD_CHECKPOINT, AddCheckpoint, Verdict
+from gateway.bounded_body import read_at_most
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 """A witness does one check and one sync: one that takes longer is asked again."""
@@ -54,7 +55,7 @@ class WitnessClient:
             async with self._session.post(
                 self._url, data=request.encode(), timeout=TIMEOUT, allow_redirects=False
             ) as answer:
-                status, body = answer.status, await answer.content.read(ANSWER_LIMIT_BYTES)
+                status, body = answer.status, await read_at_most(answer.content, ANSWER_LIMIT_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotCosignedError(UNREACHABLE, str(error) or type(error).__name__) from None
         text = body.decode(errors="replace").strip()

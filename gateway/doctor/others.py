@@ -11,6 +11,7 @@ import orjson
 
 from counters.event import Event, Issuer, WitnessOfEvent
 from counters.issuer_keys import JWKS_LIMIT_BYTES, IssuerKeyError, public_key, read_jwks, thumbprint
+from gateway.bounded_body import read_at_most
 from gateway.doctor.finding import Finding, fail, ok, warn
 from gateway.quantity import quantity
 
@@ -108,7 +109,7 @@ async def _get(url: str, session: aiohttp.ClientSession) -> bytes:
         async with session.get(url) as answer:
             if answer.status != HTTPStatus.OK:
                 raise IssuerAwayError(f"{url} answers {answer.status}")
-            return await answer.content.read(JWKS_LIMIT_BYTES)
+            return await read_at_most(answer.content, JWKS_LIMIT_BYTES)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise IssuerAwayError(f"{url}: {error or type(error).__name__}") from None
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,26 @@ def test_whatever_a_witness_says_instead_is_counted_and_asked_again_and_nothing_
         assert {pair for pair in scene.quorum.counts if pair[1] != "conflict"} == {("w0", outcome), ("w0", "cosigned")}
 
     play(tmp_path, event, 1, 1, scenario, behaviours=[behaviour])
+
+
+def test_an_answer_that_comes_in_parts_is_read_whole(tmp_path: Path, event: Event) -> None:
+    async def in_parts(fake: Fake, body: bytes) -> web.Response:
+        answer = fake.witness.add_checkpoint(body, NOW)
+
+        async def parts() -> AsyncIterator[bytes]:
+            for place in range(0, len(answer.body), 20):
+                yield answer.body[place : place + 20].encode()
+                await asyncio.sleep(0.01)  # each is sent by itself
+
+        return web.Response(body=parts(), status=answer.verdict.value)
+
+    async def scenario(scene: Scene) -> None:
+        (fake,) = scene.fakes
+        fake.behaviour = partial(in_parts, fake)
+        await scene.until(lambda: scene.log.published.size == 1)
+        assert scene.quorum.counts.keys() <= {("w0", "cosigned"), ("w0", "conflict")}
+
+    play(tmp_path, event, 1, 1, scenario)
 
 
 def test_a_witness_that_has_seen_more_stops_the_ledger_before_anything_is_signed(tmp_path: Path, event: Event) -> None:
