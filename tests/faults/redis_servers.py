@@ -22,9 +22,9 @@ from tests.gateway.serving import until
 
 CLUSTER = Path(embedded_redis.__file__).parent / "redis" / "cluster.conf"
 SLOTS = 16_384
-NODE_TIMEOUT_MS = 1000
-"""After this long a node that does not answer is taken for dead."""
-DOWN_AFTER_MS = 1000
+NODE_TIMEOUT_MS = 3000
+"""After this long a node that does not answer is taken for dead: one that only waits for a busy machine is not."""
+DOWN_AFTER_MS = 3000
 SERVICE = "turnout"
 
 

@@ -136,7 +136,7 @@ def test_while_the_ledger_is_away_no_worker_with_seats_gives_way_to_one_without(
             succeeding = beside.submit(gateway.succeed)
         until(lambda: bool(new_folders(rig, before)), "a new worker is there", CERTAIN_S)
         time.sleep(SEATS_PATIENCE_S + 2)  # a worker that is started when there is no other would serve by now
-        rig.crowd.join(12)
+        rig.crowd.join(12, at_once=True)
         rig.ledger.start()
         if how == "take-over":
             assert succeeding.result() == 0
