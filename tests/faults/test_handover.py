@@ -252,11 +252,9 @@ def test_a_gateway_whose_clock_is_off_says_so_and_by_more_than_half_a_minute_it_
     try:
         ledger.start()
         right, ahead, behind = started("right", "+0s"), started("ahead", "+5s"), started("behind", "-45s")
-        until(lambda: offset_s(behind) < -40, "the ledger's clock is known", CERTAIN_S)
+        until(lambda: abs(offset_s(behind) + 45) < 1, "the ledger's clock is known", CERTAIN_S)
         until(lambda: ready(behind)[0] == 503 and "the clock is 45 s behind" in ready(behind)[1], "it says why")
-        until(lambda: offset_s(ahead) > 4, "the ledger's clock is known", CERTAIN_S)
-        assert abs(offset_s(ahead) - 5) < 1
-        assert abs(offset_s(behind) + 45) < 1
+        until(lambda: abs(offset_s(ahead) - 5) < 1, "the ledger's clock is known", CERTAIN_S)
         until(lambda: ready(ahead)[0] == 200 and ready(right)[0] == 200, "both serve")
         assert abs(offset_s(right)) < 1
         for gateway, which in ((ahead, "s AHEAD OF THE LEDGER'S"), (behind, "s BEHIND THE LEDGER'S")):
