@@ -108,6 +108,8 @@ _HEAD = struct.Struct("<HBB")
 _CRC = struct.Struct("<I")
 _TYPE_JOIN, _TYPE_SCAN, _TYPE_TOKEN = 1, 2, 3
 _DIGEST_BYTES: Final = 32
+_KIND_AT: Final = 6  # of a join's body
+_BADGE: Final = bytes((JoinKind.BADGE,))
 
 
 def _text(text: str) -> bytes:
@@ -171,7 +173,7 @@ def _decode_body(kind: int, body: bytes) -> Join | Scan:
 
 def decode(journal: bytes) -> Iterator[Join | Scan]:
     """Yield the joins and scans of a journal in the order in which they were written, up to a torn tail."""
-    for kind, body in _records(journal):
+    for kind, body, _ in _records(journal):
         if kind == _TYPE_TOKEN:
             continue
         try:
@@ -181,15 +183,42 @@ def decode(journal: bytes) -> Iterator[Join | Scan]:
         yield record
 
 
+def accepted_scans(journal: bytes) -> tuple[list[tuple[bytes, Scan]], int]:
+    """Return the accepted scans, each with its attendee's pseudonym, and how many bytes of the journal were read.
+
+    A journal that is still being written may be read on from there. Of a write that is seen in part nothing is taken:
+    the badge that stands before its scan is read again.
+    """
+    found: list[tuple[bytes, Scan]] = []
+    taken, badge = 0, b""
+    for kind, body, end in _records(journal):
+        # Among a rush of joins there are few scans: what is no badge is not decoded.
+        if kind == _TYPE_TOKEN or (kind == _TYPE_JOIN and body[_KIND_AT : _KIND_AT + 1] != _BADGE):
+            taken = end
+            continue
+        try:
+            record = _decode_body(kind, body)
+        except (struct.error, TypeError, ValueError):
+            break
+        if isinstance(record, Join):
+            badge = record.pseudonym
+            continue
+        taken = end
+        if not record.refusal and badge:
+            found.append((badge, record))
+        badge = b""
+    return found, taken
+
+
 def tokens(journal: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the digests and sealed tokens of a journal, up to a torn tail."""
-    for kind, body in _records(journal):
+    for kind, body, _ in _records(journal):
         if kind == _TYPE_TOKEN:
             yield body[:_DIGEST_BYTES], body[_DIGEST_BYTES:]
 
 
-def _records(journal: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and body of each record, up to a torn tail."""
+def _records(journal: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield type and body of each record and where it ends, up to a torn tail."""
     at = 0
     while at + _HEAD.size + _CRC.size <= len(journal):
         length, kind, version = _HEAD.unpack_from(journal, at)
@@ -203,5 +232,5 @@ def _records(journal: bytes) -> Iterator[tuple[int, bytes]]:
             return
         if kind == _TYPE_TOKEN and len(checked) <= _HEAD.size + _DIGEST_BYTES + OVERHEAD_BYTES:
             return
-        yield kind, checked[_HEAD.size :]
+        yield kind, checked[_HEAD.size :], end
         at = end

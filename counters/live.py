@@ -9,7 +9,8 @@ Keys; what stands in braces decides the slot in a Redis Cluster, so every comman
     turnout:{canary}:<incarnation>                             is gone when Redis has forgotten what it was sent
     turnout:{canary:<number>}:<incarnation>                    in a Redis Cluster one on each master
 
-Session number 0 is the whole event. Every value but a canary is a dense HyperLogLog (counters.hyperloglog).
+Session number 0 is the whole event. Every value but a canary is a dense HyperLogLog (counters.hyperloglog). Who is on
+site has keys of its own (counters.shared_scans), of which a session's sketch is in the slot of its buckets.
 
 A sketch is merged by SET of the temporary key, PFMERGE into the key, EXPIRE. Merging twice, late or in another order
 gives the same result, so a pipeline that failed half-way is simply sent again.
@@ -65,6 +66,11 @@ def bucket_key(event: str, session: int, bucket: int, sketch: Sketch) -> str:
 def uniques_key(event: str, session: int, shard: int, day: str) -> str:
     """Return the key of one shard of a day's unique attendees."""
     return f"turnout:{{{event}:{session}:{shard}}}:d:{day}:attendees"
+
+
+def room_key(event: str, session: int) -> str:
+    """Return the key of the sketch of who is on site in a session now; session 0: at the event."""
+    return f"turnout:{{{event}:{session}}}:onsite"
 
 
 def canary_key(incarnation: str, tag: str = CANARY_TAG) -> str:
@@ -274,6 +280,8 @@ class LivePoller:
         self._link = open_link(url, timeout_s, LiveUnavailableError)
         self._event = event
         self._sessions = (WHOLE_EVENT, *(session.number for session in event.sessions))
+        gates = tuple(session.number for session in event.sessions if session.gates)
+        self._rooms = (WHOLE_EVENT, *gates) if gates else ()
         self.announcements = Announcements.of(event.interval_s)
         """What players are told; whoever steers puts the newer one here."""
         self.last = LiveCounts(None, "", seen_within_s(event.interval_s), (), "not polled yet")
@@ -289,17 +297,32 @@ class LivePoller:
             return self.last
         interval_s = self.announcements.longest_s(now_unix)
         day = self._event.day(now_unix)
+        buckets = live_buckets(now_unix, interval_s)
         try:
-            replies = iter(await self._link.send(self._questions(live_buckets(now_unix, interval_s), day)))
+            replies = iter(await self._link.send(self._questions(buckets, day)))
+            rows = [
+                LiveRow(session, next(replies), next(replies), tuple(next(replies) for _ in range(shards_of(session))))
+                for session in self._sessions
+            ]
+            if self._rooms:
+                rows = await self._with_rooms(rows, buckets)
+            self.last = LiveCounts(now_unix, day, seen_within_s(interval_s), tuple(rows))
         except LiveUnavailableError as unavailable:
             self.last = replace(self.last, failure=str(unavailable))
-            return self.last
-        rows = tuple(
-            LiveRow(session, next(replies), next(replies), tuple(next(replies) for _ in range(shards_of(session))))
-            for session in self._sessions
-        )
-        self.last = LiveCounts(now_unix, day, seen_within_s(interval_s), rows)
         return self.last
+
+    async def _with_rooms(self, rows: Sequence[LiveRow], buckets: Sequence[int]) -> list[LiveRow]:
+        """Return the rows with who is on site; together with who is online only where somebody is."""
+        event = self._event.id
+        people = await self._link.send([("PFCOUNT", room_key(event, session)) for session in self._rooms])
+        onsite = dict(zip(self._rooms, people, strict=True))
+        occupied = [session for session, inside in onsite.items() if inside]
+        unions: list[Command] = []
+        for session in occupied:
+            online = (bucket_key(event, session, bucket, "attendees") for bucket in buckets)
+            unions.append(("PFCOUNT", room_key(event, session), *online))
+        either = dict(zip(occupied, await self._link.send(unions) if unions else (), strict=True))
+        return [replace(row, onsite=onsite.get(row.session), either=either.get(row.session)) for row in rows]
 
     async def close(self) -> None:
         """Close the connections."""

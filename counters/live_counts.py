@@ -14,6 +14,10 @@ from counters.tally import BUCKET_S
 
 WHOLE_EVENT: Final = 0
 """The session number that stands for the whole event."""
+ONLINE: Final = "online"
+ONSITE: Final = "onsite"
+EITHER: Final = "either"
+"""Online, on site or both."""
 STALE_AFTER_S: Final = 5.0
 """An answer older than this is marked stale even if no failure is known: the poller itself may be stuck."""
 
@@ -39,9 +43,16 @@ class LiveRow:
     """The estimates of one session."""
 
     session: int  # number; 0 = the whole event
-    attendees: int  # live now
+    attendees: int  # live now, online
     views: int  # live now
     today: tuple[int, ...]  # attendees who joined on this day so far, one estimate a shard
+    onsite: int | None = None  # attendees in the room now; None = the session has no gates
+    either: int | None = None  # attendees online or on site, each once; None = nobody is on site
+
+    def by_channel(self) -> dict[str, int]:
+        """Return attendees now: either, each once; online; and on site, where there are gates."""
+        either = self.attendees if self.either is None else self.either
+        return {EITHER: either, ONLINE: self.attendees} | ({} if self.onsite is None else {ONSITE: self.onsite})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +86,11 @@ def live_document(event: Event, counts: LiveCounts, now_unix: float) -> dict[str
     numbers = []
     for row in counts.rows:
         scope = {} if row.session == WHOLE_EVENT else {"session": titles[row.session]}
+        for channel, people in row.by_channel().items():
+            # Without a channel a number is of both.
+            where = {} if channel == EITHER else {"channel": channel}
+            numbers.append(_number("live-attendees", scope | where, "people", (people,), as_of))
         numbers += [
-            _number("live-attendees", scope, "people", (row.attendees,), as_of),
             _number("live-views", scope, "views", (row.views,), as_of),
             _number("joined-attendees", scope | {"day": counts.day}, "people", row.today, as_of),
         ]

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.operations import identity_of
 from gateway.processes import end_tasks
+from gateway.room_keeper import RoomKeeper
 from gateway.route_metrics import by_status, request_durations, requests
 from gateway.steering import SteeringKeeper
 from gateway.stopping import FAREWELL_S
@@ -67,7 +68,8 @@ class Carrying:
         self._counters = WorkerCounters(folders, event.digest)
         self._courier = Courier(folders, event, gateway, clock, self._flusher, ledger, self._counters, tracing)
         self._tokens = TokenCourier(spool, event, ledger)
-        self._courier.keep_tokens = self._tokens.take_in
+        self._rooms = RoomKeeper(folders, event, clock, live_url)
+        self._courier.keep_of_journals = self._keep_of_journals
         self._steering = SteeringKeeper(spool, event, gateway, clock, ledger, self._announced)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -97,6 +99,7 @@ class Carrying:
         await asyncio.to_thread(self._courier.close)
         await asyncio.to_thread(self._tokens.close)
         await asyncio.to_thread(self._flusher.close)
+        await self._rooms.close()
         await self._sketches.close()
         await self._poller.close()
 
@@ -107,6 +110,7 @@ class Carrying:
         try:
             async with asyncio.timeout(FAREWELL_S):
                 await self._flusher.flush_or_say()
+                await self._rooms.share_or_say()
                 await _until_done(self._courier.carry, "the last windows are")
                 await _until_done(self._tokens.carry, "the last tokens are")
                 in_time = True
@@ -123,13 +127,19 @@ class Carrying:
         self._courier.announcements = announcements
         self._poller.announcements = announcements
 
+    def _keep_of_journals(self, journals: Sequence[Path]) -> None:
+        """Keep what else is needed of journals that the ledger has and that are about to be deleted. Blocks."""
+        self._rooms.read_last(journals)
+        self._tokens.take_in(journals)
+
     # Live numbers.
 
     async def _keep_live(self) -> None:
         """Once a second, send what rose and at once ask for the numbers: a heartbeat waits for one round, not two."""
         while True:
             began = time.monotonic()
-            await self._poll(await self._flusher.flush_or_say())
+            not_sent = await self._flusher.flush_or_say()
+            await self._poll(await self._rooms.share_or_say() or not_sent)
             await asyncio.sleep(max(began + FLUSH_EVERY_S - time.monotonic(), LIVE_PAUSE_S))
 
     async def _poll(self, withheld: str) -> None:
@@ -178,7 +188,11 @@ class Carrying:
             handed_over_connections=totals.get("handed_over.connections", 0),
             handed_over_heartbeats=totals.get("handed_over.heartbeats", 0),
             heads_read=totals.get("heads.read", 0),
-            live_attendees={titles[row.session]: row.attendees for row in live.rows},
+            live_attendees={
+                (titles[row.session], channel): people
+                for row in live.rows
+                for channel, people in row.by_channel().items()
+            },
             live_views={titles[row.session]: row.views for row in live.rows},
             live_uniques={titles[row.session]: sum(row.today) for row in live.rows},
             interval_s=self.interval_s,

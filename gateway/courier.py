@@ -91,8 +91,8 @@ class Courier:
         self._outgoing = self._outgoing_file.read()  # the bundle on its way
         self._spools: tuple[WindowSpool, ...] = ()  # what it was made of, if it was made in this run
         self._backlog_said = -SAY_EVERY_S
-        self.keep_tokens: Callable[[Sequence[Path]], None] = lambda _journals: None
-        """Told of journals that are about to be deleted, in a thread: their tokens go another way."""
+        self.keep_of_journals: Callable[[Sequence[Path]], None] = lambda _journals: None
+        """Told of journals that are about to be deleted, in a thread: tokens go another way, and scans too."""
         self.at_work: tuple[int, float] | None = None
         """The window that is being handed over, and since when by the monotonic clock."""
         self.clocks = WorkerClocks(folders)
@@ -274,7 +274,7 @@ class Courier:
     def _delete(self, paths: Sequence[Path]) -> None:
         journals = [path for path in paths if path.suffix == ".journal"]
         try:
-            self.keep_tokens(journals)
+            self.keep_of_journals(journals)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -282,7 +282,7 @@ class Courier:
             for path in paths:
                 if path not in journals:
                     path.unlink(missing_ok=True)
-            self.keep_tokens(journals)
+            self.keep_of_journals(journals)
         for path in paths:
             path.unlink(missing_ok=True)
 

@@ -72,7 +72,7 @@ async def _look(replay: Replay, at: int) -> demo_report.Look | None:
         truth = replay.acknowledged.watching(at - int(live["seen_within_s"]) + 1, at)
         before, look = look, None
         for number in live["numbers"]:
-            if number["rule"] == "live-attendees" and not number["scope"]:
+            if (number["rule"], number["scope"]) == ("live-attendees", {"channel": "online"}):
                 look = demo_report.Look(at, number["value"], truth, number["standard_error"], stale=live["stale"])
         if look and look == before:
             break

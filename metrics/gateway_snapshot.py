@@ -27,7 +27,8 @@ class GatewaySnapshot:
 
     Counters never fall, not even when a worker is replaced. `requests` are by route and status, `request_durations` by
     route, `places` by the worker's place, `heartbeats`, `joins`, `checkins` and `handovers` by outcome. Mappings by
-    session use the session's id, and "" for the whole event. None means not known yet; the metric then has no sample.
+    session use the session's id, and "" for the whole event; `live_attendees` are by session and channel. None means
+    not known yet; the metric then has no sample.
     """
 
     process: ClassVar[Process] = Process.GATEWAY
@@ -48,7 +49,7 @@ class GatewaySnapshot:
     handed_over_connections: int
     handed_over_heartbeats: int
     heads_read: int
-    live_attendees: Mapping[str, int]
+    live_attendees: Mapping[tuple[str, str], int]
     live_views: Mapping[str, int]
     live_uniques: Mapping[str, int]
     interval_s: int
@@ -93,10 +94,13 @@ class GatewaySnapshot:
         yield catalogue.DOOR_HANDED_OVER_CONNECTIONS, self.handed_over_connections
         yield catalogue.DOOR_HANDED_OVER_HEARTBEATS, self.handed_over_heartbeats
         yield catalogue.DOOR_HEADS_READ, self.heads_read
-        yield catalogue.LIVE_ATTENDEES, _online(self.live_attendees)
+        yield (
+            catalogue.LIVE_ATTENDEES,
+            {of: people for of, people in self.live_attendees.items() if of[0] != WHOLE_EVENT},
+        )
         yield catalogue.LIVE_VIEWS, _online(self.live_views)
         yield catalogue.LIVE_UNIQUE_ATTENDEES, of_sessions(self.live_uniques)
-        yield catalogue.LIVE_EVENT_ATTENDEES, self.live_attendees.get(WHOLE_EVENT)
+        yield catalogue.LIVE_EVENT_ATTENDEES, _of_event(self.live_attendees)
         yield catalogue.LIVE_EVENT_VIEWS, self.live_views.get(WHOLE_EVENT)
         yield catalogue.LIVE_EVENT_UNIQUE_ATTENDEES, self.live_uniques.get(WHOLE_EVENT)
         yield catalogue.LIVE_SPAN, self.live_span_s
@@ -119,6 +123,11 @@ class GatewaySnapshot:
         yield catalogue.HANDOVER_DURATION, self.handover_durations
 
 
+def _of_event(by_session_and_channel: Mapping[tuple[str, str], int]) -> dict[str, float | None]:
+    """Return the whole event's numbers by channel."""
+    return {channel: people for (session, channel), people in by_session_and_channel.items() if session == WHOLE_EVENT}
+
+
 def _online(by_session: Mapping[str, int]) -> dict[tuple[str, str], float]:
-    """Return the sessions' numbers by session and channel: only players have sketches."""
+    """Return the sessions' numbers by session and channel: only players have views."""
     return {(session, "online"): number for session, number in by_session.items() if session != WHOLE_EVENT}

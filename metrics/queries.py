@@ -38,10 +38,12 @@ ALERTS_FIRING: Final = Query(lambda _: 'count(ALERTS{alertstate="firing",event=~
 """Those of the event that is chosen, and those that are of none: most alerts are about no single process."""
 
 # The audience, as the live path sees it.
-LIVE_ATTENDEES: Final = largest(m.LIVE_EVENT_ATTENDEES)
-LIVE_ATTENDEES_PEAK: Final = Query(lambda of: f"max({of.peak(m.LIVE_EVENT_ATTENDEES)})")
+LIVE_ATTENDEES: Final = largest(m.LIVE_EVENT_ATTENDEES, channel="online")
+LIVE_ATTENDEES_BY_CHANNEL: Final = largest(m.LIVE_EVENT_ATTENDEES, "channel")
+LIVE_ATTENDEES_PEAK: Final = Query(lambda of: f"max({of.peak(m.LIVE_EVENT_ATTENDEES, channel='either')})")
 LIVE_VIEWS: Final = largest(m.LIVE_EVENT_VIEWS)
 LIVE_ATTENDEES_BY_SESSION: Final = largest(m.LIVE_ATTENDEES, "session", channel="online")
+LIVE_ONSITE_BY_SESSION: Final = largest(m.LIVE_ATTENDEES, "session", channel="onsite")
 LIVE_VIEWS_BY_SESSION: Final = largest(m.LIVE_VIEWS, "session", channel="online")
 LIVE_UNIQUE: Final = largest(m.LIVE_EVENT_UNIQUE_ATTENDEES)
 LIVE_UNIQUE_BY_SESSION: Final = largest(m.LIVE_UNIQUE_ATTENDEES, "session")

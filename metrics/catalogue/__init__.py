@@ -25,6 +25,7 @@ from metrics.catalogue.carrying import (
     LIVE_STALE,
     LIVE_UNIQUE_ATTENDEES,
     LIVE_VIEWS,
+    PEOPLE_CHANNELS,
     REDIS_FLUSH,
     REDIS_FLUSH_BYTES,
     REDIS_FLUSH_FAILURES,
@@ -121,7 +122,6 @@ from metrics.catalogue.vocabulary import (
 )
 from metrics.catalogue.window import (
     WINDOW_ATTENDEES,
-    WINDOW_CHANNELS,
     WINDOW_COUNTRY_ATTENDEES,
     WINDOW_DIFFERENCE,
     WINDOW_EVENT_ATTENDEES,
@@ -213,6 +213,7 @@ __all__ = [
     "LIVE_VIEWS",
     "OF_EVENT",
     "OF_PROCESS",
+    "PEOPLE_CHANNELS",
     "PROCESS_CPU",
     "PROCESS_MAX_FDS",
     "PROCESS_OPEN_FDS",
@@ -236,7 +237,6 @@ __all__ = [
     "TIMESTAMP_OUTCOMES",
     "WINDOWS_COMPARED",
     "WINDOW_ATTENDEES",
-    "WINDOW_CHANNELS",
     "WINDOW_COUNTRY_ATTENDEES",
     "WINDOW_DIFFERENCE",
     "WINDOW_EVENT_ATTENDEES",

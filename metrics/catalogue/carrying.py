@@ -6,6 +6,8 @@ from metrics.catalogue.vocabulary import SESSION, Kind, Label, Metric, Process, 
 
 CHANNELS: Final = ("online", "onsite")
 """How an attendee was there."""
+PEOPLE_CHANNELS: Final = (*CHANNELS, "either")
+"""`either` is who was there on one channel or both, once."""
 HANDOVER_OUTCOMES: Final = ("accepted", "repeated", "refused", "unreachable")
 """What the ledger said to a segment; `repeated` is a digest it already held, `unreachable` is no answer at all."""
 FLUSH_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -14,21 +16,22 @@ HANDOVER_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 """A small window takes some milliseconds; the ledger seals 8 s after a window's end without those who are late."""
 
 _GATEWAY: Final = (Process.GATEWAY,)
-_BY_SESSION: Final = (SESSION, Label("channel", CHANNELS))
+_BY_CHANNEL: Final = Label("channel", PEOPLE_CHANNELS)
 
 LIVE_ATTENDEES: Final = Metric(
     "turnout_live_attendees",
     Kind.GAUGE,
-    "Estimate of the attendees seen in the session within turnout_live_span_seconds (HyperLogLog of the players).",
+    "Estimate of the attendees in the session now (HyperLogLog): online, whose players were heard within "
+    "turnout_live_span_seconds; on site, who entered and has not left (sessions with gates); either, each once.",
     _GATEWAY,
-    _BY_SESSION,
+    (SESSION, _BY_CHANNEL),
 )
 LIVE_VIEWS: Final = Metric(
     "turnout_live_views",
     Kind.GAUGE,
-    "Estimate of the views seen in the session within turnout_live_span_seconds (HyperLogLog).",
+    "Estimate of the views seen in the session within turnout_live_span_seconds (HyperLogLog). Views are online.",
     _GATEWAY,
-    _BY_SESSION,
+    (SESSION, Label("channel", CHANNELS)),
 )
 LIVE_UNIQUE_ATTENDEES: Final = Metric(
     "turnout_live_unique_attendees",
@@ -40,8 +43,9 @@ LIVE_UNIQUE_ATTENDEES: Final = Metric(
 LIVE_EVENT_ATTENDEES: Final = Metric(
     "turnout_live_event_attendees",
     Kind.GAUGE,
-    "The same estimate of attendees for the whole event, each once however many sessions they watch.",
+    "The same estimates of attendees for the whole event, each once however many sessions they are in.",
     _GATEWAY,
+    (_BY_CHANNEL,),
 )
 LIVE_EVENT_VIEWS: Final = Metric(
     "turnout_live_event_views", Kind.GAUGE, "The same estimate of views for the whole event.", _GATEWAY

@@ -5,14 +5,11 @@ Numbers of few people are left out as the event file says, and so is one more wh
 
 from typing import Final
 
-from metrics.catalogue.carrying import CHANNELS
+from metrics.catalogue.carrying import PEOPLE_CHANNELS
 from metrics.catalogue.vocabulary import SESSION, Kind, Label, Metric, Open, Process, metrics_in
 
-WINDOW_CHANNELS: Final = (*CHANNELS, "either")
-"""`either` counts whoever was there on one channel or both, once."""
-
 _LEDGER: Final = (Process.LEDGER,)
-_CHANNEL: Final = Label("channel", WINDOW_CHANNELS)
+_CHANNEL: Final = Label("channel", PEOPLE_CHANNELS)
 
 WINDOW_ATTENDEES: Final = Metric(
     "turnout_window_attendees_exact",

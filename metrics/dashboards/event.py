@@ -141,9 +141,13 @@ _OVER_TIME: Final = Row(
         ),
         Panel(
             title="How many came online, how many on site?",
-            says="Exact attendees of the newest sealed minute, by channel; `either` counts who was both only once.",
+            says="By channel; `either` counts who was both only once. Live estimates (online: heard in the last minute "
+            "or so; onsite: scanned in and not out, until the session ends), and the newest sealed minute, exact.",
             shape=Shape.LINES,
-            series=(Series(q.WINDOW_ATTENDEES_BY_CHANNEL, "{{channel}}"),),
+            series=(
+                Series(q.LIVE_ATTENDEES_BY_CHANNEL, "{{channel}}, estimated"),
+                Series(q.WINDOW_ATTENDEES_BY_CHANNEL, "{{channel}}, exact"),
+            ),
             unit=Unit.COUNT,
             width=8,
             height=5,
@@ -156,9 +160,13 @@ _WHERE: Final = Row(
     (
         Panel(
             title="Which session has how many people now?",
-            says="Live estimate by session. Who watches two sessions is in both bars: they do not add up to people.",
+            says="Live estimates: who is online by session, and who is in its room. Who watches two sessions is in "
+            "both bars: they do not add up to people.",
             shape=Shape.BARS,
-            series=(Series(q.LIVE_ATTENDEES_BY_SESSION, "{{session}}"),),
+            series=(
+                Series(q.LIVE_ATTENDEES_BY_SESSION, "{{session}}, online"),
+                Series(q.LIVE_ONSITE_BY_SESSION, "{{session}}, on site"),
+            ),
             unit=Unit.EXACT,
             width=8,
             height=10,
@@ -166,7 +174,7 @@ _WHERE: Final = Row(
         ),
         Panel(
             title="How did the sessions' audiences move?",
-            says="Live estimate of people by session.",
+            says="Live estimate of people online, by session.",
             shape=Shape.LINES,
             series=(Series(q.LIVE_ATTENDEES_BY_SESSION, "{{session}}"),),
             unit=Unit.COUNT,

@@ -14,6 +14,7 @@ from counters.journal import (
     Join,
     JoinKind,
     Scan,
+    accepted_scans,
     decode,
     encode,
     encode_token,
@@ -98,6 +99,23 @@ def test_tokens_stand_between_the_records_and_each_reader_sees_its_own(
     assert list(tokens(journal)) == [each for each in records if isinstance(each, tuple)]
     cut = data.draw(st.integers(0, len(journal)))
     assert list(tokens(journal))[: len(list(tokens(journal[:cut])))] == list(tokens(journal[:cut]))
+
+
+@given(st.data())
+def test_scans_are_read_on_from_where_a_journal_ended_and_each_once(data: st.DataObject) -> None:
+    badges = [a_join(seat, kind=JoinKind.BADGE) for seat in (1, 2, 3)]
+    scans = [a_scan(f"n{badge.seat}", seat=badge.seat) for badge in badges]
+    refused = encode(badges[0]) + encode(a_scan("n4", seat=1, refusal="scan_too_old"))
+    writes = [encode_token(bytes(32), bytes(17)) + encode(badge) + encode(scan)
+              for badge, scan in zip(badges, scans, strict=True)]  # fmt: skip
+    journal = b"".join([encode(a_join(9)), writes[0], refused, encode(a_join(8)), *writes[1:]])
+    found, read = [], 0
+    for cut in [*sorted(data.draw(st.lists(st.integers(0, len(journal)), max_size=4))), len(journal)]:
+        fresh, taken = accepted_scans(journal[read : max(cut, read)])
+        found += fresh
+        read += taken
+    assert found == [(badge.pseudonym, scan) for badge, scan in zip(badges, scans, strict=True)]
+    assert read == len(journal)
 
 
 def test_a_token_without_a_sealed_form_ends_the_journal() -> None:

@@ -55,7 +55,10 @@ def test_a_player_whose_heartbeat_came_at_most_ten_percent_late_is_always_seen(
 
 
 COUNTS = LiveCounts(
-    NINE + 0.25, "2023-11-19", 50, (LiveRow(0, 20_000, 25_000, (500,) * 16), LiveRow(1, 0, 0, (0, 0, 0, 0)))
+    NINE + 0.25,
+    "2023-11-19",
+    50,
+    (LiveRow(0, 20_000, 25_000, (500,) * 16, onsite=1_000, either=20_400), LiveRow(1, 0, 0, (0, 0, 0, 0))),
 )
 
 
@@ -66,9 +69,13 @@ def test_the_document_has_the_shape_of_every_number() -> None:
         "event": "wiotc2023", "as_of": as_of, "stale": False, "age_s": 1.25, "seen_within_s": 50, "numbers": None,
     }  # fmt: skip
     common = {"rule_version": 1, "kind": "estimate", "checkable_by": "asserted", "as_of": as_of}
-    assert document["numbers"][:3] == [
-        {"rule": "live-attendees", "scope": {}, "value": 20_000, "unit": "people",
+    assert document["numbers"][:5] == [
+        {"rule": "live-attendees", "scope": {}, "value": 20_400, "unit": "people",
+         "standard_error": 0.008125, "interval95": [20_075, 20_725], **common},
+        {"rule": "live-attendees", "scope": {"channel": "online"}, "value": 20_000, "unit": "people",
          "standard_error": 0.008125, "interval95": [19_682, 20_318], **common},
+        {"rule": "live-attendees", "scope": {"channel": "onsite"}, "value": 1_000, "unit": "people",
+         "standard_error": 0.008125, "interval95": [984, 1_016], **common},
         {"rule": "live-views", "scope": {}, "value": 25_000, "unit": "views",
          "standard_error": 0.008125, "interval95": [24_602, 25_398], **common},
         {"rule": "joined-attendees", "scope": {"day": "2023-11-19"}, "value": 8_000, "unit": "people",
@@ -76,10 +83,11 @@ def test_the_document_has_the_shape_of_every_number() -> None:
     ]  # fmt: skip
 
 
-def test_an_empty_room_is_a_number_too() -> None:
+def test_a_session_without_gates_has_no_number_on_site_and_an_empty_room_is_a_number_too() -> None:
     opening = [number for number in live_document(EVENT, COUNTS, NINE)["numbers"] if "session" in number["scope"]]
     assert [number["scope"] for number in opening] == [
-        {"session": "opening"}, {"session": "opening"}, {"session": "opening", "day": "2023-11-19"},
+        {"session": "opening"}, {"session": "opening", "channel": "online"}, {"session": "opening"},
+        {"session": "opening", "day": "2023-11-19"},
     ]  # fmt: skip
     assert all((n["value"], n["standard_error"], n["interval95"]) == (0, 0.0, [0, 0]) for n in opening)
 

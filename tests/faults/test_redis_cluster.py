@@ -13,12 +13,16 @@ import redis as redis_client
 
 from counters import hyperloglog
 from counters.event import Event
-from counters.live import BUCKET_TTL_S, LivePoller, SketchStore, bucket_key, uniques_key
+from counters.live import BUCKET_TTL_S, LivePoller, SketchStore, bucket_key, room_key, uniques_key
 from counters.redis_address import open_link
 from counters.redis_cluster import SLOTS, slot_of, tag_in
 from counters.registry import SeatRegistry, seat_key
+from counters.rooms import Rooms, in_order
+from counters.shared_scans import SharedScans
 from deploy.embedded_redis import ServerProgram
 from gateway.development_issuer import load_event_creating_keys
+from tests.counters.test_onsite import EVENT as WITH_GATES
+from tests.counters.test_onsite import IN, scan
 from tests.faults.live_numbers import expected, until_live_is
 from tests.faults.parts import free_port
 from tests.faults.redis_servers import ClusterAtHand, Server, cluster_at_hand
@@ -115,6 +119,32 @@ def test_what_one_master_has_forgotten_is_sent_again_to_that_one(cluster: Cluste
             assert [victim.ask("EXISTS", key) for key in there] == [1] * len(there)
         finally:
             await store.close()
+
+    asyncio.run(run())
+
+
+def test_gateways_share_scans_through_it_and_each_room_is_beside_its_buckets(cluster: ClusterAtHand) -> None:
+    entry = scan(IN, 0)
+    entered = (bytes(16), in_order(entry))
+
+    async def run() -> None:
+        one, other = (SharedScans(cluster.url, "shared", name) for name in ("a", "b"))
+        rooms = Rooms(WITH_GATES)
+        try:
+            one.add([entered])
+            heard: list[Any] = []
+            for _ in range(2):
+                await one.exchange(lambda: [entered])
+                heard += await other.exchange(list)
+            assert rooms.take(heard) == [entered]
+            await other.show(rooms.sketches(entry.scanned_at_ms / 1000))
+            for session in (0, entry.session):
+                key = room_key("shared", session)
+                assert slot_of(key) == slot_of(bucket_key("shared", session, 0, "attendees"))
+                assert cluster.holder_of(key).ask("PFCOUNT", key) == 1
+        finally:
+            await one.close()
+            await other.close()
 
     asyncio.run(run())
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import redis as redis_client
 
+from counters import hyperloglog
+from counters.attendee import pseudonym
 from counters.event import load_event
 from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
-from counters.secrets import load_secrets
+from counters.live import room_key
+from counters.secrets import Secrets, load_secrets
 from deploy.embedded_redis import ServerProgram, socket_path
 from gateway.development_issuer import DevelopmentIssuer
 from tests.gateway.commands import FREE_PORTS, end, port_of, started
@@ -19,25 +22,56 @@ from tests.gateway.serving import ask, until
 
 WINDOW = int(datetime.fromisoformat("2023-11-19T09:00:00+08:00").timestamp())
 PEOPLE = {"opening": 40, "forum": 20}
-Scope = tuple[str, str]
-"""(rule, session); the whole event is ""."""
+VISITORS = 12
+"""At the gate of the opening, the first six of them also online; the last three leave again."""
+Scope = tuple[str, str, str]
+"""(rule, session, channel); the whole event is "", and so are both channels."""
 
 
 def live(port: int) -> dict[Scope, int]:
     document = ask(port, "GET", "/v1/events/expo/live").json
     if document["stale"]:
         return {}
-    return {(number["rule"], number["scope"].get("session", "")): number["value"] for number in document["numbers"]}
+    return {
+        (number["rule"], number["scope"].get("session", ""), number["scope"].get("channel", "")): number["value"]
+        for number in document["numbers"]
+    }
 
 
-def all_are_seen(numbers: dict[Scope, int]) -> bool:
+def expected(secrets: Secrets, visitors: range) -> dict[Scope, int]:
+    """The numbers of attendees, to the last of them, when these visitors are on site."""
+
+    def estimate(*subjects: str) -> int:
+        registers = hyperloglog.empty()
+        for subject in subjects:
+            hyperloglog.add(registers, pseudonym(secrets.pseudonym_key, "tickets", subject))
+        return hyperloglog.estimate(registers)
+
+    online = {session: [f"{session} {number}" for number in range(people)] for session, people in PEOPLE.items()}
+    online[""] = [subject for subjects in online.values() for subject in subjects]
+    onsite = {"forum": list[str](), "opening": [visitor(number) for number in visitors]}
+    onsite[""] = onsite["opening"]
+    found: dict[Scope, int] = {}
+    for session, watching in online.items():
+        found["live-attendees", session, "online"] = estimate(*watching)
+        found["live-attendees", session, "onsite"] = estimate(*onsite[session])
+        found["live-attendees", session, ""] = estimate(*watching, *onsite[session])
+    return found
+
+
+def visitor(number: int) -> str:
+    return f"opening {PEOPLE['opening'] - VISITORS // 2 + number}"
+
+
+def all_are_seen(numbers: dict[Scope, int], attendees: dict[Scope, int]) -> bool:
     """Of so few in 16,384 registers, more than five collisions have a chance of one in 10^7."""
-    expected = PEOPLE | {"": sum(PEOPLE.values())}
-    return all(
-        people - 5 <= numbers.get((rule, session), 0) <= people + 5
-        for rule in ("live-attendees", "live-views", "joined-attendees")
-        for session, people in expected.items()
-    )
+    rest = {
+        (rule, session, ""): people
+        for rule in ("live-views", "joined-attendees")
+        for session, people in (PEOPLE | {"": sum(PEOPLE.values())}).items()
+    }
+    seen = all(people - 5 <= numbers.get(scope, 0) <= people + 5 for scope, people in rest.items())
+    return seen and numbers.keys() == {*rest, *attendees} and numbers.items() >= attendees.items()
 
 
 def test_live_and_exact_agree_again_after_everything_was_flushed(redis_program: ServerProgram, tmp_path: Path) -> None:  # noqa: ARG001 - it is there
@@ -59,12 +93,31 @@ def test_live_and_exact_agree_again_after_everything_was_flushed(redis_program: 
             joined = ask(gateway, "POST", path, b"", {"Authorization": f"Bearer {ticket}"})
             assert ask(gateway, "POST", "/v1/beat", joined.json["token"].encode()).status == 204
 
+        def pass_the_gate(direction: str, visitors: range) -> None:
+            badges = [minter.mint(event.issuers[0], visitor(number), now=WINDOW) for number in visitors]
+            scans = [
+                {"nonce": f"{direction} {number}", "badge": badge, "gate": "hall-a", "direction": direction,
+                 "scanned_at": event.iso(WINDOW)}
+                for number, badge in enumerate(badges)
+            ]  # fmt: skip
+            scanner = {"Authorization": f"Bearer {secrets.scanner_key}", "Content-Type": "application/json"}
+            answer = ask(gateway, "POST", "/v1/events/expo/checkins", json.dumps({"scans": scans}).encode(), scanner)
+            assert [outcome["outcome"] for outcome in answer.json["outcomes"]] == ["accepted"] * len(scans)
+
         jump(WINDOW)
         for session, people in PEOPLE.items():
             for number in range(people):
                 attend(session, number)
-        until(lambda: all_are_seen(live(gateway)), "the live numbers show everybody")
+        pass_the_gate("in", range(VISITORS))
+        everybody, stayed = expected(secrets, range(VISITORS)), expected(secrets, range(VISITORS - 3))
+        until(lambda: all_are_seen(live(gateway), everybody), "the live numbers show everybody")
+        pass_the_gate("out", range(VISITORS - 3, VISITORS))
+        until(lambda: all_are_seen(live(gateway), stayed), "and that three have left")
         before = live(gateway)
+        metrics = ask(port_of(up["metrics"]), "GET", "/metrics").body.decode()
+        for session, inside in {"opening": before["live-attendees", "opening", "onsite"], "forum": 0}.items():
+            assert f'turnout_live_attendees{{channel="onsite",session="{session}"}} {inside:.1f}' in metrics
+        assert f'turnout_live_event_attendees{{channel="either"}} {before["live-attendees", "", ""]:.1f}' in metrics
         client: Any = redis_client.Redis.from_url(f"unix://{socket_path(data / 'redis')}")
         sketches = [key for key in client.keys("turnout:{expo:*}:[bd]:*") if b":tmp:" not in key]
         client.flushall()
@@ -72,9 +125,10 @@ def test_live_and_exact_agree_again_after_everything_was_flushed(redis_program: 
         written_at = (data / "spool" / "live.json").stat().st_mtime_ns
         until(lambda: (data / "spool" / "live.json").stat().st_mtime_ns > written_at, "they are asked for again")
         until(lambda: live(gateway) == before, "and are what they were")
-        client.close()
         jump(WINDOW + 60)
+        assert client.exists(room_key("expo", 1)) == 1, "they are inside until they leave"
         jump(WINDOW + 120)
+        client.close()
         assert end(process) == 0, (tmp_path / "said.log").read_text()
 
     log = LogReader(data / "log", Verifier.decode(up["log"]))
@@ -82,4 +136,4 @@ def test_live_and_exact_agree_again_after_everything_was_flushed(redis_program: 
     exact = {row["session"]: row["present"] for row in leaf["totals"]}
     assert exact == PEOPLE | {"": sum(PEOPLE.values())}
     for session, people in exact.items():
-        assert abs(before["live-attendees", session] - people) <= 5
+        assert abs(before["live-attendees", session, "online"] - people) <= 5

@@ -541,7 +541,7 @@ def test_journals_are_kept_for_their_tokens_before_they_are_deleted_and_on_a_ful
                 raise OSError(failures.pop(0), "as told")
 
         async def carry(courier: Courier) -> None:
-            courier.keep_tokens = keep
+            courier.keep_of_journals = keep
             with pytest.raises(OSError, match="as told"):
                 await courier.carry()
             assert chunk.exists()

@@ -69,7 +69,15 @@ GATEWAY = GatewaySnapshot(
     handed_over_connections=4,
     handed_over_heartbeats=3,
     heads_read=11,
-    live_attendees={"": 812, "opening": 700, "forum-7": 140},
+    live_attendees={
+        ("", "online"): 812,
+        ("", "onsite"): 95,
+        ("", "either"): 899,
+        ("opening", "online"): 700,
+        ("opening", "onsite"): 95,
+        ("opening", "either"): 790,
+        ("forum-7", "online"): 140,
+    },
     live_views={"": 900, "opening": 760, "forum-7": 140},
     live_uniques={"": 1500, "opening": 1300, "forum-7": 420},
     interval_s=30,
@@ -217,9 +225,14 @@ def test_the_verdicts_are_those_of_the_protocol() -> None:
 
 def test_the_whole_event_is_its_own_metric_and_not_one_more_session() -> None:
     samples = families(GATEWAY)["turnout_live_attendees"].samples
-    assert {s.labels["session"]: s.value for s in samples} == {"opening": 700, "forum-7": 140}
-    assert {s.labels["channel"] for s in samples} == {"online"}
-    assert values(GATEWAY, "turnout_live_event_attendees") == {"": 812}
+    assert {(s.labels["session"], s.labels["channel"]): s.value for s in samples} == {
+        ("opening", "online"): 700,
+        ("opening", "onsite"): 95,
+        ("opening", "either"): 790,
+        ("forum-7", "online"): 140,
+    }
+    assert {s.labels["channel"] for s in families(GATEWAY)["turnout_live_views"].samples} == {"online"}
+    assert values(GATEWAY, "turnout_live_event_attendees") == {"online": 812, "onsite": 95, "either": 899}
     assert values(LEDGER, "turnout_window_event_attendees_exact") == {"online": 812, "onsite": 40, "either": 820}
     assert values(LEDGER, "turnout_window_event_path_difference_standard_errors") == {"": 0.4}
     assert values(LEDGER, "turnout_window_path_difference_standard_errors") == {"opening": -1.25}
@@ -252,7 +265,7 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
         replace(GATEWAY, heartbeats={"dancing": 1}),
         replace(GATEWAY, joins={"playing": 1}),
         replace(GATEWAY, handovers={"token_expired": 1}),
-        replace(GATEWAY, live_attendees={"party": 3}),
+        replace(GATEWAY, live_attendees={("party", "online"): 3}),
         replace(GATEWAY, requests={("party", "200"): 1}),
         replace(GATEWAY, places={"2": PlaceVitals(1, 0.0)}),
         replace(LEDGER, window=WindowSnapshot(attendees={("party", "online"): 30})),

@@ -62,7 +62,7 @@ def test_ledger_and_witness_say_everything_that_the_catalogue_declares_for_them(
 
 def test_the_newest_window_is_what_the_audience_was(live: LiveConvention) -> None:
     online, onsite, either = (
-        value(live, EVERYTHING.of(m.WINDOW_EVENT_ATTENDEES, channel=by)) for by in m.WINDOW_CHANNELS
+        value(live, EVERYTHING.of(m.WINDOW_EVENT_ATTENDEES, channel=by)) for by in m.PEOPLE_CHANNELS
     )
     assert max(online, onsite) <= either <= online + onsite
     assert abs(value(live, EVERYTHING.of(m.WINDOW_EVENT_DIFFERENCE))) < 5
