@@ -28,6 +28,7 @@ from counters.retirement import RetiredLeaf, read_retired
 from counters.segment import WINDOW_S, is_count, is_digest
 from counters.steering import SteeringError, SteeringLeaf, read_interval
 from counters.window_entries import LateLeaf, LogEntryError, WindowLeaf, read_late, read_time, read_window
+from counters.window_leaf import VERSION as WINDOW_VERSION
 
 __all__ = [
     "LateLeaf",
@@ -256,8 +257,10 @@ def _decode(index: int, raw: bytes) -> dict[str, Any]:
         entry = canonical_json.decode(raw)
     except canonical_json.CanonicalJsonError as error:
         raise LogEntryError(f"entry {index}: {error}") from error
-    if not isinstance(entry, dict) or entry.get("version") != VERSION or type(entry["version"]) is not int:
-        raise LogEntryError(f"entry {index} is no object of version {VERSION}")
+    if not isinstance(entry, dict) or type(entry.get("version")) is not int:
+        raise LogEntryError(f"entry {index} is no object that says its version")
+    if not 1 <= entry["version"] <= (WINDOW_VERSION if entry.get("type") == "window" else VERSION):
+        raise LogEntryError(f"entry {index} is of version {entry['version']}: this software is older than the log")
     return entry
 
 

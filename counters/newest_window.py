@@ -30,12 +30,13 @@ from counters.attendees_so_far import AttendeesSoFar
 from counters.cross_check import DECIMALS, deviation
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
+from counters.exclusions_so_far import ExclusionsSoFar
 from counters.manifest import Manifest
 from counters.onsite import ScansSoFar
 from counters.presence import ONSITE
 from counters.sealed_evidence import ReadEvidence
 from counters.suppression import Number, withhold_what_follows
-from counters.window_leaf import ExclusionsSoFar, merge_presence, people
+from counters.window_leaf import merge_presence, people
 
 EVENT: Final = ""
 """The whole event in a mapping by session, as in a window's leaf."""

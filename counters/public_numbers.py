@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from counters.attendance import ONLINE, scheduled_windows
 from counters.cross_check import RELATIVE_ERROR
+from counters.left_out import at_least as left_out_at_least
 from counters.log_entries import SealedLog
 from counters.measures import HOUR_S, Cell, Measure, doubled_person_seconds, largest_of_estimates
 from counters.rules import OF_TIME, Rule
@@ -55,6 +56,28 @@ class PublicNumbers:
             return max(present, default=Fraction(0))
         unit_s = HOUR_S if rule.unit == "hours" else WINDOW_S * max(len(windows), 1)
         return sum(present, Fraction(0)) * WINDOW_S / unit_s
+
+    def most_views(self, cell: Cell) -> int | None:
+        """Return how many views there may be at most, with those that leaves left out; None: leaves do not bound them.
+
+        Leaves of version 2 say how many were left out so far (counters.left_out): before the cell's first window at
+        least, and up to its last one at most.
+        """
+        below, inside = self._event.counting.suppress_below, self._sealed(cell)
+        counted = [self._row(window, cell)["views"] for window in inside]
+        if None in counted:
+            return None
+        telling = [
+            (window, leaf.left_out) for window, leaf in sorted(self._windows.items()) if leaf.left_out is not None
+        ]
+        until = [said for window, said in telling if inside and window >= inside[-1]]
+        since = [said for window, said in telling if inside and window < inside[0]]
+        if inside and not until:
+            return None
+        ids = self._ids.values() if cell.session is None else [self._ids[cell.session]]
+        left_out = sum(until[0][session] for session in ids) if until else 0
+        earlier = sum(left_out_at_least(since[-1][session], below) for session in ids) if since else 0
+        return int(sum(counted)) + left_out - earlier
 
     def _most_online(self, window: int, cell: Cell, seats: int) -> Fraction:
         counted = self._row(window, cell)["present"]

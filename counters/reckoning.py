@@ -25,12 +25,13 @@ from counters.cross_check import SketchUnions
 from counters.event import Event
 from counters.event_rules import rules_of
 from counters.evidence import JournalSegment
+from counters.exclusions_so_far import ExclusionsSoFar
 from counters.gaps import Gaps
-from counters.log_entries import SealedLog
+from counters.log_entries import SealedLog, WindowLeaf
 from counters.reckoner import Asked, Run
 from counters.scratch import scratch_folder
 from counters.sealed_evidence import LeafOutline, ReadEvidence, read_journals_of, read_presence
-from counters.window_leaf import ExclusionsSoFar, count_journals
+from counters.window_leaf import count_journals
 from counters.window_pass import LeafJournals, Passed, Window, WindowPass
 
 WORTH_A_PROCESS: Final = 64_000_000
@@ -123,7 +124,8 @@ def reckon(
             before = exclusions.excluded.copy()
             exclusions.add(journals)
             counted = count_journals(journals, exclusions.excluded)
-            journals_of[leaf.index] = LeafJournals(counted, exclusions.excluded - before)
+            left_out = exclusions.leave_out(journals) if isinstance(leaf, WindowLeaf) else {}
+            journals_of[leaf.index] = LeafJournals(counted, exclusions.excluded - before, left_out)
         if outline.counted:
             here = windows.get(leaf.window, Window(leaf.window, ()))
             windows[leaf.window] = replace(here, leaves=(*here.leaves, outline))

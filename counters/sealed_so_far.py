@@ -15,6 +15,7 @@ from counters.audit_entries import AuditTrail
 from counters.corrections import CertificateLeaf, CorrectionLeaf, read_correction
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
+from counters.exclusions_so_far import ExclusionsSoFar
 from counters.gaps import has_gap
 from counters.keys_in_force import TYPE as ISSUER_KEY
 from counters.keys_in_force import IssuerKeys, KeyLeaf
@@ -22,7 +23,7 @@ from counters.log_entries import read_key_change, read_retirement, read_steering
 from counters.manifest import Manifest
 from counters.segment import WINDOW_S
 from counters.steering import Steering, SteeringLeaf, replay
-from counters.window_leaf import ExclusionsSoFar, StoredSegment, merge_presence
+from counters.window_leaf import StoredSegment, merge_presence
 
 
 @dataclass(slots=True)
@@ -130,9 +131,10 @@ class SealedSoFar:
         manifest = Manifest.decode(raw)
         fresh_bytes = len(raw) + sum(file.bytes for file in manifest.evidence if file.sha256 not in self.known)
         self.known.update(file.sha256 for file in manifest.evidence)
-        journals = (self._decoded(file.sha256) for file in manifest.evidence if file.kind == "journal")
-        self._exclusions.add(journals_of(journals))
+        journals = journals_of(self._decoded(file.sha256) for file in manifest.evidence if file.kind == "journal")
+        self._exclusions.add(journals)
         if leaf["type"] == "window":
+            self._exclusions.leave_out(journals)
             self.window = int(datetime.fromisoformat(leaf["window"]).timestamp())
             self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
             self._last, self._presence = manifest, None

@@ -322,12 +322,15 @@ class Sealer:
 
     def _window_leaf(self, window: int, stored: Sequence[StoredSegment], missing: list[str], basis: Basis) -> bytes:
         segments = [file.segment for file in stored]
-        basis.exclusions.add(journals_of(stored))
+        basis.exclusions.add(journals := journals_of(stored))
+        left_out = basis.exclusions.leave_out(journals)
         merged = merged_presence(stored)
         manifest = build_manifest(self.event, window, stored, missing, SOFTWARE, merged=merged, granted=self._granted())
         self.evidence.put(manifest.encode())
-        excluded = basis.exclusions.excluded
-        entry = build_leaf(self.event, window, segments, basis.before(window), excluded, manifest, merged=merged)
+        before, excluded = basis.before(window), basis.exclusions.excluded
+        entry = build_leaf(
+            self.event, window, segments, before, excluded, manifest, merged=merged, views_left_out=left_out
+        )
         basis.window, basis.presence = window, merged
         return entry
 

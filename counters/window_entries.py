@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from counters import left_out
 from counters.event import Event
 from counters.segment import WINDOW_S, is_count, is_digest
 from counters.window_leaf import COUNTS
@@ -29,6 +30,7 @@ class WindowLeaf:
     manifest_sha256: str
     missing: tuple[str, ...]
     raw: bytes = field(repr=False)
+    left_out: Mapping[str, int] | None = None  # by session id: counters.left_out; None: a leaf of version 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def read_window(event: Event, index: int, entry: dict[str, Any], raw: bytes) -> 
         entry["manifest_sha256"],
         tuple(entry["missing"]),
         raw,
+        left_out.read(event, entry["left_out"]) if entry["version"] > 1 else None,
     )
 
 

@@ -11,29 +11,29 @@ was present online or a view was opened:
     background  those of them heard only from players in the background
     views       views opened in the window
 
-All of them without attendees of excluded categories (as the journals sealed so far know them) and without guests. A row
+All of them without attendees of excluded categories (as the journals sealed so far know them) and without guests. How
+many views that has left out so far, by session, stands beside them in `left_out`, in steps (counters.left_out). A row
 whose present (or, with nobody present, views) is 1 … suppress_below − 1 carries "suppressed": true and null counts.
 """
 
 import hashlib
-from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
-from counters import canonical_json, hyperloglog
+from counters import canonical_json, hyperloglog, left_out
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
-from counters.journal import Direction, JoinKind
+from counters.exclusions_so_far import views_opened
+from counters.journal import Direction
 from counters.manifest import VERSION as MANIFEST_VERSION
 from counters.manifest import EvidenceFile, Granted, Manifest, SketchDigest
 from counters.segment import WINDOW_S, Coverage
 
-VERSION: Final = 1
+VERSION: Final = 2
 ENTRY_LIMIT_BYTES: Final = 65_535
 """tlog-tiles counts an entry's length in 16 bits."""
 FIRST_GUEST_SEAT: Final = 1 << 31
@@ -93,76 +93,6 @@ def _merge_session(number: int, parts: Sequence[SessionPresence]) -> SessionPres
     )
 
 
-class ExclusionsSoFar:
-    """Which seats the journals sealed so far exclude: a seat's first identity in the log decides.
-
-    The owner is whoever reads windows in the order of the log: the sealer, and the verifier after it. (A certificate
-    decides by the attendee's earliest join; where late evidence makes a difference, it says so in `checkable_by`.)
-    """
-
-    def __init__(self, event: Event) -> None:
-        """Start before the first window."""
-        self._categories = event.counting.exclude_categories
-        self._known = BitMap()
-        self.excluded = BitMap()
-        """Seats; to be read, and changed by nobody else."""
-
-    def copy(self) -> "ExclusionsSoFar":
-        """Return another that starts from here: what is added to it does not show here."""
-        other = ExclusionsSoFar.__new__(ExclusionsSoFar)
-        other._categories = self._categories  # noqa: SLF001 - the same class
-        other._known = self._known.copy()  # noqa: SLF001
-        other.excluded = self.excluded.copy()
-        return other
-
-    def add(self, journals: Iterable[JournalSegment]) -> None:
-        """Take in the journals of the next leaf, late leaves included."""
-        if not self._categories:
-            return
-        seats, times, barred = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)], [np.empty(0, bool)]
-        for journal in journals:
-            joins = journal.joins[journal.joins["kind"] != JoinKind.VIEWING_TOKEN]
-            excluded = np.array([text in self._categories for text in journal.texts], bool)
-            seats.append(joins["seat"])
-            times.append(joins["joined_at_ms"])
-            barred.append(excluded[joins["category"]] if len(joins) else np.empty(0, bool))
-        seat, time, out = np.concatenate(seats), np.concatenate(times), np.concatenate(barred)
-        fresh = _set_of(seat) - self._known
-        if out.any():
-            # Few are of excluded categories: only of their seats it matters which identity came first.
-            here = np.isin(seat, np.unique(seat[out]))
-            seat, time, out = seat[here], time[here], out[here]
-            order = np.lexsort((out, time, seat))  # of two identities in one millisecond, the one that counts
-            first, at = np.unique(seat[order], return_index=True)
-            self.excluded |= BitMap(first[out[order][at]]) & fresh
-        self._known |= fresh
-
-
-def _set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
-    # An array goes to the bitmap's own loop; a numpy array's elements would become Python integers one by one.
-    return BitMap(array("I", np.sort(seats).tobytes()))
-
-
-def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> dict[int, int]:
-    """Return by session number how many views attendees who are not excluded opened; a view counts once."""
-    sessions, views = [np.empty(0, np.uint16)], [np.empty(0, np.uint64)]
-    for journal in journals:
-        joins = journal.joins[journal.joins["view"] != 0]
-        if excluded and (barred := _set_of(joins["seat"]) & excluded):
-            joins = joins[~np.isin(joins["seat"], np.frombuffer(barred.to_array(), np.uint32))]
-        sessions.append(joins["session"])
-        views.append(joins["view"])
-    session, view = np.concatenate(sessions), np.concatenate(views)
-    order = np.argsort(view)
-    if (view[order][1:] == view[order][:-1]).any():  # hardly ever: each join opens a view of its own
-        order = np.lexsort((session, view))
-        first = np.ones(len(order), bool)
-        first[1:] = (view[order][1:] != view[order][:-1]) | (session[order][1:] != session[order][:-1])
-        session = session[order][first]
-    numbers, counts = np.unique(session, return_counts=True)
-    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-
-
 def people(seats: BitMap, excluded: BitMap) -> BitMap:
     """Return the seats without guests and without those excluded."""
     net = seats - excluded
@@ -183,7 +113,7 @@ def window_totals(
         event: names the sessions; a session number that it does not have is in no row.
         present: by session number, of this window (`merge_presence`).
         before: the same of the preceding clock minute; empty if that was not sealed.
-        excluded: seats that count for nothing (`ExclusionsSoFar`).
+        excluded: seats that count for nothing (counters.exclusions_so_far).
         views: by session number, views opened in this window (`views_opened`).
     """
     now, then, seen = [BitMap()], [BitMap()], [BitMap()]
@@ -308,6 +238,7 @@ def build_leaf(
     *,
     merged: Mapping[int, SessionPresence] | None = None,
     counted: JournalCounts | None = None,
+    views_left_out: Mapping[int, int] | None = None,
 ) -> bytes:
     """Return the log entry of a window: canonical JSON, at most 65,535 bytes.
 
@@ -320,6 +251,7 @@ def build_leaf(
         manifest: of these segments (`build_manifest`).
         merged: `merge_presence` of the presence segments, if the caller has it already.
         counted: `count_journals` of the journals, if the caller has it already; then their records are not looked at.
+        views_left_out: `ExclusionsSoFar.leave_out` of this window; None: a leaf of version 1, which does not tell it.
 
     Raises:
         LeafError: a segment is of another event or window, or the leaf would be too long for the log.
@@ -331,16 +263,18 @@ def build_leaf(
     totals = window_totals(event, present, before, excluded, counted.views)
     digests = {(row.session, row.sketch): row.sha256 for row in manifest.registers}
     shown = {row["session"] for row in totals if "suppressed" not in row}
+    told = {} if views_left_out is None else {"left_out": left_out.rows(event, views_left_out)}
     entry = canonical_json.encode(
         {
             "type": "window",
-            "version": VERSION,
+            "version": VERSION if told else 1,
             "event_sha256": event.digest,
             "window": event.iso(window),
             "window_s": WINDOW_S,
             "interval_s": manifest.interval_s,
             "scheduled": [session.id for session in event.scheduled(window)],
             "totals": totals,
+            **told,
             "scans": dict(counted.scans),
             "refusals": _refusal_counts(_presence(segments)),
             "sketches": [
@@ -392,7 +326,7 @@ def build_late_leaf(event: Event, window: int, manifest: Manifest, received_at: 
     return canonical_json.encode(
         {
             "type": "late",
-            "version": VERSION,
+            "version": 1,
             "event_sha256": event.digest,
             "window": event.iso(window),
             "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),

@@ -30,6 +30,7 @@ class LeafJournals:
 
     counted: JournalCounts
     excluded: BitMap  # seats that they exclude besides those excluded before
+    left_out: Mapping[int, int]  # `ExclusionsSoFar.leave_out`
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,7 @@ class _Rebuilding:
             evidence.manifest,
             merged=evidence.merged,
             counted=self._journals[leaf.index].counted,
+            views_left_out=None if leaf.left_out is None else self._journals[leaf.index].left_out,
         )
         if rebuilt != leaf.raw:
             raise EvidenceError(f"entry {leaf.index}, {self._event.iso(leaf.window)}: its evidence gives another leaf")

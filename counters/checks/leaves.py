@@ -99,7 +99,8 @@ class Reasons:
       person-time can become more, since the second seat's arrival is none: at most as if nobody had arrived at all.
     - A seat of an excluded category is known to be one only from some leaf on, and is counted in those before: fewer
       than the leaves say. More only if it is another's seat, whose own category counts: of people and their time no
-      more than so many seats, or than the sketches in the leaves, make possible; of views nothing bounds it.
+      more than so many seats, or than the sketches in the leaves, make possible; of views no more than leaves say that
+      they left out (counters.left_out), which those of version 1 do not.
     - Invalid traffic that the event excludes is counted in every leaf, since that all joins of somebody are invalid is
       known only at the end: fewer people, views and time than the leaves say.
     - A view that two journals hold counts once: fewer views than the leaves say.
@@ -142,12 +143,16 @@ class Reasons:
     def nothing_bounds(self, rule: Rule, cell: Cell, measure: Measure, value: Any) -> bool:
         """Whether the log lets pass a number that is more than the leaves say, whatever it is."""
         late = self._came_late(rule, cell) and not rule.estimated
-        return bool(late or (rule.id == "views" and value > printed_value(measure.value)) or rule.estimated)
+        views = rule.id == "views" and value > printed_value(measure.value) and self._public.most_views(cell) is None
+        return bool(late or views or rule.estimated)
 
     def _may_be_more(self, rule: Rule, cell: Cell, value: Any) -> bool:
         """Whether leaves can have left out so many whom the certificate counts: only at seats that are another's."""
-        if not self.aliases or rule.id == "views":
-            return bool(self.aliases)
+        if not self.aliases:
+            return False
+        if rule.id == "views":
+            most = self._public.most_views(cell)
+            return most is None or bool(value <= most)
         return bool(value <= printed_value(self._public.most(rule, cell, self.aliases)))
 
     def _why_of_time(self, rule: Rule, cell: Cell, leaves: float, value: Any) -> str | None:

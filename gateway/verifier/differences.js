@@ -39,13 +39,14 @@ export class Differences {
 
   /** Whether leaves can have left out so many whom the certificate counts: only at seats that are another's. */
   #mayBeMore(rule, scope, value) {
-    if (!this.#aliases || rule === "views") return this.#aliases > 0;
+    if (!this.#aliases) return false;
+    if (rule === "views") return value <= (this.#public.mostViews(scope) ?? Infinity);
     return value <= printed(this.#public.most(rule, scope, this.#aliases));
   }
 
   /** Whether the log lets pass a number that is more than the leaves say, whatever it is. */
   nothingBounds({ rule, scope, value }, measure) {
-    return this.#cameLate(rule, scope) || (rule === "views" && value > printed(measure.value));
+    return this.#cameLate(rule, scope) || (rule === "views" && value > printed(measure.value) && this.#public.mostViews(scope) === null);
   }
 
   #whyOfTime(rule, scope, leaves, value) {

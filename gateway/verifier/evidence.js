@@ -78,8 +78,9 @@ export async function checkEvidence(log, folder, told) {
       exclusions.add(evidence.journals);
       found.keysOfJoins.take(leaf, evidence.journals);
       if (leaf.kind === "window") {
+        exclusions.leaveOut(evidence.journals);
         const earlier = before.window === leaf.window - WINDOW_S ? before.merged : new Map();
-        const rebuilt = rebuildLeaf(log.event, leaf.window, evidence, earlier, exclusions.excluded);
+        const rebuilt = rebuildLeaf(log.event, leaf.window, evidence, earlier, exclusions, leaf.entry.version);
         require(sameBytes(rebuilt, leaf.raw), "its evidence gives another leaf");
         before = { window: leaf.window, merged: evidence.merged };
       }

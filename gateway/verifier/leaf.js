@@ -4,6 +4,7 @@ import { encodeJson } from "./canonical_json.js";
 import { WINDOW_S } from "./event.js";
 import { estimate, pack } from "./hyperloglog.js";
 import { IN, VIEWING_TOKEN } from "./journal.js";
+import { leftOutRows } from "./left_out.js";
 import { everybody, sketchesOf } from "./manifest.js";
 import { Seats } from "./seats.js";
 import { sha256Hex } from "./sha256.js";
@@ -15,6 +16,7 @@ export class ExclusionsSoFar {
   constructor(event) {
     this.categories = new Set(event.excludeCategories);
     this.excluded = new Seats();
+    this.leftOut = new Map(); // session number -> views that excluded seats opened in the windows so far
   }
 
   /** Take in the journals of the next leaf, late leaves included. */
@@ -35,13 +37,20 @@ export class ExclusionsSoFar {
       this.#known.add(seat);
     }
   }
+
+  /** Take in which views the next window leaves out, after `add`. */
+  leaveOut(journals) {
+    for (const [session, views] of viewsOpened(journals, (seat) => this.excluded.has(seat))) {
+      this.leftOut.set(session, (this.leftOut.get(session) ?? 0) + views.size);
+    }
+  }
 }
 
-function viewsOpened(journals, excluded) {
+function viewsOpened(journals, counts) {
   const views = new Map(); // session number -> view ids
   for (const { joins } of journals) {
     for (const join of joins) {
-      if (join.view === 0n || excluded.has(join.seat)) continue;
+      if (join.view === 0n || !counts(join.seat)) continue;
       if (!views.has(join.session)) views.set(join.session, new Set());
       views.get(join.session).add(join.view);
     }
@@ -59,7 +68,7 @@ function totalsRow(event, session, playing, previous, background, views) {
 
 function totalsOf(event, merged, before, journals, excluded) {
   const people = (set) => (set ? set.minus(excluded).removeGuests() : new Seats());
-  const views = viewsOpened(journals, excluded);
+  const views = viewsOpened(journals, (seat) => !excluded.has(seat));
   const viewsOf = (session) => views.get(session.number)?.size ?? 0;
   const parts = event.sessions.map((session) => {
     const here = merged.get(session.number);
@@ -92,13 +101,14 @@ function refusalsOf(presence) {
  * Return the bytes of a window's leaf.
  *
  * `before` is who was present by session in the clock minute before, if the log holds its leaf right before this one;
- * `excluded` the exclusions after this window's journals.
+ * `exclusions` those after this window's journals. A leaf of version 1 does not say how many views were left out so far.
  */
-export function rebuildLeaf(event, window, { presence, journals, merged, manifest, manifestSha256 }, before, excluded) {
-  const totals = totalsOf(event, merged, before, journals, excluded);
+export function rebuildLeaf(event, window, { presence, journals, merged, manifest, manifestSha256 }, before, exclusions, version) {
+  const totals = totalsOf(event, merged, before, journals, exclusions.excluded);
   const shown = new Set(totals.filter((row) => !row.suppressed).map((row) => row.session));
   return encodeJson({
-    type: "window", version: 1, event_sha256: event.digest, window: event.iso(window), window_s: WINDOW_S,
+    ...(version > 1 ? { left_out: leftOutRows(event, exclusions.leftOut) } : {}),
+    type: "window", version, event_sha256: event.digest, window: event.iso(window), window_s: WINDOW_S,
     interval_s: manifest.interval_s, scheduled: event.scheduledIn(window), totals,
     scans: scansOf(journals), refusals: refusalsOf(presence),
     sketches: sketchesOf(event, merged).map(([session, sketch, registers]) => ({

@@ -6,6 +6,7 @@ import { readDraw, readResult, readRoll } from "./audit_entries.js";
 import { decodeJson, hasExactly, isObject, sameJson } from "./canonical_json.js";
 import { Event, WINDOW_S } from "./event.js";
 import { IssuerKeys } from "./issuer_keys.js";
+import { readLeftOut } from "./left_out.js";
 
 const COUNTS = ["present", "arrived", "background", "views"];
 
@@ -41,7 +42,8 @@ export const announcedBefore = (log, index) =>
 
 function readEntry(index, raw) {
   const entry = decodeJson(raw, `entry ${index}`);
-  require(isObject(entry) && entry.version === 1, `entry ${index} is no object of version 1`);
+  const known = isObject(entry) && (entry.version === 1 || (entry.type === "window" && entry.version === 2));
+  require(known, () => `entry ${index} is of another version than this page knows`);
   return entry;
 }
 
@@ -77,7 +79,8 @@ function readWindow(log, index, entry, raw) {
   require(announcedBefore(log, index).includes(entry.interval_s), `no entry before it announces its interval of ${entry.interval_s} s`);
   checkSketches(event, entry.sketches);
   const leaf = { index, kind: "window", window, intervalS: entry.interval_s, totals: readTotals(event, entry.totals),
-    manifestSha256: entry.manifest_sha256, missing: entry.missing, entry, raw, counted: true };
+    manifestSha256: entry.manifest_sha256, missing: entry.missing, entry, raw, counted: true,
+    leftOut: entry.version > 1 ? readLeftOut(event, entry.left_out) : null };
   log.leaves.push(leaf);
   log.windows.set(window, leaf);
   log.lastWindow = window;

@@ -1,6 +1,7 @@
 // What anybody can recompute from the public leaves alone: views, the peak online, average audience, hours viewed.
 
 import { WINDOW_S } from "./event.js";
+import { atLeast } from "./left_out.js";
 import { Fraction } from "./rationals.js";
 
 const NOTHING = { present: 0, arrived: 0, background: 0, views: 0 };
@@ -41,6 +42,25 @@ export class PublicNumbers {
     if (!ofTime) return present.reduce((best, each) => (best.compare(each) < 0 ? each : best), new Fraction(0));
     const { numerator, denominator } = present.reduce((sum, each) => sum.plus(each), new Fraction(0));
     return new Fraction(numerator, denominator * (id === "hours-viewed" ? 60n : BigInt(Math.max(windows.length, 1))));
+  }
+
+  /**
+   * Return how many views there may be at most, with those that leaves left out; null: leaves do not bound them. Leaves of
+   * version 2 say how many were left out so far: at least before the scope's first window, at most up to its last one.
+   */
+  mostViews(scope) {
+    const { event, windows } = this.#log;
+    const inside = this.#sealed(scope);
+    const counted = this.#views(scope);
+    if (counted === null) return null;
+    if (!inside.length) return 0;
+    const telling = [...windows.values()].filter(({ leftOut }) => leftOut !== null);
+    const until = telling.find(({ window }) => window >= inside.at(-1));
+    if (!until) return null;
+    const since = telling.findLast(({ window }) => window < inside[0]);
+    const ids = scope.session === undefined ? event.sessions.map(({ id }) => id) : [scope.session];
+    const between = (id) => until.leftOut.get(id) - (since ? atLeast(since.leftOut.get(id), event.suppressBelow) : 0);
+    return ids.reduce((sum, id) => sum + between(id), counted.value);
   }
 
   #mostOnline(window, scope, seats) {

@@ -45,10 +45,16 @@ class Files:
 
 
 def publish(
-    world: World, directory: Path, *, late: frozenset[int] = frozenset(), change: Change | None = None
+    world: World,
+    directory: Path,
+    *,
+    late: frozenset[int] = frozenset(),
+    change: Change | None = None,
+    leaves_of_version_2_from: int = 0,
 ) -> Files:
     """Seal a world into a real log and store, steered by `change` from the beginning, and certify it."""
-    sealed = world.sealed() if isinstance(world, GappyWorld) else seal(world, late=late)
+    newer = leaves_of_version_2_from
+    sealed = world.sealed() if isinstance(world, GappyWorld) else seal(world, late=late, leaves_of_version_2_from=newer)
     store = EvidenceStore(directory / "evidence")
     for data in sealed.files.values():
         store.put(data)

@@ -19,13 +19,13 @@ from pyroaring import BitMap
 from counters import canonical_json, evidence, hyperloglog
 from counters.event import Counting, Event, Issuer, Session, Simulation
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
+from counters.exclusions_so_far import ExclusionsSoFar
 from counters.issuer_keys import thumbprint
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.ledger.note import Signer
 from counters.manifest import Granted
 from counters.rule_ids import KNOWN_RULES
 from counters.window_leaf import (
-    ExclusionsSoFar,
     StoredSegment,
     build_late_leaf,
     build_leaf,
@@ -534,6 +534,7 @@ def seal(
     granted: Sequence[Granted] = (),
     later: Collection[tuple[int, str]] = (),
     passed_over: Collection[int] = (),
+    leaves_of_version_2_from: int = 0,
 ) -> Sealed:
     """Seal a world as the ledger does.
 
@@ -545,6 +546,7 @@ def seal(
         granted: the seats of each worker.
         later: (window, gateway) whose segments come late.
         passed_over: windows that get no leaf.
+        leaves_of_version_2_from: the first window whose leaf is of version 2.
     """
     event, files = world.event, dict[str, bytes]()
     entries = [
@@ -580,9 +582,12 @@ def seal(
         version = world.version(window)
         manifest = build_manifest(event, window, stored, nobody, SOFTWARE, version=version, granted=granted)
         store(manifest.encode())
-        exclusions.add([segment for segment in here if isinstance(segment, JournalSegment)])
+        journals = [segment for segment in here if isinstance(segment, JournalSegment)]
+        exclusions.add(journals)
+        left_out = exclusions.leave_out(journals)
         previous = before if before_window == window - 60 else {}
-        entries.append(build_leaf(event, window, here, previous, exclusions.excluded, manifest))
+        told = None if window < leaves_of_version_2_from else left_out
+        entries.append(build_leaf(event, window, here, previous, exclusions.excluded, manifest, views_left_out=told))
         before = merge_presence([segment for segment in here if isinstance(segment, PresenceSegment)])
         before_window = window
     for window, segment in delayed:

@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 
 from counters import canonical_json
-from counters.event import Counting
+from counters.event import Counting, Event
+from counters.event_rules import rule_of
+from counters.ledger.reader import LogReader
+from counters.log_entries import read_log
+from counters.measures import Cell
+from counters.public_numbers import PublicNumbers
 from counters.rule_ids import KNOWN_RULES
 from counters.verify import Verdict
 from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.published import Files, detail, plain_world, publish, results, signed_anew, two_namespaces
-from tests.counters.synthetic import world_of
+from tests.counters.synthetic import SIGNER, START, World, world_of
+from tests.counters.test_window_leaf import excluded_so_far
 
 ALIASES = 11  # seats of attendees with several, in the plain world
 VIEWS: Mapping[str, str] = {}
@@ -157,10 +163,80 @@ def test_nor_does_it_make_more_people_or_time_than_seats_and_sketches_allow(
     assert passed is False, said
 
 
-def test_what_the_leaves_do_not_bound_is_named(plain: Files, tmp_path: Path) -> None:
+def excluding(below: int = 1) -> World:
+    """Return the plain world, of which staff does not count; its joins are of both days, one every 17 seconds."""
     world = plain_world()
-    world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), 1))
-    files = publish(world, tmp_path / "excluding")
+    world.joins = [replace(join, joined_at_ms=(START + 17 * at) * 1000) for at, join in enumerate(world.joins)]
+    world.event = replace(world.event, counting=Counting(KNOWN_RULES, ("staff",), below))
+    return world
+
+
+@pytest.fixture(scope="module")
+def staffed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Staff opened views, of which leaves say how many they left out."""
+    return publish(excluding(), tmp_path_factory.mktemp("staffed"))
+
+
+@pytest.mark.parametrize("scope", [VIEWS, {"session": "s1"}, {"day": "2023-11-19"}, {"day": "2023-11-20"}])
+def test_no_more_views_are_certified_than_leaves_counted_and_left_out(
+    staffed: Files, tmp_path: Path, scope: Mapping[str, str]
+) -> None:
+    log = read_log(list(LogReader(staffed.log_dir, SIGNER.verifier).entries()))
+    session = log.event.session(scope["session"]) if "session" in scope else None
+    public, cell = PublicNumbers(log), Cell(session.number if session else None, scope.get("day"))
+    leaves = public.measure(rule_of(log.event, "views"), cell)
+    most = public.most_views(cell)
+    assert leaves is not None
+    assert most is not None
+    assert most - leaves.value == left_out_of(excluding(), log.event, scope)
+    assert most > leaves.value
+    for number, (views, passes) in enumerate(((most, True), (most + 1, False), (40_000_000, False))):
+
+        def lie(said: dict[str, Any], views: int = views) -> None:
+            row(said, "views", scope).update(value=views, checkable_by="evidence")
+
+        passed, said = lied(staffed, tmp_path / f"{number}", lie)
+        assert passed is passes, said
+        assert "NOT BOUNDED" not in said
+
+
+def left_out_of(world: World, event: Event, scope: Mapping[str, str]) -> int:
+    """Return how many views of a scope seats opened that were known to be staff's by the end of that minute."""
+    out, excluded, found = set[int](), excluded_so_far(world), 0
+    for window in sorted(world.segments()):
+        out = excluded.get(window, out)
+        found += len({(join.session, join.view) for join in world.joins
+                      if join.view and join.seat in out and join.joined_at_ms // 60_000 * 60 == window
+                      and scope.get("session", f"s{join.session}") == f"s{join.session}"
+                      and scope.get("day", event.day(window)) == event.day(window)})  # fmt: skip
+    return found
+
+
+def test_a_threshold_lets_one_step_of_views_more_pass_and_no_other(tmp_path: Path) -> None:
+    files = publish(excluding(below=2), tmp_path / "few")
+    log = read_log(list(LogReader(files.log_dir, SIGNER.verifier).entries()))
+    most = PublicNumbers(log).most_views(Cell())
+    counts = [leaf.totals.get("", {"views": 0})["views"] for leaf in log.windows.values()]
+    if None in counts:
+        assert most is None
+    else:
+        assert most is not None
+        assert 0 <= most - sum(counts) - left_out_of(excluding(), log.event, {}) <= 2 * len(log.event.sessions)
+
+
+def test_leaves_of_version_1_bound_no_views_and_newer_ones_those_before_them_too(tmp_path: Path) -> None:
+    lie = add("views", VIEWS, 40_000_000)
+    windows = sorted(excluding().segments())
+    for number, (since, passes) in enumerate(((windows[3], False), (windows[-1] + 9_999_960, True))):
+        files = publish(excluding(), tmp_path / f"of-{number}", leaves_of_version_2_from=since)
+        assert files.report().verdict is Verdict.HOLDS
+        passed, said = lied(files, tmp_path / f"{number}", lie)
+        assert passed is passes
+        assert ("NOT BOUNDED BY THE LEAVES" in said) is passes
+
+
+def test_what_the_leaves_do_not_bound_is_named(plain: Files, tmp_path: Path) -> None:
+    files = publish(excluding(), tmp_path / "excluding", leaves_of_version_2_from=2**40)
     passed, said = lied(files, tmp_path / "lie", add("views", VIEWS, 40_000_000))
     assert passed is True
     assert "NOT BOUNDED BY THE LEAVES, only the evidence shows them: views (whole event)" in said

@@ -1,0 +1,123 @@
+"""What leaves leave out of their views: in steps of which nobody learns of few, and which bound what is certified."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counters import canonical_json, left_out
+from counters.log_entries import LogEntryError, read_log
+from tests.counters.synthetic import fixed_world, seal, world_of
+from tests.counters.test_window_leaf import excluded_so_far
+
+FEW = 3
+
+
+def test_steps_begin_at_nothing_and_end_at_multiples_of_the_threshold() -> None:
+    assert [left_out.at_most(views, 10) for views in (0, 1, 10, 11, 20, 21)] == [10, 10, 10, 20, 20, 30]
+    assert [left_out.at_least(said, 10) for said in (10, 20, 30)] == [0, 11, 21]
+    for below in (0, 1):
+        assert [left_out.at_most(views, below) for views in range(4)] == [0, 1, 2, 3], "nothing is withheld"
+        assert [left_out.at_least(said, below) for said in range(4)] == [0, 1, 2, 3]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 50))
+def test_a_step_holds_what_was_left_out(views: int, below: int) -> None:
+    said = left_out.at_most(views, below)
+    assert left_out.at_least(said, below) <= views <= said
+
+
+def _histories(cells: int, total: int) -> Iterator[tuple[int, ...]]:
+    """Yield every way in which so many views can be left out in some minutes of some sessions."""
+    if cells == 1:
+        yield (total,)
+        return
+    for first in range(total + 1):
+        yield from ((first, *others) for others in _histories(cells - 1, total - first))
+
+
+@pytest.mark.parametrize(("sessions", "windows"), [(1, 2), (1, 4), (2, 1), (2, 2), (3, 1)])
+def test_no_minute_of_few_follows_from_the_leaves_and_the_exact_total(sessions: int, windows: int) -> None:
+    """All histories of a small event: what each can have been, for somebody who knows all that is published."""
+    possible: dict[tuple[object, ...], dict[tuple[int, int], set[int]]] = defaultdict(lambda: defaultdict(set))
+    for total in range(4 * FEW):
+        for history in _histories(sessions * windows, total):
+            by_session = [history[number * windows : (number + 1) * windows] for number in range(sessions)]
+            so_far = [list(accumulate(views)) for views in by_session]
+            public = (total, *(left_out.at_most(views, FEW) for sums in so_far for views in sums))
+            for cell, views in enumerate(history):
+                possible[public][0, cell].add(views)
+            for cell, views in enumerate(views for sums in so_far for views in sums):
+                possible[public][1, cell].add(views)
+    told = {
+        (public, views)
+        for public, cells in possible.items()
+        for (kind, cell), found in cells.items()
+        for views in found
+        if len(found) == 1
+        and 0 < views < FEW
+        # Of one session the last sum is the total itself, which the certificate prints anyway.
+        and not (kind == 1 and sessions == 1 and cell == windows - 1)
+        and not (kind == 1 and views == public[0])
+    }
+    assert told == set()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from((1, 3)))
+def test_a_leaf_says_how_many_views_were_left_out_so_far(seed: int, below: int) -> None:
+    world = world_of(random.Random(seed), 12)
+    counting = replace(world.event.counting, exclude_categories=("staff",), suppress_below=below)
+    world.event = replace(world.event, counting=counting)
+    out, excluded = set[int](), excluded_so_far(world)
+    so_far: dict[str, int] = dict.fromkeys((one.id for one in world.event.sessions), 0)
+    numbers = {one.number: one.id for one in world.event.sessions}
+    log = read_log(seal(world).entries)
+    for window, leaf in sorted(log.windows.items()):
+        out = excluded.get(window, out)
+        opened = {(join.session, join.view) for join in world.joins
+                  if join.view and join.seat in out and join.joined_at_ms // 60_000 * 60 == window}  # fmt: skip
+        for session, _ in opened:
+            so_far[numbers[session]] += 1
+        assert leaf.left_out == {session: left_out.at_most(views, below) for session, views in so_far.items()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({}, "no list"),
+        ([{"session": "s9", "at_most": 3}], "a session that there is not"),
+        ([{"session": "s1", "at_most": 3}, {"session": "s1", "at_most": 6}], "another order"),
+        ([{"session": "s1", "at_most": 7}], "steps"),
+        ([{"session": "s1", "at_most": FEW}], "steps"),
+        ([{"session": "s1", "at_most": "6"}], "steps"),
+        (["s1"], "no list"),
+        ([{"session": "s1", "at_most": 6, "exactly": 5}], "steps"),
+    ],
+)
+def test_what_is_not_told_in_steps_is_no_leaf(rows: object, words: str) -> None:
+    world = fixed_world()
+    world.event = replace(world.event, counting=replace(world.event.counting, suppress_below=FEW))
+    entries = seal(world).entries
+    leaf = json.loads(entries[1])
+    assert (leaf["version"], leaf["left_out"]) == (2, [])
+    read_log(entries[:2])
+    with pytest.raises(LogEntryError, match=words):
+        read_log([entries[0], canonical_json.encode(leaf | {"left_out": rows})])
+
+
+def test_leaves_of_version_1_are_read_and_say_nothing_of_it() -> None:
+    world = fixed_world()
+    old = read_log(seal(world, leaves_of_version_2_from=2**40).entries)
+    assert {leaf.left_out for leaf in old.windows.values()} == {None}
+    assert all(json.loads(leaf.raw)["version"] == 1 and b"left_out" not in leaf.raw for leaf in old.windows.values())
+    leaf = json.loads(seal(world).entries[1])
+    for wrong in (leaf | {"version": 3}, leaf | {"version": True}, leaf | {"version": 0}):
+        with pytest.raises(LogEntryError, match="version"):
+            read_log([seal(world).entries[0], canonical_json.encode(wrong)])
