@@ -8,8 +8,8 @@ many have been left out so far: by session, in the windows of the log up to its 
     left out so far   0 … 10   11 … 20   21 … 30
     at most           10       20        30
 
-A session whose step is the first has no row. Where nothing is withheld (a threshold of 1 or less) steps are of 1, and
-nothing left out is 0.
+A session whose step is the first has no row. Where nothing is withheld (a threshold of 1) steps are of 1, and nothing
+left out is 0.
 
 Why sums, and not the views of each minute: each minute of 1 … 9 would have to be hidden, and over a long event the
 hidden ones would allow a multiple of what was left out. A sum is off by one step at most, however long the event is.
@@ -18,7 +18,7 @@ Why nobody learns of few from them: what was left out in a minute is the differe
 knows only its step, of which every value is as possible as any other. Even the exact total, which a certificate prints
 as `exclusions.views_excluded`, leaves between 1 and `suppress_below` − 1 no single value that a minute must have had
 (tests/counters/test_left_out.py goes through all histories of a small event). That the first step begins at 0 and
-includes the threshold itself is for the extremes: were it 0 … 9, a total of 9 + 10 would give away the 9.
+includes the threshold itself is for the extremes: were it 0 … 9, a total of 18 in two sessions would give away two 9s.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,7 @@ from counters.event import Event
 
 def at_most(views: int, below: int) -> int:
     """Return what a leaf says of so many views left out; `below` is the event's `suppress_below`."""
-    step = max(below, 1)
-    return max(-(-views // step) * step, first_step(below))
+    return max(-(-views // below) * below, first_step(below))
 
 
 def first_step(below: int) -> int:
@@ -40,7 +39,7 @@ def first_step(below: int) -> int:
 
 def at_least(said: int, below: int) -> int:
     """Return how many views were left out at least where a leaf says `at_most`."""
-    return 0 if said <= first_step(below) else said - max(below, 1) + 1
+    return 0 if said <= first_step(below) else said - below + 1
 
 
 def rows(event: Event, views: Mapping[int, int]) -> list[dict[str, Any]]:
@@ -65,12 +64,7 @@ def read(event: Event, said: object) -> dict[str, int]:
         raise ValueError("it leaves out views of a session that there is not, or in another order")
     for row in said:
         most = row.get("at_most")
-        if (
-            set(row) != {"session", "at_most"}
-            or type(most) is not int
-            or most <= first_step(below)
-            or most % max(below, 1)
-        ):
+        if set(row) != {"session", "at_most"} or type(most) is not int or most <= first_step(below) or most % below:
             raise ValueError("what it leaves out is not told in steps")
         found[row["session"]] = most
     return found

@@ -6,28 +6,37 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counters import canonical_json, left_out
+from counters import canonical_json, evidence, left_out
+from counters.evidence_store import EvidenceError
+from counters.handover import HandOver, WorkerReport
+from counters.journal_segment import journal_segments
 from counters.log_entries import LogEntryError, read_log
+from counters.reckoning import reckon
+from counters.segment import SegmentHead
 from tests.counters.synthetic import fixed_world, seal, world_of
+from tests.counters.test_sealing import EVENT, A, LedgerAtHand
 from tests.counters.test_window_leaf import excluded_so_far
+from tests.counters.worker_at_hand import NINE, a_join
 
 FEW = 3
+VECTORS: Final = Path(__file__).parents[1] / "vectors"
 
 
 def test_steps_begin_at_nothing_and_end_at_multiples_of_the_threshold() -> None:
     assert [left_out.at_most(views, 10) for views in (0, 1, 10, 11, 20, 21)] == [10, 10, 10, 20, 20, 30]
     assert [left_out.at_least(said, 10) for said in (10, 20, 30)] == [0, 11, 21]
-    for below in (0, 1):
-        assert [left_out.at_most(views, below) for views in range(4)] == [0, 1, 2, 3], "nothing is withheld"
-        assert [left_out.at_least(said, below) for said in range(4)] == [0, 1, 2, 3]
+    assert [left_out.at_most(views, 1) for views in range(4)] == [0, 1, 2, 3], "nothing is withheld"
+    assert [left_out.at_least(said, 1) for said in range(4)] == [0, 1, 2, 3]
 
 
-@given(st.integers(0, 10**6), st.integers(0, 50))
+@given(st.integers(0, 10**6), st.integers(1, 50))
 def test_a_step_holds_what_was_left_out(views: int, below: int) -> None:
     said = left_out.at_most(views, below)
     assert left_out.at_least(said, below) <= views <= said
@@ -121,3 +130,53 @@ def test_leaves_of_version_1_are_read_and_say_nothing_of_it() -> None:
     for wrong in (leaf | {"version": 3}, leaf | {"version": True}, leaf | {"version": 0}):
         with pytest.raises(LogEntryError, match="version"):
             read_log([seal(world).entries[0], canonical_json.encode(wrong)])
+
+
+def test_a_ledger_that_begins_again_goes_on_with_what_it_left_out(tmp_path: Path) -> None:
+    """Late journals make staff known, and are no part of what windows leave out."""
+    event = replace(EVENT, counting=replace(EVENT.counting, exclude_categories=("staff",), suppress_below=1))
+    ledger = LedgerAtHand(tmp_path / "data", event)
+
+    def hand_over(window: int, now: int, *seats: int) -> None:
+        joins = [a_join(seat, category="staff", joined_at_ms=window * 1000, view=window + seat) for seat in seats]
+        (segment,) = journal_segments(SegmentHead(event.digest, "gw-1", window, 30, ()), joins)
+        reports = (WorkerReport(A, window + 60, ended=False),)
+        ledger.now = now
+        ledger.accept(HandOver(event.digest, "gw-1", window, reports, (evidence.encode(segment),)))
+        ledger.settle()
+
+    hand_over(NINE, NINE + 61, 1, 2)
+    ledger.restart()
+    hand_over(NINE + 60, NINE + 121, 1)
+    hand_over(NINE, NINE + 130, 1, 2, 3)
+    ledger.crash()
+    hand_over(NINE + 120, NINE + 181, 3)
+    log = ledger.checked()
+    leaves = sorted(log.windows.items())
+    assert [leaf.left_out and leaf.left_out["opening"] for _, leaf in leaves] == [2, 3, 4]
+    assert len(log.late) == 1
+    reckon(log, ledger.sealer.evidence.get, rebuild=True)
+    ledger.sealer.close()
+
+
+@pytest.fixture(scope="module")
+def kept() -> tuple[list[bytes], dict[str, bytes]]:
+    """A log whose leaves are of version 1 for four minutes, then of version 2, with its evidence: as it was written."""
+    said = json.loads((VECTORS / "leaf-v2" / "log.json").read_text(encoding="utf-8"))
+    return [entry.encode() for entry in said["entries"]], {
+        digest: bytes.fromhex(data) for digest, data in said["evidence"].items()
+    }
+
+
+def test_leaves_that_were_written_once_come_out_of_their_evidence_again(
+    kept: tuple[list[bytes], dict[str, bytes]],
+) -> None:
+    entries, files = kept
+    log = read_log(entries)
+    reckon(log, files.__getitem__, rebuild=True)
+    told = [leaf.left_out and leaf.left_out["s2"] for _, leaf in sorted(log.windows.items())]
+    assert told == [None] * 4 + [4] * 4 + [6] * 7
+    lower = entries[-1].replace(b'"at_most":6', b'"at_most":8')
+    assert lower != entries[-1]
+    with pytest.raises(EvidenceError, match="its evidence gives another leaf"):
+        reckon(read_log([*entries[:-1], lower]), files.__getitem__, rebuild=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,14 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import ECKey
 from pyroaring import BitMap
 
-from counters import canonical_json, evidence, hyperloglog, roaring
+from counters import canonical_json, evidence, hyperloglog, left_out, roaring
+from counters.event import Event
 from counters.evidence import SegmentError
 from counters.issuer_keys import IssuerKeyError, public_key
 from counters.ledger.merkle import ProofError, consistency_proof, inclusion_proof, leaf_hash, subtree_of, tree_root
 from counters.ledger.note import Verifier
 from counters.ledger.reader import LogReader
 from counters.ledger.tiles import Tile
+from counters.log_entries import read_log
 from counters.manifest import Manifest
+from counters.measures import Cell
+from counters.public_numbers import PublicNumbers
 from counters.segment import SegmentHead
 from gateway.verifier.build import WORDS, BuildError, bundle, page, words_json
 from gateway.verifier.words import words as words_of
@@ -31,7 +36,8 @@ from tests.counters.forgeries import ADDED_UP, FORGERIES
 from tests.counters.keyed_joins import cases
 from tests.counters.ledger.test_golden_log import ENTRIES, ROOTS_AND_SIGNATURES, VERIFIER, golden_note
 from tests.counters.published import plain_world, publish, two_namespaces
-from tests.counters.synthetic import SIGNER
+from tests.counters.synthetic import SIGNER, START, seal
+from tests.counters.test_public_differences import excluding
 from tests.gateway.verifier_node import Modules
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "evidence-v1"
@@ -424,3 +430,51 @@ def test_joins_under_keys_not_in_force_are_found_as_the_command_line_finds_them(
         else:
             assert told["value"]["open"] == ("" if passed else words)
             assert words.startswith(told["value"]["said"])
+
+
+def test_leaves_bound_views_as_they_do_for_the_command_line(node: Callable[..., Modules]) -> None:
+    """Of leaves of both versions, which are rebuilt from their evidence, and of rows that no leaf has."""
+    scopes = [{}, {"session": "s1"}, {"session": "s2"}, {"day": "2023-11-19"}, {"day": "2023-11-20"}]
+    worlds = [(excluding(below), since) for below in (1, 2) for since in (0, START + 180, START + 7200)]
+    given, expected = [], []
+    for world, since in worlds:
+        sealed = seal(world, leaves_of_version_2_from=since)
+        log = read_log(sealed.entries)
+        files = {digest: data.hex() for digest, data in sealed.files.items()}
+        given.append({"entries": [entry.hex() for entry in sealed.entries], "files": files, "scopes": scopes})
+        numbers = {session.id: session.number for session in world.event.sessions}
+        cells = [Cell(numbers.get(scope.get("session", "")), scope.get("day")) for scope in scopes]
+        expected.append([PublicNumbers(log).most_views(cell) for cell in cells])
+    kept = json.loads((VECTORS.parent / "leaf-v2" / "log.json").read_text(encoding="utf-8"))
+    entries = [entry.encode() for entry in kept["entries"]]
+    given.append({"entries": [entry.hex() for entry in entries], "files": kept["evidence"], "scopes": [{}]})
+    expected.append([PublicNumbers(read_log(entries)).most_views(Cell())])
+    rows: list[Any] = [[], {}, ["s1"], [{"session": "s9", "at_most": 4}], [{"session": "s1", "at_most": 2}],
+                       [{"session": "s1", "at_most": 4}], [{"session": "s1", "at_most": 5}],
+                       [{"session": "s1", "at_most": 4}, {"session": "s1", "at_most": 6}]]  # fmt: skip
+    said = node("bytes", "log_entries", "evidence", "public_numbers", "left_out").run(
+        """
+        const most = async ({ entries, files, scopes }) => {
+          const log = log_entries_js.readEntries(entries.map(bytes));
+          const folder = { read: async (name) => (name in files ? bytes(files[name]) : null) };
+          await evidence_js.checkEvidence(log, folder, async () => {});
+          return scopes.map((scope) => new public_numbers_js.PublicNumbers(log).mostViews(scope));
+        };
+        const event = log_entries_js.readEntries(given.worlds.at(-1).entries.map(bytes)).event;
+        const read = given.rows.map((rows) => "value" in outcome(() => left_out_js.readLeftOut(event, rows)));
+        return Promise.all(given.worlds.map(most)).then((worlds) => ({ worlds, read }));
+        """,
+        {"worlds": given, "rows": rows},
+    )
+    assert said["worlds"] == expected
+    assert [None in bounds for bounds in expected[:3]] == [False, False, True]
+    assert said["read"] == [_is_read(worlds[-1][0].event, each) for each in rows]
+    assert said["read"] == [True, False, False, False, False, True, False, False]
+
+
+def _is_read(event: Event, rows: object) -> bool:
+    try:
+        left_out.read(event, rows)
+    except ValueError:
+        return False
+    return True

@@ -316,6 +316,7 @@ class Corpus:
         yield Case("several namespaces", lambda to: several.put(to, "log", policy=POLICY))
         for rule, more in (("hours-viewed", 99.0), ("average-minute-audience", 99.0)):
             yield Case(f"beside: {rule}", self._signing(self.plain, _add(rule, more, channel="online"), "log"))
+        yield Case("beside: views", self._signing(self.plain, _add("views", 40_000_000), "log"))
         for name in {name.partition(":")[0]: name for name in FORGERIES}.values():
             yield Case(f"beside: {name}", self._signing(plain, FORGERIES[name][1], "log"))
         for name in list(ADDED_UP)[:2]:
