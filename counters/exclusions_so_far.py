@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -58,16 +59,19 @@ class ExclusionsSoFar:
             self.excluded |= BitMap(first[out[order][at]]) & fresh
         self._known |= fresh
 
-    def leave_out(self, journals: Iterable[JournalSegment]) -> Mapping[int, int]:
-        """Return by session number how many views excluded seats have opened in all windows so far.
-
-        These are the journals of the next window, after `add`; a view counts once in a window.
-        """
-        if self.excluded:
-            parts = [journal.joins[journal.joins["view"] != 0] for journal in journals]
-            for number, views in _counted([joins[_are_of(joins, self.excluded)] for joins in parts]).items():
-                self._views[number] = self._views.get(number, 0) + views
+    def leave_out(self, views: Mapping[int, int]) -> Mapping[int, int]:
+        """Add the views that the next window leaves out (`Opened`); return those of all windows so far."""
+        for number, left_out in views.items():
+            self._views[number] = self._views.get(number, 0) + left_out
         return dict(self._views)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The different views that joins opened, by session number."""
+
+    counted: Mapping[int, int]
+    left_out: Mapping[int, int]  # those that excluded seats opened
 
 
 def set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
@@ -76,16 +80,17 @@ def set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
     return BitMap(array("I", np.sort(seats).tobytes()))
 
 
-def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> dict[int, int]:
-    """Return by session number how many views attendees who are not excluded opened; a view counts once."""
-    parts = [journal.joins[journal.joins["view"] != 0] for journal in journals]
-    return _counted([joins[~_are_of(joins, excluded)] if excluded else joins for joins in parts])
-
-
-def _are_of(joins: Records, seats: BitMap) -> npt.NDArray[np.bool_]:
-    """Return which joins are of these seats: mostly few, or none."""
-    here = set_of(joins["seat"]) & seats
-    return np.isin(joins["seat"], np.frombuffer(here.to_array(), np.uint32)) if here else np.zeros(len(joins), bool)
+def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> Opened:
+    """Return how many views the joins of a window opened; a view counts once."""
+    counted, left_out = list[Records](), list[Records]()
+    for journal in journals:
+        joins = journal.joins[journal.joins["view"] != 0]
+        if excluded and (barred := set_of(joins["seat"]) & excluded):
+            out = np.isin(joins["seat"], np.frombuffer(barred.to_array(), np.uint32))
+            left_out.append(joins[out])
+            joins = joins[~out]
+        counted.append(joins)
+    return Opened(_counted(counted), _counted(left_out))
 
 
 def _counted(parts: Iterable[Records]) -> dict[int, int]:

@@ -8,8 +8,8 @@ many have been left out so far: by session, in the windows of the log up to its 
     left out so far   0 … 10   11 … 20   21 … 30
     at most           10       20        30
 
-A session whose step is the first has no row. Where nothing is withheld (a threshold of 1) steps are of 1, and nothing
-left out is 0.
+Of a session whose step is the first nothing is said. Where nothing is withheld (a threshold of 1) steps are of 1, and
+of nothing left out nothing is said.
 
 Why sums, and not the views of each minute: each minute of 1 … 9 would have to be hidden, and over a long event the
 hidden ones would allow a multiple of what was left out. A sum is off by one step at most, however long the event is.
@@ -22,7 +22,6 @@ includes the threshold itself is for the extremes: were it 0 … 9, a total of 1
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from counters.event import Event
 
@@ -42,11 +41,11 @@ def at_least(said: int, below: int) -> int:
     return 0 if said <= first_step(below) else said - below + 1
 
 
-def rows(event: Event, views: Mapping[int, int]) -> list[dict[str, Any]]:
-    """Return what a leaf says of the views left out so far, which are given by session number."""
+def told(event: Event, views: Mapping[int, int]) -> dict[str, int]:
+    """Return what a leaf says, by session id, of the views left out so far, which are given by session number."""
     below = event.counting.suppress_below
-    said = [(session.id, at_most(views.get(session.number, 0), below)) for session in event.sessions]
-    return [{"session": session, "at_most": most} for session, most in said if most > first_step(below)]
+    said = {session.id: at_most(views.get(session.number, 0), below) for session in event.sessions}
+    return {session: most for session, most in said.items() if most > first_step(below)}
 
 
 def read(event: Event, said: object) -> dict[str, int]:
@@ -57,14 +56,8 @@ def read(event: Event, said: object) -> dict[str, int]:
     """
     below = event.counting.suppress_below
     found = {session.id: first_step(below) for session in event.sessions}
-    if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
-        raise ValueError("what it leaves out is no list")
-    known = [session for session in found if any(row.get("session") == session for row in said)]
-    if [row.get("session") for row in said] != known:
-        raise ValueError("it leaves out views of a session that there is not, or in another order")
-    for row in said:
-        most = row.get("at_most")
-        if set(row) != {"session", "at_most"} or type(most) is not int or most <= first_step(below) or most % below:
-            raise ValueError("what it leaves out is not told in steps")
-        found[row["session"]] = most
-    return found
+    if not isinstance(said, dict) or not said.keys() <= found.keys():
+        raise ValueError("it leaves out views of a session that there is not")
+    if not all(type(most) is int and most > first_step(below) and most % below == 0 for most in said.values()):
+        raise ValueError("what it leaves out is not told in steps")
+    return found | said

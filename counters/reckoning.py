@@ -124,7 +124,7 @@ def reckon(
             before = exclusions.excluded.copy()
             exclusions.add(journals)
             counted = count_journals(journals, exclusions.excluded)
-            left_out = exclusions.leave_out(journals) if isinstance(leaf, WindowLeaf) else {}
+            left_out = exclusions.leave_out(counted.left_out) if isinstance(leaf, WindowLeaf) else {}
             journals_of[leaf.index] = LeafJournals(counted, exclusions.excluded - before, left_out)
         if outline.counted:
             here = windows.get(leaf.window, Window(leaf.window, ()))

@@ -47,7 +47,7 @@ from counters.sighting import Sighting
 from counters.software import SOFTWARE
 from counters.steering import Change, Steering, SteeringLeaf, apply, revocations_file, steering_entry
 from counters.waiting_evidence import Waiting, WaitingEvidence
-from counters.window_leaf import StoredSegment, build_late_leaf, build_leaf, build_manifest
+from counters.window_leaf import StoredSegment, build_late_leaf, build_leaf, build_manifest, count_journals
 
 PROBE_BYTES: Final = 16 * 1024 * 1024
 """More than a full gateway's minute, which is about 10 MB: a disk that takes this takes the hand-overs that wait."""
@@ -323,13 +323,13 @@ class Sealer:
     def _window_leaf(self, window: int, stored: Sequence[StoredSegment], missing: list[str], basis: Basis) -> bytes:
         segments = [file.segment for file in stored]
         basis.exclusions.add(journals := journals_of(stored))
-        left_out = basis.exclusions.leave_out(journals)
-        merged = merged_presence(stored)
+        before, excluded = basis.before(window), basis.exclusions.excluded
+        merged, counted = merged_presence(stored), count_journals(journals, excluded)
         manifest = build_manifest(self.event, window, stored, missing, SOFTWARE, merged=merged, granted=self._granted())
         self.evidence.put(manifest.encode())
-        before, excluded = basis.before(window), basis.exclusions.excluded
+        out = basis.exclusions.leave_out(counted.left_out)
         entry = build_leaf(
-            self.event, window, segments, before, excluded, manifest, merged=merged, views_left_out=left_out
+            self.event, window, segments, before, excluded, manifest, merged=merged, counted=counted, views_left_out=out
         )
         basis.window, basis.presence = window, merged
         return entry

@@ -61,6 +61,7 @@ class JournalCounts:
     """What a leaf says of the journals of its window."""
 
     views: Mapping[int, int]  # opened, by session number
+    left_out: Mapping[int, int]  # opened by excluded seats
     scans: Mapping[str, int]  # by what became of them
 
 
@@ -114,7 +115,7 @@ def window_totals(
         present: by session number, of this window (`merge_presence`).
         before: the same of the preceding clock minute; empty if that was not sealed.
         excluded: seats that count for nothing (counters.exclusions_so_far).
-        views: by session number, views opened in this window (`views_opened`).
+        views: by session number, views opened in this window (`views_opened().counted`).
     """
     now, then, seen = [BitMap()], [BitMap()], [BitMap()]
     rows = []
@@ -263,7 +264,7 @@ def build_leaf(
     totals = window_totals(event, present, before, excluded, counted.views)
     digests = {(row.session, row.sketch): row.sha256 for row in manifest.registers}
     shown = {row["session"] for row in totals if "suppressed" not in row}
-    told = {} if views_left_out is None else {"left_out": left_out.rows(event, views_left_out)}
+    told = {} if views_left_out is None else {"left_out": left_out.told(event, views_left_out)}
     entry = canonical_json.encode(
         {
             "type": "window",
@@ -299,7 +300,8 @@ def build_leaf(
 
 def count_journals(journals: Sequence[JournalSegment], excluded: BitMap) -> JournalCounts:
     """Return what the leaf of these journals says of them; `excluded` is as for `build_leaf`."""
-    return JournalCounts(views_opened(journals, excluded), _scan_counts(journals))
+    opened = views_opened(journals, excluded)
+    return JournalCounts(opened.counted, opened.left_out, _scan_counts(journals))
 
 
 def _scan_counts(journals: Iterable[JournalSegment]) -> dict[str, int]:

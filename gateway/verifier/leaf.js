@@ -4,7 +4,7 @@ import { encodeJson } from "./canonical_json.js";
 import { WINDOW_S } from "./event.js";
 import { estimate, pack } from "./hyperloglog.js";
 import { IN, VIEWING_TOKEN } from "./journal.js";
-import { leftOutRows } from "./left_out.js";
+import { leftOutSoFar } from "./left_out.js";
 import { everybody, sketchesOf } from "./manifest.js";
 import { Seats } from "./seats.js";
 import { sha256Hex } from "./sha256.js";
@@ -107,7 +107,7 @@ export function rebuildLeaf(event, window, { presence, journals, merged, manifes
   const totals = totalsOf(event, merged, before, journals, exclusions.excluded);
   const shown = new Set(totals.filter((row) => !row.suppressed).map((row) => row.session));
   return encodeJson({
-    ...(version > 1 ? { left_out: leftOutRows(event, exclusions.leftOut) } : {}),
+    ...(version > 1 ? { left_out: leftOutSoFar(event, exclusions.leftOut) } : {}),
     type: "window", version, event_sha256: event.digest, window: event.iso(window), window_s: WINDOW_S,
     interval_s: manifest.interval_s, scheduled: event.scheduledIn(window), totals,
     scans: scansOf(journals), refusals: refusalsOf(presence),

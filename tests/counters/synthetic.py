@@ -19,7 +19,7 @@ from pyroaring import BitMap
 from counters import canonical_json, evidence, hyperloglog
 from counters.event import Counting, Event, Issuer, Session, Simulation
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
-from counters.exclusions_so_far import ExclusionsSoFar
+from counters.exclusions_so_far import ExclusionsSoFar, views_opened
 from counters.issuer_keys import thumbprint
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan
 from counters.ledger.note import Signer
@@ -584,7 +584,7 @@ def seal(
         store(manifest.encode())
         journals = [segment for segment in here if isinstance(segment, JournalSegment)]
         exclusions.add(journals)
-        left_out = exclusions.leave_out(journals)
+        left_out = exclusions.leave_out(views_opened(journals, exclusions.excluded).left_out)
         previous = before if before_window == window - 60 else {}
         told = None if window < leaves_of_version_2_from else left_out
         entries.append(build_leaf(event, window, here, previous, exclusions.excluded, manifest, views_left_out=told))

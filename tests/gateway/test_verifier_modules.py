@@ -433,7 +433,7 @@ def test_joins_under_keys_not_in_force_are_found_as_the_command_line_finds_them(
 
 
 def test_leaves_bound_views_as_they_do_for_the_command_line(node: Callable[..., Modules]) -> None:
-    """Of leaves of both versions, which are rebuilt from their evidence, and of rows that no leaf has."""
+    """Of leaves of both versions, which are rebuilt from their evidence, and of what no leaf says."""
     scopes = [{}, {"session": "s1"}, {"session": "s2"}, {"day": "2023-11-19"}, {"day": "2023-11-20"}]
     worlds = [(excluding(below), since) for below in (1, 2) for since in (0, START + 180, START + 7200)]
     given, expected = [], []
@@ -449,9 +449,7 @@ def test_leaves_bound_views_as_they_do_for_the_command_line(node: Callable[..., 
     entries = [entry.encode() for entry in kept["entries"]]
     given.append({"entries": [entry.hex() for entry in entries], "files": kept["evidence"], "scopes": [{}]})
     expected.append([PublicNumbers(read_log(entries)).most_views(Cell())])
-    rows: list[Any] = [[], {}, ["s1"], [{"session": "s9", "at_most": 4}], [{"session": "s1", "at_most": 2}],
-                       [{"session": "s1", "at_most": 4}], [{"session": "s1", "at_most": 5}],
-                       [{"session": "s1", "at_most": 4}, {"session": "s1", "at_most": 6}]]  # fmt: skip
+    leaves: list[Any] = [{}, [], None, {"s9": 4}, {"s1": 2}, {"s1": 4}, {"s1": 5}, {"s1": "4"}, {"s1": 4, "s2": 6}]
     said = node("bytes", "log_entries", "evidence", "public_numbers", "left_out").run(
         """
         const most = async ({ entries, files, scopes }) => {
@@ -461,20 +459,20 @@ def test_leaves_bound_views_as_they_do_for_the_command_line(node: Callable[..., 
           return scopes.map((scope) => new public_numbers_js.PublicNumbers(log).mostViews(scope));
         };
         const event = log_entries_js.readEntries(given.worlds.at(-1).entries.map(bytes)).event;
-        const read = given.rows.map((rows) => "value" in outcome(() => left_out_js.readLeftOut(event, rows)));
+        const read = given.leaves.map((said) => "value" in outcome(() => left_out_js.readLeftOut(event, said)));
         return Promise.all(given.worlds.map(most)).then((worlds) => ({ worlds, read }));
         """,
-        {"worlds": given, "rows": rows},
+        {"worlds": given, "leaves": leaves},
     )
     assert said["worlds"] == expected
     assert [None in bounds for bounds in expected[:3]] == [False, False, True]
-    assert said["read"] == [_is_read(worlds[-1][0].event, each) for each in rows]
-    assert said["read"] == [True, False, False, False, False, True, False, False]
+    assert said["read"] == [_is_read(worlds[-1][0].event, each) for each in leaves]
+    assert said["read"] == [True, False, False, False, False, True, False, False, True]
 
 
-def _is_read(event: Event, rows: object) -> bool:
+def _is_read(event: Event, said: object) -> bool:
     try:
-        left_out.read(event, rows)
+        left_out.read(event, said)
     except ValueError:
         return False
     return True
