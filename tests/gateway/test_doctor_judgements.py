@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from counters.event import Event, load_event
+from counters.event import Event, WitnessOfEvent, load_event
 from counters.issuer_keys import thumbprint
 from counters.ledger.log import Log
 from counters.log_key import LOG_KEY, load_or_create_signer
@@ -233,6 +235,39 @@ def test_an_event_that_can_spare_no_witness_is_a_warning() -> None:
     *_, warning = others.judge_witnesses(1, {"a": ""})
     assert warning.verdict is Verdict.WARN
     assert "required_witnesses is 1, and the event names 1 witness:" in warning.detail
+
+
+def test_a_witness_is_there_if_anything_answers_but_a_fault(event: Event) -> None:
+    """It need not have a page for us."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=int(request.path[1:]))
+
+    async def looked_at() -> list[Finding]:
+        app = web.Application()
+        app.router.add_get("/{status}", answer)
+        async with TestServer(app) as server:
+            urls = {"no-page": str(server.make_url("/404")), "broken": str(server.make_url("/503")), "unnamed": "",
+                    "gone": "http://127.0.0.1:9"}  # fmt: skip
+            named = tuple(WitnessOfEvent(name, "", "", url) for name, url in urls.items())
+            return await others.witnesses(replace(event, witnesses=named, required_witnesses=1))
+
+    found = asyncio.run(looked_at())
+    assert [finding.verdict for finding in found] == [Verdict.OK, Verdict.WARN, Verdict.WARN, Verdict.WARN]
+    assert [finding.detail for finding in found][:3] == [
+        "answers", "it answers 503", "the event file has no url for it",
+    ]  # fmt: skip
+
+
+def test_an_issuer_that_publishes_nothing_of_use_is_found(event: Event) -> None:
+    (issuer,) = event.issuers
+    (key,) = issuer.keys
+    of_no_use = {"kty": "oct", "k": "AA"}
+    assert others.judge_keys(issuer, [of_no_use, key]).verdict is Verdict.OK
+    nothing = others.judge_keys(issuer, [of_no_use])
+    assert (nothing.verdict, nothing.detail) == (Verdict.WARN, "none that the event's algorithms allow")
+    fresh = others.judge_keys(replace(issuer, keys=()), [key])
+    assert (fresh.verdict, fresh.detail[:6]) == (Verdict.WARN, "1 of 1")
 
 
 def test_keys_of_another_generation_than_the_ledgers_are_found() -> None:
