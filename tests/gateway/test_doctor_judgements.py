@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from counters.disk_room import LOW_WATER_BYTES
 from counters.event import Event, WitnessOfEvent, load_event
 from counters.issuer_keys import thumbprint
 from counters.ledger.log import Log
@@ -27,6 +29,7 @@ from gateway.doctor.redis_server import RedisFacts, Role
 from gateway.harmless import harmless_lines
 from gateway.ledger_client import KeysThere, LedgerRefusedError, LedgerUnavailableError
 from gateway.quantity import quantity
+from gateway.settings import default_origin
 
 NEEDS = needs_of(Audience(10_000, 10_000))
 REGISTRY, LIVE = Role.of(registry=True, live=False, needs=NEEDS), Role.of(registry=False, live=True, needs=NEEDS)
@@ -115,6 +118,14 @@ def test_a_clock_that_nobody_keeps_in_step_is_a_warning() -> None:
     assert host.kernel_clock().verdict in {Verdict.OK, Verdict.WARN, Verdict.UNKNOWN}
 
 
+@pytest.mark.parametrize(("state", "verdict"), [(0, Verdict.OK), (5, Verdict.WARN), (-1, Verdict.UNKNOWN)])
+def test_what_the_kernel_answers_of_its_clock_is_read(
+    monkeypatch: pytest.MonkeyPatch, state: int, verdict: Verdict
+) -> None:
+    monkeypatch.setattr("gateway.doctor.host.ctypes.CDLL", lambda _: SimpleNamespace(adjtimex=lambda _: state))
+    assert host.kernel_clock().verdict is verdict
+
+
 def judged(kind: str = "ext4", free: int = 10**10, refusal: str = "") -> Finding:
     return host.judge_disk("spool", DiskFacts(Path("/x"), kind, free, refusal), 10**9, 5 * 10**9, "for it")
 
@@ -124,6 +135,8 @@ def test_disks_are_judged_by_room_and_kind() -> None:
     assert judged(free=2 * 10**9).verdict is Verdict.WARN
     assert judged(free=10**8).verdict is Verdict.FAIL
     assert judged(refusal="Read-only file system").verdict is Verdict.FAIL
+    little = DiskFacts(Path("/x"), "ext4", LOW_WATER_BYTES - 1, "")  # newcomers would be refused at once
+    assert host.judge_disk("spool", little, 0, 0, "").verdict is Verdict.FAIL
     for kind in ("nfs4", "fuse.sshfs", "tmpfs", "overlay"):
         assert judged(kind=kind).verdict is Verdict.WARN
 
@@ -151,10 +164,11 @@ def test_the_kind_of_a_disk_is_that_of_the_deepest_mount_and_the_last() -> None:
 
 def test_limits_of_the_machine() -> None:
     assert host.judge_open_files(10_000, 2, 5_200).verdict is Verdict.OK
+    assert host.judge_open_files(10_001, 2, 5_200).verdict is Verdict.FAIL
     few = host.judge_open_files(10_000, 2, 5_199)
     assert (few.verdict, "LimitNOFILE=10400" in few.fix) == (Verdict.FAIL, True)
     assert host.judge_open_files(10**9, 1, resource.RLIM_INFINITY).verdict is Verdict.OK
-    assert host.judge_cores(2, 2, 4).verdict is Verdict.OK
+    assert host.judge_cores(2, 2, 4).verdict is host.judge_cores(4, 4, 4).verdict is Verdict.OK
     for wanted, workers, there, fix in ((5, 2, 4, "more hosts"), (1, 5, 4, "--workers 4"), (3, 2, 4, "--workers 3")):
         assert fix in host.judge_cores(wanted, workers, there).fix
     assert host.judge_accept_queue(128).verdict is Verdict.WARN
@@ -193,7 +207,9 @@ def test_the_events_time_is_judged(event: Event, hours: float, verdict: Verdict,
 
 
 def test_a_simulated_event_says_so(simulated_event_file: Path) -> None:
-    assert "SIMULATED" in programme.times(load_event(simulated_event_file), 0.0).detail
+    event = load_event(simulated_event_file)
+    assert "SIMULATED" in programme.times(event, 0.0).detail
+    assert programme.rest_s(event, 1e12) == programme.rest_s(event, 0.0) > 0  # its clock is not this one
 
 
 def test_what_is_left_of_an_event_is_its_scheduled_minutes(event: Event) -> None:
@@ -215,6 +231,7 @@ def test_issuers_keys_are_judged(event: Event) -> None:
     assert "development issuer" in one().detail
     assert one(for_players=False).verdict is one(development=False).verdict is Verdict.OK
     nameless = {name: value for name, value in key.items() if name != "kid"}
+    assert one(development=False, keys=(nameless,)).verdict is Verdict.OK  # a join has one to try
     assert "without a kid" in one(development=False, keys=(key, nameless)).detail
     assert one(keys=()).verdict is Verdict.FAIL
     assert one(development=False, algorithms=("ES256", "RS256")).detail.endswith("none for RS256")
@@ -402,10 +419,14 @@ def test_secrets_of_another_log_or_for_everybodys_eyes_are_found(event: Event, t
     secrets = tmp_path / "secrets.json"
     assert [finding.verdict for finding in keeping.secrets(secrets)] == [Verdict.OK]
     load_or_create_secrets(secrets)
+    (none_yet,) = keeping.log(tmp_path, event, "")
+    assert (none_yet.verdict, "begins with the first start" in none_yet.detail) == (Verdict.OK, True)
     leaf = json.dumps({"event_sha256": event.digest}).encode()
     with Log.open(tmp_path / "log", load_or_create_signer(tmp_path / LOG_KEY, "a.example")) as log:
         log.append([leaf])
     assert [found.verdict for found in keeping.log(tmp_path, event, "")] == [Verdict.OK]
+    assert [found.verdict for found in keeping.log(tmp_path, None, "")] == [Verdict.OK]
+    assert [found.verdict for found in keeping.log(tmp_path, event, default_origin(event))] == [Verdict.OK]
     bind_to_log(secrets, leaf)
     assert [found.verdict for found in keeping.log(tmp_path, event, "a.example")] == [Verdict.OK]
     assert [found.verdict for found in keeping.log(tmp_path, event, "b.example")] == [Verdict.WARN]
