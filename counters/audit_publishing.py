@@ -12,6 +12,7 @@ from counters.audit_entries import AuditEntryError, DrawEntry, RollEntry, draw_e
 from counters.audit_order import OrderError, order_of
 from counters.beacon import DRAND, BeaconError, Round, read_value
 from counters.event import Event
+from counters.kept_rolls import proof_of
 from counters.ledger.note import Verifier
 from counters.log_entries import read_time
 from counters.sealing import Sealer
@@ -75,7 +76,7 @@ def publish_draw(sealer: Sealer, verifier: Verifier, given: str, now: float, rol
         raise AuditRefusedError("the roll waits for its witnesses: draw when its entry is published")
     if roll.round is None:
         raise AuditRefusedError("the roll names no beacon round: seal a corrected one that does (turnout audit roll)")
-    entry, proof = sealer.log.entry(roll.index), roll_sealing.proof_of(roll, rolls)
+    entry, proof = sealer.log.entry(roll.index), proof_of(roll, rolls)
     try:
         order = order_of(sealer.event, roll, entry, proof, verifier, None)
         value = read_value(given, roll.round)

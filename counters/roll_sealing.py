@@ -6,20 +6,18 @@
 
 The id is the entry's index in the log. The roll is on disk before its entry, and the proof is written once the entry is
 published. A roll that was corrected stays beside its successor, as the log names both. What is lost of a roll but its
-proof is made again from the evidence (`remake`).
+proof is made again from the evidence (counters.kept_rolls).
 """
 
-import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from counters import evidence
-from counters.audit_entries import AuditEntryError, RollEntry, first_round, roll_entry
+from counters.audit_entries import AuditEntryError, first_round, roll_entry
 from counters.beacon import Round
-from counters.disk import DISK, Disk
-from counters.durable_file import alone_in, make_folder, sync_folder, write_durably
+from counters.durable_file import make_folder, write_durably
 from counters.evidence import JournalSegment
 from counters.evidence_store import EvidenceError
 from counters.ledger.cosignature import WitnessKey, cosignatures
@@ -27,7 +25,7 @@ from counters.ledger.proof import TlogProof
 from counters.log_entries import LateLeaf, SealedLog, read_log, read_time
 from counters.manifest import Manifest
 from counters.roll_sorting import RollSorter
-from counters.roll_tree import RollTree, SealedRoll, is_whole, write_roll
+from counters.roll_tree import RollTree, write_roll
 from counters.sealed_evidence import ReadEvidence
 from counters.sealing import Sealer
 from counters.software import SOFTWARE
@@ -38,11 +36,9 @@ MAKING: Final = "making"
 """Of the folder of rolls: one that is being made, by whoever owns the log. Of a roll's folder: it is made again."""
 MARGIN_S: Final = 1
 """The log's times are whole seconds: what is received in the second of `late_until` still counts."""
-_ENTRY, _PROOF, _SCRATCH = "entry.json", "entry.tlog-proof", "scratch"
-
-
-class RollError(Exception):
-    """There is no such roll, or it is not what the log says."""
+ENTRY, PROOF = "entry.json", "entry.tlog-proof"
+"""Of a roll's folder."""
+_SCRATCH: Final = "scratch"
 
 
 def is_over(sealer: Sealer, now: float) -> bool:
@@ -114,7 +110,7 @@ def enter(sealer: Sealer, tree: RollTree, directory: Path, through: int, now: fl
     except AuditEntryError:
         abandon(sealer, directory)
         raise
-    write_durably(directory / MAKING / _ENTRY, entry, disk=sealer.disk)
+    write_durably(directory / MAKING / ENTRY, entry, disk=sealer.disk)
     sealer.disk.rename(directory / MAKING, directory / str(index))
     sealer.disk.sync_directory(directory)
     # A crash here leaves a roll that no entry names: `complete` removes it, and it is made again.
@@ -158,12 +154,12 @@ def complete(sealer: Sealer, directory: Path) -> None:
     for folder in directory.iterdir() if directory.is_dir() else ():
         if not folder.name.isdecimal():
             continue
-        number, entry = int(folder.name), folder / _ENTRY
+        number, entry = int(folder.name), folder / ENTRY
         # A roll of a log that was set back since is none of the entry that has its number now.
         if number >= sealer.log.size or not entry.exists() or sealer.log.entry(number) != entry.read_bytes():
             sealer.disk.remove(folder)
         elif number < sealer.log.published.size:
-            _prove(sealer, number, folder / _PROOF)
+            _prove(sealer, number, folder / PROOF)
 
 
 def _prove(sealer: Sealer, number: int, path: Path) -> None:
@@ -175,79 +171,3 @@ def _prove(sealer: Sealer, number: int, path: Path) -> None:
         if had >= (sealer.event.required_witnesses or len(keys)) or has <= had:
             return
     write_durably(path, sealer.log.published.tlog_proof(number).encode(), disk=sealer.disk)
-
-
-def opened(entry: RollEntry, directory: Path) -> RollTree:
-    """Return the tree of a roll.
-
-    Raises:
-        RollError: it is not there, or not what the log says.
-    """
-    try:
-        tree = RollTree(directory / str(entry.index))
-    except (OSError, ValueError) as error:
-        raise RollError(f"the roll of entry {entry.index} cannot be read ({error}): make it again") from None
-    if (tree.size, tree.root) != (entry.size, entry.root):
-        raise RollError(f"the roll in {directory / str(entry.index)} is not that of entry {entry.index}")
-    return tree
-
-
-def proof_of(entry: RollEntry, directory: Path) -> bytes | None:
-    """Return the tlog-proof of a roll's entry as it was first shown; None if it is not there."""
-    path = directory / str(entry.index) / _PROOF
-    return path.read_bytes() if path.exists() else None
-
-
-def newest_sealed(directory: Path) -> SealedRoll | None:
-    """Return the newest roll that the log shows; None while there is none, or its leaves are lost."""
-    folder = newest_folder(directory)
-    if folder is None or not is_whole(folder):
-        return None
-    return SealedRoll(folder, RollTree(folder), (folder / _ENTRY).read_bytes(), (folder / _PROOF).read_bytes())
-
-
-def newest_folder(directory: Path) -> Path | None:
-    """Return the folder of the newest roll that the log shows, whole or not; None while there is none."""
-    numbers = [int(folder.name) for folder in directory.glob("[0-9]*") if (folder / _PROOF).exists()]
-    return directory / str(max(numbers)) if numbers else None
-
-
-def lost(rolls: Sequence[RollEntry], directory: Path) -> RollEntry | None:
-    """Return the newest roll that the log shows if it lacks its leaves, as after restoring a backup; otherwise None.
-
-    Of `rolls`, those of the log, a later one may wait for its witnesses.
-    """
-    folder = newest_folder(directory)
-    if folder is None or is_whole(folder):
-        return None
-    return next((roll for roll in rolls if roll.index == int(folder.name)), None)
-
-
-def remake(
-    entry: RollEntry, entries: Sequence[bytes], read: ReadEvidence, directory: Path, disk: Disk = DISK
-) -> RollTree:
-    """Make a roll of the log again, as after restoring a backup, which has none; beside the ledger if need be.
-
-    Raises:
-        RollError: the evidence gives another roll than the log has.
-        EvidenceError: evidence is absent.
-        OSError: the disk refuses; done again, it goes on.
-    """
-    folder = directory / str(entry.index)
-    make_folder(folder, disk=disk)
-    with alone_in(folder):
-        # First: a folder without it is to `complete` one that no entry names.
-        write_durably(folder / _ENTRY, entries[entry.index], disk=disk)
-        disk.remove(folder / MAKING)
-        with contextlib.suppress(RollError):
-            return opened(entry, directory)  # somebody else has made it meanwhile
-        tree = make(entries[: entry.through], read, folder / MAKING)
-        if (tree.size, tree.root) != (entry.size, entry.root):
-            disk.remove(folder / MAKING)
-            raise RollError(f"the evidence does not give the roll of entry {entry.index}")
-        for path in sorted((folder / MAKING).iterdir()):
-            # A crash here leaves a roll that is not whole, or not the entry's: it is made again.
-            disk.rename(path, folder / path.name)
-        disk.remove(folder / MAKING)
-        sync_folder(folder, disk)
-        return RollTree(folder)

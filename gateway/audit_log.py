@@ -12,6 +12,7 @@ from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_dra
 from counters.durable_file import write_durably
 from counters.event import Event
 from counters.evidence_store import EvidenceError, EvidenceStore
+from counters.kept_rolls import RollError, opened_or_remade, proof_of
 from counters.ledger.log import LogError, log_begun
 from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
@@ -19,8 +20,6 @@ from counters.log_key import load_signer
 from counters.retained_tokens import FOLDER as TOKENS
 from counters.retained_tokens import RetainedTokens
 from counters.roll_opening import Opening, open_leaves
-from counters.roll_sealing import RollError
-from counters.roll_tree import RollTree
 from counters.sealing import OtherEventError
 from counters.secrets import load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
@@ -125,7 +124,12 @@ def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | Non
         raise AuditCommandError(str(error)) from None
     log = read_log(entries)
     of = _draw(log.audits, number)
-    tree = _tree(of, entries, data)
+    rolls = data / roll_sealing.FOLDER
+    try:
+        # A backup has none: it follows from the evidence.
+        tree = opened_or_remade(of.roll, entries, EvidenceStore(data / "evidence").get, rolls)
+    except (RollError, EvidenceError, OSError) as error:
+        raise AuditCommandError(str(error)) from None
     leaves, hashes = open_leaves(tree, of.positions())
     kept = tokens or RetainedTokens(data / TOKENS, load_secrets(data / "secrets.json").audit_key)
     found = {position: kept.get(leaves[position][16:48]) for position in of.positions()}
@@ -134,7 +138,7 @@ def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | Non
         origin=signer.name,
         vkey=signer.verifier.encode(),
         draw=of.index,
-        roll_proof=roll_sealing.proof_of(of.roll, data / roll_sealing.FOLDER),
+        roll_proof=proof_of(of.roll, rolls),
         leaves=leaves,
         hashes=hashes,
         tokens={position: token for position, token in found.items() if token is not None},
@@ -159,18 +163,6 @@ def _draw(audits: AuditTrail, number: int | None) -> DrawEntry:
         known = ", ".join(str(each.index) for each in audits.draws)
         raise AuditCommandError(f"entry {number} is no draw; there is {known}")
     return found
-
-
-def _tree(of: DrawEntry, entries: list[bytes], data: Path) -> RollTree:
-    rolls = data / roll_sealing.FOLDER
-    try:
-        return roll_sealing.opened(of.roll, rolls)
-    except RollError:
-        # A backup has none: it follows from the evidence.
-        try:
-            return roll_sealing.remake(of.roll, entries, EvidenceStore(data / "evidence").get, rolls)
-        except (RollError, EvidenceError, OSError) as error:
-            raise AuditCommandError(str(error)) from None
 
 
 def read_note(path: Path) -> tuple[int, str]:

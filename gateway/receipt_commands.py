@@ -64,19 +64,13 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
         SealedLogError, EvidenceError: the log or the evidence is not sound.
     """
     from counters.evidence_store import EvidenceStore
-    from counters.log_entries import read_log
+    from counters.kept_rolls import newest_or_remade, newest_sealed
     from counters.minutes_files import has_minutes, make_minutes
     from counters.roll_sealing import FOLDER as ROLLS
-    from counters.roll_sealing import lost, newest_sealed, remake
     from gateway.sealed_log import read_sealed_entries
 
-    roll = newest_sealed(data / ROLLS)
-    if roll is None:
-        entries = read_sealed_entries(event, data)
-        entry = lost(read_log(entries).audits.rolls, data / ROLLS)
-        if entry is not None:
-            remake(entry, entries, EvidenceStore(data / "evidence").get, data / ROLLS)
-            roll = newest_sealed(data / ROLLS)
+    read = EvidenceStore(data / "evidence").get
+    roll = newest_sealed(data / ROLLS) or newest_or_remade(read_sealed_entries(event, data), read, data / ROLLS)
     if roll is None:
         raise Failure(
             f"{data} holds no sealed roll: it is sealed when the event is over (late_until), by the running ledger or "
@@ -84,5 +78,5 @@ def roll_with_minutes(event: Event, data: Path) -> "SealedRoll":
         )
     if not has_minutes(roll.folder):
         say("reading the evidence once, for everybody's minutes", err=True)
-        make_minutes(read_sealed_entries(event, data), EvidenceStore(data / "evidence").get, roll)
+        make_minutes(read_sealed_entries(event, data), read, roll)
     return roll

@@ -12,11 +12,11 @@ from aiohttp import web
 from counters.attendee import pseudonym
 from counters.event import Event
 from counters.evidence_store import EvidenceError
+from counters.kept_rolls import newest_folder, newest_sealed
 from counters.ledger.note import Signer
 from counters.minutes_files import MINUTES, has_minutes, make_minutes, minutes_of
 from counters.receipt import issue
 from counters.roll_leaf import RollLeaf
-from counters.roll_sealing import newest_folder, newest_sealed
 from counters.roll_tree import SealedRoll
 from counters.sealed_evidence import ReadEvidence
 from gateway.identity import IdentityVerifier, TicketRefused

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from counters import roll_sealing
+from counters import kept_rolls, roll_sealing
 from counters.beacon import Round
 from counters.evidence_store import EvidenceError
-from counters.roll_sealing import RollError
+from counters.kept_rolls import RollError
 from counters.roll_tree import RollTree
 from gateway.ledger_parts import LedgerParts
 from gateway.problems import Refused
@@ -59,12 +59,11 @@ class RollKeeper:
 
     async def _remake_if_lost(self) -> None:
         async with self._one_at_a_time:
-            roll = await self._thread.do(lambda: roll_sealing.lost(self._sealer.audits.rolls, self._folder))
+            roll = await self._thread.do(lambda: kept_rolls.lost(self._sealer.audits.rolls, self._folder))
             if roll is not None:
                 entries = await self._thread.do(lambda: list(self._sealer.log.entries()))
-                making = asyncio.to_thread(
-                    roll_sealing.remake, roll, entries, self._sealer.evidence.get, self._folder, self._sealer.disk
-                )
+                read, disk = self._sealer.evidence.get, self._sealer.disk
+                making = asyncio.to_thread(kept_rolls.opened_or_remade, roll, entries, read, self._folder, disk)
                 await self._thread.noting(making)
                 _log.info("the roll of entry %d is made again from the evidence", roll.index)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counters import roll_sealing
+from counters import kept_rolls, roll_sealing
 from counters.audit_entries import RollEntry
 from counters.audit_order import OrderError, order_of
 from counters.audit_publishing import AuditRefusedError, RoundAsked, publish_draw, publish_result, round_of
@@ -48,7 +48,7 @@ def cosigned(tmp_path: Path, event: Event, *times: int) -> tuple[LedgerAtHand, R
 
 def order(ledger: LedgerAtHand, roll: RollEntry, policy: TrustPolicy | None = None) -> bool:
     """Whether witnesses say that the roll came first."""
-    proof = roll_sealing.proof_of(roll, rolls(ledger))
+    proof = kept_rolls.proof_of(roll, rolls(ledger))
     entry = ledger.sealer.log.entry(roll.index)
     try:
         return order_of(ledger.event, roll, entry, proof, SIGNER.verifier, policy).witnessed
@@ -109,7 +109,7 @@ def test_an_auditors_own_policy_decides_whose_cosignatures_count(tmp_path: Path)
     ledger, roll = cosigned(tmp_path, witnessed(0), EARLY, LATE)
     lines = [f"witness w{number} {witness_key(each).encode()}" for number, each in enumerate(WITNESSES, 1)]
     policy = "\n".join([f"log {SIGNER.verifier.encode()}", *lines, "group both all w1 w2", "quorum {}"])
-    proof, entry = roll_sealing.proof_of(roll, rolls(ledger)), ledger.sealer.log.entry(roll.index)
+    proof, entry = kept_rolls.proof_of(roll, rolls(ledger)), ledger.sealer.log.entry(roll.index)
 
     def judged(quorum: str) -> bool:
         trust = TrustPolicy.decode(policy.format(quorum))

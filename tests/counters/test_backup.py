@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from counters import roll_sealing
+from counters import kept_rolls, roll_sealing
 from counters.backup import NOTE_FILE, Backup, BackupError, read_committed
 from counters.ledger.note import Signer
 from counters.log_entries import certificate_entry
@@ -109,9 +109,9 @@ def test_a_roll_is_copied_as_its_entry_and_its_first_proof_and_made_again_where_
     roll_sealing.complete(other.sealer, kept.parent)
     roll = other.sealer.audits.roll
     assert roll is not None
-    roll_sealing.remake(roll, other.entries(), other.sealer.evidence.get, kept.parent)
-    assert roll_sealing.opened(roll, kept.parent).root == tree.root
-    assert roll_sealing.proof_of(roll, kept.parent) == roll_sealing.proof_of(roll, folder)
+    kept_rolls.opened_or_remade(roll, other.entries(), other.sealer.evidence.get, kept.parent)
+    assert kept_rolls.opened(roll, kept.parent).root == tree.root
+    assert kept_rolls.proof_of(roll, kept.parent) == kept_rolls.proof_of(roll, folder)
     other.sealer.close()
 
 

@@ -8,13 +8,13 @@ import pytest
 from counters import canonical_json, roll_sealing
 from counters.attendance_table import ROW
 from counters.audit_entries import roll_entry
+from counters.kept_rolls import newest_sealed
 from counters.ledger.log import Log
 from counters.ledger.note import Signer, sign_note
 from counters.ledger.reader import LogReader
 from counters.minutes_files import MINUTES, minutes_of, write_minutes
 from counters.receipt import FIRST_LINE, ReceiptError, is_receipt, issue, read_receipt
 from counters.roll_leaf import RollLeaf
-from counters.roll_sealing import newest_sealed
 from counters.trust_policy import TrustPolicy
 from counters.verify_receipt import verify_receipt
 from tests.counters.synthetic import SIGNER

@@ -11,13 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from counters import issuing, minutes_files, roll_sealing, roll_tree
+from counters import issuing, kept_rolls, minutes_files, roll_sealing, roll_tree
 from counters.audit_publishing import publish_draw, publish_result
 from counters.audit_result import AuditResult, sign_result
 from counters.beacon import Round
+from counters.kept_rolls import newest_sealed
 from counters.minutes_files import MINUTES, has_minutes, make_minutes, minutes_of
 from counters.roll_leaf import LEAF_BYTES
-from counters.roll_sealing import newest_sealed
 from counters.roll_tree import SealedRoll
 from counters.verify import verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk, crash, full, listing
@@ -122,7 +122,7 @@ def test_a_roll_that_is_made_again_is_whole_and_keeps_its_proof_at_whatever_step
 
         def remake(ledger: LedgerAtHand = ledger, disk: FailsOnce = disk) -> None:
             (entry,) = ledger.sealer.audits.rolls
-            roll_sealing.remake(entry, ledger.entries(), ledger.sealer.evidence.get, rolls(ledger), disk)
+            kept_rolls.opened_or_remade(entry, ledger.entries(), ledger.sealer.evidence.get, rolls(ledger), disk)
 
         if disk.armed(remake):
             failed += 1
@@ -133,14 +133,14 @@ def test_a_roll_that_is_made_again_is_whole_and_keeps_its_proof_at_whatever_step
         assert set(listing(folder)) == WHOLE
         assert (folder / "entry.tlog-proof").read_bytes() == proof
         assert list(listing(rolls(ledger))) == [str(roll.index)]
-        assert roll_sealing.opened(roll, rolls(ledger)).root == roll.root
+        assert kept_rolls.opened(roll, rolls(ledger)).root == roll.root
         ledger.sealer.close()
     assert failed > 20
 
 
 def assert_whole_or_lost(ledger: LedgerAtHand) -> None:
     sealed = newest_sealed(rolls(ledger))
-    missing = roll_sealing.lost(ledger.sealer.audits.rolls, rolls(ledger))
+    missing = kept_rolls.lost(ledger.sealer.audits.rolls, rolls(ledger))
     assert (sealed is None) == (missing is not None)
     assert sealed is None or sealed.tree.root == ledger.sealer.audits.rolls[0].root
 
@@ -169,9 +169,9 @@ def test_of_two_rolls_the_one_that_the_log_shows_is_made_again_while_the_other_w
     shown, waiting = ledger.sealer.audits.rolls
     assert waiting.index == corrected
     (rolls(ledger) / str(waiting.index) / "entry.tlog-proof").unlink()  # as it is before witnesses have cosigned it
-    assert roll_sealing.lost(ledger.sealer.audits.rolls, rolls(ledger)) is None
+    assert kept_rolls.lost(ledger.sealer.audits.rolls, rolls(ledger)) is None
     (rolls(ledger) / str(shown.index) / "leaves.bin").unlink()
-    assert roll_sealing.lost(ledger.sealer.audits.rolls, rolls(ledger)) == shown
+    assert kept_rolls.lost(ledger.sealer.audits.rolls, rolls(ledger)) == shown
     ledger.sealer.close()
 
 

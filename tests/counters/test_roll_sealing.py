@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from counters import issuing, roll_sealing
+from counters import issuing, kept_rolls, roll_sealing
 from counters.audit_entries import RollEntry, roll_entry
 from counters.beacon import Round
 from counters.certificate import read_certificate
 from counters.event import Audit, WitnessOfEvent
 from counters.journal import Join
+from counters.kept_rolls import RollError
 from counters.ledger.cosignature import cosign, cosignatures, with_cosignatures, witness_key
 from counters.ledger.note import Signer
 from counters.ledger.proof import TlogProof
 from counters.log_entries import LogEntryError, certificate_entry, read_log
-from counters.roll_sealing import RollError
 from counters.sealing import event_entry
 from counters.verify import Report, verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk
@@ -166,8 +166,8 @@ def test_whatever_step_ends_the_ledger_the_roll_is_sealed_once_and_proven(tmp_pa
                 seal(ledger)
         log = ledger.checked()
         (roll,) = log.audits.rolls
-        assert roll_sealing.opened(roll, rolls(ledger)).size == 3
-        proof = roll_sealing.proof_of(roll, rolls(ledger))
+        assert kept_rolls.opened(roll, rolls(ledger)).size == 3
+        proof = kept_rolls.proof_of(roll, rolls(ledger))
         assert proof is not None
         TlogProof.decode(proof).verify(ledger.entries()[roll.index], SIGNER.verifier)
         assert [path.name for path in rolls(ledger).iterdir() if path.name.isdecimal()] == [str(roll.index)]
@@ -190,7 +190,7 @@ def test_a_roll_of_a_history_that_was_set_back_is_not_taken_for_that_of_the_entr
     assert list(rolls(restored).iterdir()) == []
     assert seal(restored) == index + 1
     assert newest(restored).at == OVER + 60
-    proof = roll_sealing.proof_of(newest(restored), rolls(restored))
+    proof = kept_rolls.proof_of(newest(restored), rolls(restored))
     assert proof is not None
     TlogProof.decode(proof).verify(restored.entries()[index + 1], SIGNER.verifier)
     for ledger in (lost, restored):
@@ -207,15 +207,16 @@ def test_a_roll_that_was_lost_is_made_again_from_the_evidence_and_a_changed_one_
     raw[20] ^= 1
     (folder / "leaves.bin").write_bytes(raw)
     with pytest.raises(RollError, match="is not that of entry"):
-        roll_sealing.opened(roll, rolls(ledger))
+        kept_rolls.opened(roll, rolls(ledger))
     (folder / "leaves.bin").unlink()
     with pytest.raises(RollError, match="make it again"):
-        roll_sealing.opened(roll, rolls(ledger))
-    again = roll_sealing.remake(roll, ledger.entries(), ledger.sealer.evidence.get, rolls(ledger))
+        kept_rolls.opened(roll, rolls(ledger))
+    read = ledger.sealer.evidence.get
+    again = kept_rolls.opened_or_remade(roll, ledger.entries(), read, rolls(ledger))
     assert again.root == roll.root
-    assert roll_sealing.opened(roll, rolls(ledger)).root == roll.root
+    assert kept_rolls.opened(roll, rolls(ledger)).root == roll.root
     with pytest.raises(RollError, match="does not give"):
-        roll_sealing.remake(replace(roll, root=bytes(32)), ledger.entries(), ledger.sealer.evidence.get, rolls(ledger))
+        kept_rolls.opened_or_remade(replace(roll, root=bytes(32)), ledger.entries(), read, rolls(ledger))
 
 
 def test_the_first_proof_with_the_cosignatures_that_there_must_be_is_kept(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_the_first_proof_with_the_cosignatures_that_there_must_be_is_kept(tmp_pa
     roll = newest(ledger)
 
     def cosigners() -> list[int]:
-        proof = roll_sealing.proof_of(roll, rolls(ledger))
+        proof = kept_rolls.proof_of(roll, rolls(ledger))
         assert proof is not None
         found = cosignatures(TlogProof.decode(proof).checkpoint_note, [witness_key(witness)])
         return [int.from_bytes(line.signature[:8], "big") for line in found.values()]
