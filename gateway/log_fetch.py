@@ -21,19 +21,7 @@ from counters.ledger.merkle import HASH_BYTES
 from counters.ledger.note import NOTE_LIMIT_BYTES, NoteError, Verifier, parse_note
 from counters.ledger.reader import LogAt
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError
-from counters.ledger.tiles import (
-    ENTRIES,
-    ENTRY_LIMIT_BYTES,
-    TILE_WIDTH,
-    Tile,
-    TileError,
-    decode_bundle,
-    decode_hashes,
-    encode_bundle,
-    encode_hashes,
-    row_length,
-    tiles_of,
-)
+from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length, tiles_of
 from counters.timestamp_files import TIMESTAMPS, timestamp_path
 
 SILENCE_S: Final = 30.0
@@ -225,12 +213,11 @@ class _Copy:
         self._progress(self.fetched + self.kept, self._total)
 
     def _tile(self, tile: Tile) -> bytes:
-        data = self._server.get(tile.path, _limit_bytes(tile))
-        whole = Tile(tile.level, tile.index)
-        if data is None and tile != whole:
+        data = self._server.get(tile.path, tile.limit_bytes)
+        if data is None and tile != tile.full:
             # The log has grown meanwhile, and a server need not keep the partial forms of a tile that is full.
-            data = self._server.get(whole.path, _limit_bytes(whole))
-            data = None if data is None else _cut(whole, data, tile.width)
+            data = self._server.get(tile.full.path, tile.full.limit_bytes)
+            data = tile.full.beginning(data, tile.width) if data is not None and _is_whole(tile.full, data) else None
         if data is None:
             raise FetchError(f"{self._server.url}/{tile.path}: the server does not have this part of its log")
         if not _is_whole(tile, data):
@@ -309,25 +296,12 @@ def _files_of(size: int) -> int:
     return count
 
 
-def _limit_bytes(tile: Tile) -> int:
-    return tile.width * (HASH_BYTES if tile.level != ENTRIES else 2 + ENTRY_LIMIT_BYTES)
-
-
 def _is_whole(tile: Tile, data: bytes) -> bool:
     try:
-        (decode_bundle if tile.level == ENTRIES else decode_hashes)(data, tile.width)
+        tile.check(data)
     except TileError:
         return False
     return True
-
-
-def _cut(whole: Tile, data: bytes, width: int) -> bytes | None:
-    """Return the partial form of a full tile; None if it is not well-formed."""
-    if not _is_whole(whole, data):
-        return None
-    if whole.level == ENTRIES:
-        return encode_bundle(decode_bundle(data, whole.width)[:width])
-    return encode_hashes(decode_hashes(data, whole.width)[:width])
 
 
 def _said(answer: http.client.HTTPResponse) -> str:

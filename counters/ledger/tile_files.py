@@ -7,18 +7,16 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from counters.ledger.merkle import HASH_BYTES, Subtree, leaf_hash, range_hash, tree_root
+from counters.ledger.merkle import Subtree, leaf_hash, range_hash, tree_root
 from counters.ledger.note import NOTE_LIMIT_BYTES
 from counters.ledger.tiles import (
     ENTRIES,
-    ENTRY_LIMIT_BYTES,
     TILE_HEIGHT,
     TILE_WIDTH,
     Tile,
     TileError,
     decode_bundle,
     decode_hashes,
-    encode_bundle,
     row_length,
 )
 
@@ -116,7 +114,7 @@ class TileFiles:
             raise LogCorruptError(found.path, why)
         for width in self._partial_widths(tile):
             older = Tile(tile.level, tile.index, width)
-            if self._read(older.path, _limit_bytes(older)) != _beginning(tile, expected, width):
+            if self._read(older.path, older.limit_bytes) != tile.beginning(expected, width):
                 raise LogCorruptError(older.path, why)
 
     def check_edge(self, size: int) -> None:
@@ -150,14 +148,14 @@ class TileFiles:
 
     def _read_tile(self, tile: Tile) -> tuple[Tile, bytes]:
         """Return the file's bytes and the tile that it is: the asked one, or the full one that has replaced it."""
-        full = Tile(tile.level, tile.index)
+        full = tile.full
         try:
-            return tile, self._read(tile.path, _limit_bytes(tile))
+            return tile, self._read(tile.path, tile.limit_bytes)
         except LogCorruptError:
             # A partial tile is removed once the full one is published, maybe while we were on our way to it.
             if tile == full or (self.directory / tile.path).exists() or not (self.directory / full.path).exists():
                 raise
-        return full, self._read(full.path, _limit_bytes(full))
+        return full, self._read(full.path, full.limit_bytes)
 
     def _partial_widths(self, tile: Tile) -> list[int]:
         """Return the widths, below the tile's own, of the partial forms that are there."""
@@ -183,15 +181,3 @@ class TileFiles:
         if len(data) > limit_bytes:
             raise LogCorruptError(path, f"the file is longer than {limit_bytes} bytes, which it can never be")
         return data
-
-
-def _limit_bytes(tile: Tile) -> int:
-    """Return the most bytes that a file of this tile can have."""
-    return tile.width * (HASH_BYTES if tile.level != ENTRIES else 2 + ENTRY_LIMIT_BYTES)
-
-
-def _beginning(tile: Tile, data: bytes, width: int) -> bytes:
-    """Return the bytes of the partial form of `width`, cut from those of a tile or bundle."""
-    if tile.level == ENTRIES:
-        return encode_bundle(decode_bundle(data, tile.width)[:width])
-    return data[: width * HASH_BYTES]

@@ -75,9 +75,37 @@ class Tile:
         return f"tile/{level}/{index}{partial}"
 
     @property
+    def full(self) -> "Tile":
+        """The full tile that this one is, or will become."""
+        return Tile(self.level, self.index)
+
+    @property
     def partials_path(self) -> str:
         """The path of the folder that holds this tile's partial forms."""
-        return Tile(self.level, self.index).path + ".p"
+        return self.full.path + ".p"
+
+    @property
+    def limit_bytes(self) -> int:
+        """The most bytes that its file can have."""
+        return self.width * (HASH_BYTES if self.level != ENTRIES else 2 + ENTRY_LIMIT_BYTES)
+
+    def check(self, data: bytes) -> None:
+        """Check the form of its file.
+
+        Raises:
+            TileError: these are not the bytes of a tile or bundle of this width.
+        """
+        (decode_bundle if self.level == ENTRIES else decode_hashes)(data, self.width)
+
+    def beginning(self, data: bytes, width: int) -> bytes:
+        """Return the bytes of the partial form of `width`, cut from those of its file.
+
+        Raises:
+            TileError: the bundle is malformed.
+        """
+        if self.level == ENTRIES:
+            return encode_bundle(decode_bundle(data, self.width)[:width])
+        return data[: width * HASH_BYTES]
 
     @classmethod
     def parse(cls, path: str) -> Self:
