@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from counters import canonical_json
 from counters.certificate import certificate_entry, compute_certificate
 from counters.comparability import comparability
-from counters.event import Counting
+from counters.event import Counting, Event
 from counters.evidence_store import EvidenceStore
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.log import Log
@@ -30,6 +32,9 @@ WITNESS, OTHER_WITNESS = witness_key(NEWS).encode(), witness_key(TOWN).encode()
 POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\n")
 
 
+ISSUED_AT = "2023-11-21T18:00:00+08:00"
+
+
 @dataclass(frozen=True)
 class Files:
     """What a verifier is handed."""
@@ -43,6 +48,26 @@ class Files:
         given: dict[str, object] = {"log_dir": self.log_dir, "evidence_dir": self.evidence_dir, "policy": POLICY}
         return verify(self.certificate, self.proof, **given | changes)  # type: ignore[arg-type]
 
+    def entries(self) -> list[bytes]:
+        return list(LogReader(self.log_dir, SIGNER.verifier).entries())
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The certificate's members."""
+        said: dict[str, Any] = canonical_json.decode(self.certificate)
+        return said
+
+    def put(self, to: Path, *what: str, policy: str = "") -> None:
+        """Write the files as somebody is handed them; `what` of "log" and "evidence" comes along."""
+        to.mkdir(exist_ok=True)
+        (to / "certificate.json").write_bytes(self.certificate)
+        (to / "certificate.tlog-proof").write_bytes(self.proof)
+        for name, folder in (("log", self.log_dir), ("evidence", self.evidence_dir)):
+            if name in what:
+                shutil.copytree(folder, to / name)
+        if policy:
+            (to / "policy.txt").write_text(policy)
+
 
 def publish(
     world: World,
@@ -51,8 +76,12 @@ def publish(
     late: frozenset[int] = frozenset(),
     change: Change | None = None,
     leaves_of_version_2_from: int = 0,
+    more: Callable[[Event, list[bytes]], list[bytes]] = lambda _event, _entries: [],
 ) -> Files:
-    """Seal a world into a real log and store, steered by `change` from the beginning, and certify it."""
+    """Seal a world into a real log and store, steered by `change` from the beginning, and certify it.
+
+    `more` returns entries that follow those of the world.
+    """
     newer = leaves_of_version_2_from
     sealed = world.sealed() if isinstance(world, GappyWorld) else seal(world, late=late, leaves_of_version_2_from=newer)
     store = EvidenceStore(directory / "evidence")
@@ -64,6 +93,7 @@ def publish(
         revocations = revocations_file(world.event.digest, bytes(16), effective)
         entries.insert(1, steering_entry(world.event, steering, 1_700_355_600, revocations, SOFTWARE))
         store.put(revocations or b"")
+    entries += more(world.event, entries)
     with Log.open(directory / "log", SIGNER) as log:
         log.append(entries)
         certificate = compute_certificate(
@@ -73,7 +103,7 @@ def publish(
             log_origin=log.origin,
             log_vkey=SIGNER.verifier.encode(),
             checkpoint=log.checkpoint,
-            issued_at="2023-11-21T18:00:00+08:00",
+            issued_at=ISSUED_AT,
             software=SOFTWARE,
         )
         log.append([certificate_entry(certificate)])
@@ -118,7 +148,7 @@ def signed_anew(files: Files, directory: Path, certificate: bytes, *, told_anew:
         certificate = _told_anew(certificate)
     assert certificate != files.certificate
     with Log.open(directory / "log", SIGNER) as log:
-        log.append(list(LogReader(files.log_dir, SIGNER.verifier).entries()))
+        log.append(files.entries())
         log.append([certificate_entry(certificate)])
         return Files(certificate, log.tlog_proof(log.size - 1).encode(), directory / "log", files.evidence_dir)
 
@@ -135,9 +165,9 @@ def _told_anew(certificate: bytes) -> bytes:
     return canonical_json.encode(said)
 
 
-def cosigned(files: Files, *witnesses: Signer) -> Files:
-    """The same files with cosignatures on the checkpoint in the proof."""
-    text = open_note(TlogProof.decode(files.proof).checkpoint_note, [SIGNER.verifier]).text
+def cosigned(files: Files, *witnesses: Signer, text: str = "") -> Files:
+    """The same files with cosignatures on the checkpoint in the proof; or, forged, on another `text`."""
+    text = text or open_note(TlogProof.decode(files.proof).checkpoint_note, [SIGNER.verifier]).text
     lines = [cosign(text, each, 1_700_000_000) for each in witnesses]
     return replace(files, proof=with_cosignatures(files.proof, lines))
 

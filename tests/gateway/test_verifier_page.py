@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from gateway.cli import main
 from gateway.verifier import build
 from tests.counters.gappy_world import gappy_world
+from tests.counters.published import publish
 from tests.gateway.serving import ledger
-from tests.gateway.verifier_corpus import POLICY, Case, Corpus, plain_world, publish, signed_anew
+from tests.gateway.verifier_corpus import POLICY, Case, Corpus, plain_world, signed_anew
 
 EVIDENCE: Final = ("evidence", "all numbers", "roll and cross-check")
 """The page's checks of the evidence, of which the command line makes one."""

@@ -16,7 +16,7 @@ from counters import canonical_json
 from counters.audit_entries import draw_entry, result_entry, roll_entry
 from counters.audit_result import AuditResult, sign_result
 from counters.beacon import BeaconValue, Round
-from counters.certificate import certificate_entries, certificate_entry, compute_certificate
+from counters.certificate import certificate_entries, compute_certificate
 from counters.event import Counting, Event, WitnessOfEvent
 from counters.evidence_store import EvidenceStore
 from counters.issuer_keys import thumbprint
@@ -26,26 +26,34 @@ from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.log import Log
 from counters.ledger.merkle import leaf_hash, tree_root
 from counters.ledger.note import Signer, open_note
-from counters.ledger.proof import TlogProof
-from counters.ledger.reader import LogReader
 from counters.log_entries import read_log
 from counters.rule_ids import KNOWN_RULES
-from counters.steering import Change, Steering, apply, revocations_file, steering_entry
+from counters.steering import Change
 from tests.counters.crowd import crowd
 from tests.counters.forgeries import ADDED_UP, FORGERIES
-from tests.counters.gappy_world import GappyWorld, gappy_world
+from tests.counters.gappy_world import gappy_world
+from tests.counters.published import (
+    ISSUED_AT,
+    NEWS,
+    OTHER,
+    OTHER_WITNESS,
+    TOWN,
+    WITNESS,
+    Files,
+    cosigned,
+    publish,
+    two_namespaces,
+)  # fmt: skip
 from tests.counters.published import plain_world as bare_world
-from tests.counters.published import two_namespaces
-from tests.counters.synthetic import KEY, SIGNER, SOFTWARE, START, World, fixed_world, seal, world_of
+from tests.counters.published import signed_anew as signed_as_it_is
+from tests.counters.synthetic import KEY, SIGNER, SOFTWARE, START, World, fixed_world, world_of
+from tests.gateway.verifier_lies import MISSHAPEN, TORN, UNEXPLAINED, UNTRUE, add
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
-ISSUED_AT: Final = "2023-11-21T18:00:00+08:00"
 LOG_KEY: Final = SIGNER.verifier.encode()
-OTHER: Final = Signer("log.example/other", bytes(32))
-NEWS, TOWN = Signer("witness.example/news", bytes([1] * 32)), Signer("witness.example/town", bytes([2] * 32))
 OTHER_KEY: Final = KEY | {"kid": "k2", "x": KEY["x"][:-1] + "s"}
 POLICY: Final = f"log {LOG_KEY}\n"
-WITNESSES: Final = f"witness news {witness_key(NEWS).encode()}\nwitness town {witness_key(TOWN).encode()}\n"
+WITNESSES: Final = f"witness news {WITNESS}\nwitness town {OTHER_WITNESS}\n"
 BOTH: Final = POLICY + WITNESSES + "group both all news town\nquorum both\n"
 
 
@@ -55,61 +63,6 @@ class Case:
 
     name: str
     make: Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class Files:
-    """A published event."""
-
-    certificate: bytes
-    proof: bytes
-    folder: Path  # with log/ and evidence/
-
-    def put(self, to: Path, *what: str, policy: str = "") -> None:
-        """Write the files as somebody is handed them; `what` of "log" and "evidence" comes along."""
-        to.mkdir(exist_ok=True)
-        (to / "certificate.json").write_bytes(self.certificate)
-        (to / "certificate.tlog-proof").write_bytes(self.proof)
-        for name in what:
-            shutil.copytree(self.folder / name, to / name)
-        if policy:
-            (to / "policy.txt").write_text(policy)
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The certificate's members."""
-        said: dict[str, Any] = canonical_json.decode(self.certificate)
-        return said
-
-
-def publish(
-    world: World,
-    folder: Path,
-    *,
-    late: frozenset[int] = frozenset(),
-    change: Change | None = None,
-    more: Callable[[Event, list[bytes]], list[bytes]] = lambda _event, _entries: [],
-) -> Files:
-    """Seal a world into a real log and store, steered by `change`, with `more` entries at its end, and certify it."""
-    sealed = world.sealed() if isinstance(world, GappyWorld) else seal(world, late=late)
-    store = EvidenceStore(folder / "evidence")
-    for data in sealed.files.values():
-        store.put(data)
-    entries = list(sealed.entries)
-    if change is not None:
-        steering, effective = apply(Steering.of(world.event), change)
-        revocations = revocations_file(world.event.digest, bytes(16), effective)
-        entries.insert(1, steering_entry(world.event, steering, START, revocations, SOFTWARE))
-        store.put(revocations or b"")
-    entries += more(world.event, entries)
-    with Log.open(folder / "log", SIGNER) as log:
-        log.append(entries)
-        certificate = compute_certificate(
-            world.event, list(log.entries()), store.get, log_origin=log.origin, log_vkey=LOG_KEY,
-            checkpoint=log.checkpoint, issued_at=ISSUED_AT, software=SOFTWARE,
-        )  # fmt: skip
-        log.append([certificate_entry(certificate)])
-        return Files(certificate, log.tlog_proof(log.size - 1).encode(), folder)
 
 
 def plain_world(*, exclude: tuple[str, ...] = ("staff",), **changes: Any) -> World:
@@ -155,19 +108,8 @@ def rekeyed(event: Event, _entries: list[bytes]) -> list[bytes]:
 
 
 def signed_anew(files: Files, folder: Path, said: dict[str, Any]) -> Files:
-    """Return another certificate in the same log, as an operator who holds its key can put it there."""
-    certificate = canonical_json.encode(said)
-    with Log.open(folder / "log", SIGNER) as log:
-        log.append(list(LogReader(files.folder / "log", SIGNER.verifier).entries()))
-        log.append([certificate_entry(certificate)])
-        shutil.copytree(files.folder / "evidence", folder / "evidence", dirs_exist_ok=True)
-        return Files(certificate, log.tlog_proof(log.size - 1).encode(), folder)
-
-
-def cosigned(files: Files, *witnesses: Signer, text: str = "") -> Files:
-    """Return the files with cosignatures on the proof's checkpoint (or, forged, on another `text`)."""
-    text = text or open_note(TlogProof.decode(files.proof).checkpoint_note, [SIGNER.verifier]).text
-    return replace(files, proof=with_cosignatures(files.proof, [cosign(text, one, 1_700_000_000) for one in witnesses]))
+    """Return a certificate that says what no careful operator would, in the same log."""
+    return signed_as_it_is(files, folder, canonical_json.encode(said), told_anew=False)
 
 
 class Corpus:
@@ -228,7 +170,7 @@ class Corpus:
 
     def _key_later(self, to: Path) -> None:
         files = publish(plain_world(), self._folder / to.name)
-        with Log.open(files.folder / "log", SIGNER) as log:
+        with Log.open(files.log_dir, SIGNER) as log:
             log.append(rekeyed(plain_world().event, []))
         files.put(to, "log", policy=POLICY)
 
@@ -238,7 +180,7 @@ class Corpus:
         def make(to: Path) -> None:
             files = publish(plain_world(), self._folder / to.name)
             leaf = canonical_json.decode(rekeyed(plain_world().event, [])[0]) | wrong
-            with Log.open(files.folder / "log", SIGNER) as log:
+            with Log.open(files.log_dir, SIGNER) as log:
                 log.append([canonical_json.encode(leaf)])
             files.put(to, "log", policy=POLICY)
 
@@ -258,7 +200,8 @@ class Corpus:
             log.append(certificate_entries(second))
             number = log.size - (3 if old else 2)
             given = first.certificate if old else second
-            Files(given, log.tlog_proof(number).encode(), folder).put(to, "log", "evidence", policy=POLICY)
+            proof = log.tlog_proof(number).encode()
+            replace(first, certificate=given, proof=proof).put(to, "log", "evidence", policy=POLICY)
 
     def _unpack(self, archive: Path, to: Path) -> None:
         with tarfile.open(archive) as packed:
@@ -267,12 +210,13 @@ class Corpus:
         Files(
             (old / "certificate.json").read_bytes(),
             (old / "certificate.tlog-proof").read_bytes(),
-            old / "turnout-data",
+            old / "turnout-data" / "log",
+            old / "turnout-data" / "evidence",
         ).put(to, "log", "evidence")
 
     def torn(self) -> Iterator[Case]:
         """Files changed by somebody who holds no key."""
-        for name, change in _TORN.items():
+        for name, change in TORN.items():
             yield Case(f"torn: {name}", self._tearing(name, change))
 
     def _tearing(self, name: str, change: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -287,9 +231,9 @@ class Corpus:
 
     def untrue(self) -> Iterator[Case]:
         """Certificates that an operator signed against better knowledge."""
-        for name, untrue in _UNTRUE.items():
+        for name, untrue in UNTRUE.items():
             yield Case(f"untrue: {name}", self._signing(self.plain, untrue))
-        for name, untrue in _UNEXPLAINED.items():
+        for name, untrue in UNEXPLAINED.items():
             yield Case(f"unexplained: {name}", self._signing(self.bare, untrue))
         yield Case("untrue: joins under a key of nobody's", self._under_no_key)
 
@@ -300,7 +244,7 @@ class Corpus:
 
     def misshapen(self) -> Iterator[Case]:
         """Certificates with members that no certificate has, signed all the same; nobody hands out the evidence."""
-        for name, wrong in _MISSHAPEN.items():
+        for name, wrong in MISSHAPEN.items():
             yield Case(f"misshapen: {name}", self._signing(self.plain, wrong, "log"))
         for name, unsound in _NO_KEYS.items():
             yield Case(f"wrong keys: {name}", self._wrong_keys(unsound))
@@ -315,8 +259,8 @@ class Corpus:
         yield Case("beside: nothing untrue", lambda to: plain.put(to, "log", policy=POLICY))
         yield Case("several namespaces", lambda to: several.put(to, "log", policy=POLICY))
         for rule, more in (("hours-viewed", 99.0), ("average-minute-audience", 99.0)):
-            yield Case(f"beside: {rule}", self._signing(self.plain, _add(rule, more, channel="online"), "log"))
-        yield Case("beside: views", self._signing(self.plain, _add("views", 40_000_000), "log"))
+            yield Case(f"beside: {rule}", self._signing(self.plain, add(rule, more, channel="online"), "log"))
+        yield Case("beside: views", self._signing(self.plain, add("views", 40_000_000), "log"))
         for name in {name.partition(":")[0]: name for name in FORGERIES}.values():
             yield Case(f"beside: {name}", self._signing(plain, FORGERIES[name][1], "log"))
         for name in list(ADDED_UP)[:2]:
@@ -326,7 +270,6 @@ class Corpus:
         def make(to: Path) -> None:
             said = files.document
             untrue(said)
-            assert canonical_json.encode(said) != files.certificate
             signed_anew(files, self._folder / to.name, said).put(to, *(what or ("log", "evidence")), policy=POLICY)
 
         return make
@@ -359,7 +302,7 @@ class Corpus:
 
     def contradictions(self) -> Iterator[Case]:
         """Yield a sound certificate beside a second checkpoint that somebody kept."""
-        entries = list(LogReader(self.plain.folder / "log", SIGNER.verifier).entries())
+        entries = self.plain.entries()
         ours, forked = _checkpoint(entries[:4]), _checkpoint([*entries[:3], b"other"])
         forked_last = _checkpoint([*entries[:-1], b"other"])
         for name, note, what in (
@@ -394,7 +337,7 @@ class Corpus:
         """Put a cosigned checkpoint beside the log of an event that was not simulated; `history` 0 is another's."""
         files = publish(plain_world(simulation=None), self._folder / to.name)
         files.put(to, "log", policy=BOTH.replace("quorum both", "quorum none"))
-        entries = list(LogReader(files.folder / "log", SIGNER.verifier).entries())
+        entries = files.entries()
         note = _checkpoint(entries[:4] if history else [*entries[:3], b"other"])
         text = open_note(note, [SIGNER.verifier]).text
         (to / "log" / "cosigned").mkdir()
@@ -414,41 +357,6 @@ def _checkpoint(entries: list[bytes], signer: Signer = SIGNER) -> bytes:
     return sign_checkpoint(Checkpoint(signer.name, len(entries), root), signer)
 
 
-def _edit(name: str, change: Callable[[bytes], bytes], which: int = -1) -> Callable[[Path], object]:
-    """Change a file: of several of a log that has grown once, the last (-1) is the newest and 0 the oldest."""
-
-    def edit(folder: Path) -> None:
-        path = sorted(folder.glob(name))[which]
-        before = path.read_bytes()
-        assert change(before) != before
-        path.write_bytes(change(before))
-
-    return edit
-
-
-def _flip(at: float) -> Callable[[bytes], bytes]:
-    """Change one byte, `at` of the way through."""
-
-    def flip(data: bytes) -> bytes:
-        place = int(at * (len(data) - 1))
-        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-    return flip
-
-
-def _evidence(kind: bytes, change: Callable[[Path], object]) -> Callable[[Path], object]:
-    """Change the first file of evidence in which these bytes stand."""
-
-    def find(folder: Path) -> None:
-        change(next(path for path in sorted((folder / "evidence").iterdir()) if kind in path.read_bytes()))
-
-    return find
-
-
-def _rewrite(path: Path) -> None:
-    path.write_bytes(_flip(0.9)(path.read_bytes()))
-
-
 _NO_KEYS: Final[dict[str, dict[str, Any]]] = {
     "backdated": {"at": "2023-11-19T23:57:00+08:00"},
     "of nobody": {"issuer": "nobody"},
@@ -459,124 +367,3 @@ _NO_KEYS: Final[dict[str, dict[str, Any]]] = {
     "out of order": {"number": 2},
     "neither": {"action": "replace"},
 }
-_TORN: Final[dict[str, Callable[[Path], object]]] = {
-    "certificate, one byte": _edit("certificate.json", _flip(0.5)),
-    "certificate, a number": _edit("certificate.json", lambda data: data.replace(b'"value":', b'"value":1', 1)),
-    "certificate, a space": _edit("certificate.json", lambda data: data.replace(b":", b": ", 1)),
-    "certificate, cut off": _edit("certificate.json", lambda data: data[:-20]),
-    "certificate, version 9": _edit(
-        "certificate.json", lambda data: data.replace(b'"certificate","version":3', b'"certificate","version":9')
-    ),
-    "proof, its index": _edit("*.tlog-proof", lambda data: data.replace(b"index 1", b"index 2", 1)),
-    "proof, a hash": _edit("*.tlog-proof", _flip(0.2)),
-    "proof, the root": _edit("*.tlog-proof", _flip(0.55)),
-    "proof, the signature": _edit("*.tlog-proof", _flip(0.95)),
-    "proof, extra data": _edit("*.tlog-proof", lambda data: data.replace(b"index", b"extra AAAA\nindex", 1)),
-    "proof, cut off": _edit("*.tlog-proof", lambda data: data[:-1]),
-    "proof, a control character": _edit(
-        "*.tlog-proof", lambda data: data.replace(b"\xe2\x80\x94", b"\x01\xe2\x80\x94")
-    ),
-    "checkpoint, its size": _edit("log/checkpoint", _flip(0.2)),
-    "checkpoint, its signature": _edit("log/checkpoint", _flip(0.9)),
-    "tile of hashes": _edit("log/tile/0/000.p/*", _flip(0.5)),
-    "older tile of hashes": _edit("log/tile/0/000.p/*", _flip(0.5), 0),
-    "older bundle of entries": _edit("log/tile/entries/000.p/*", _flip(0.5), 0),
-    "bundle of entries": _edit("log/tile/entries/000.p/*", _flip(0.5)),
-    "bundle, a byte more": _edit("log/tile/entries/000.p/*", lambda data: data + b"\0"),
-    "tile missing": lambda folder: shutil.rmtree(folder / "log" / "tile" / "0"),
-    "manifest": _evidence(b'"type":"manifest"', _rewrite),
-    "presence": _evidence(b"TURNSEG\0\2\0\1", _rewrite),
-    "journal": _evidence(b"TURNSEG\0\2\0\2", _rewrite),
-    "evidence missing": _evidence(b"TURNSEG", lambda path: path.unlink()),
-}
-
-
-def _row(said: dict[str, Any], rule: str, **scope: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(row for row in said["numbers"] if (row["rule"], row["scope"]) == (rule, scope))
-    return found
-
-
-def _more(rule: str, **scope: str) -> Callable[[dict[str, Any]], object]:
-    def more(said: dict[str, Any]) -> None:
-        _row(said, rule, **scope)["value"] += 1
-
-    return more
-
-
-def _add(rule: str, more: float, **scope: str) -> Callable[[dict[str, Any]], object]:
-    def add(said: dict[str, Any]) -> None:
-        row = _row(said, rule, **scope)
-        row.update(value=row["value"] + more, checkable_by="evidence")
-
-    return add
-
-
-_UNTRUE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
-    "keys that came later": lambda said: said["identity"].update(key_changes=[]),
-    "no notice": lambda said: said.update(notice="Audited."),
-    "another name": lambda said: said["event"].update(name="Olympic Games"),
-    "another definition": lambda said: said["rules"][0].update(definition="Clicks."),
-    "another pause": lambda said: said["settings"].update(pause="Paused counts."),
-    "a witness": lambda said: said.update(witnesses=["a newspaper"]),
-    "no gaps": lambda said: said.pop("gaps"),
-    "a headline": lambda said: said.update(headline="40 million"),
-    "a number left out": lambda said: said["numbers"].remove(_row(said, "views")),
-    "a number twice": lambda said: said["numbers"].append(_row(said, "unique-attendees")),
-    "views as people": lambda said: _row(said, "views").update(unit="people"),
-    "a secret number public": lambda said: _row(said, "unique-attendees").update(checkable_by="log"),
-    "a public number": _more("views"),
-    "the event": lambda said: said.update(event_sha256="0" * 64),
-    "a shorter log": lambda said: said["log"].update(size=said["log"]["size"] - 1),
-    "attendees": _more("unique-attendees"),
-    "attendees online": _more("unique-attendees-online", session="s1"),
-    "attendees on site": _more("unique-attendees-onsite"),
-    "attendees of a country": _more("unique-attendees", country="FR"),
-    "attendees of a day": _more("unique-attendees", day="2023-11-20"),
-    "the peak's minute": lambda said: _row(said, "peak-concurrent-attendees").update(at="2023-11-19T23:57:00+08:00"),
-    "hours of a country": _more("hours-viewed", country="FR", channel="online"),
-    "second seats": lambda said: said["aliases"].update(count=0),
-    "exclusions": lambda said: said["exclusions"].update(excluded=0),
-    "an estimate": lambda said: said["cross_check"]["unions"][0].update(estimate=40_000_000),
-    "a deviation": lambda said: said["cross_check"]["windows"].update(largest_deviation=None),
-    "a crash hidden": lambda said: said["gaps"].update(scans_more_than_a_day_from_the_event=7),
-    "another format": lambda said: said["event"].update(format="physical"),
-}
-
-_MISSHAPEN: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
-    "true for one": lambda said: said["suppression"].update(below=True),
-    "a number more than withheld": lambda said: _row(said, "unique-attendees", session="s1").update(suppressed=True),
-    "a claim among the numbers": lambda said: _row(said, "unique-attendees").update(audited="yes"),
-    "a scope that there is not": lambda said: said["numbers"].append(
-        _row(said, "unique-attendees") | {"scope": {"planet": "Mars"}}
-    ),
-    "words for a value": lambda said: _row(said, "unique-attendees", country="FR").update(value="millions"),
-    "words for a bound": lambda said: _row(said, "unique-attendees", country="FR").update(bounds=["few", "many"]),
-    "a higher curve": lambda said: said["curve"]["either"].__setitem__(0, 40_000_000),
-    "words in the curve": lambda said: said["curve"]["onsite"].__setitem__(0, "many"),
-}
-"""What no certificate says, seen without the evidence."""
-
-_UNEXPLAINED: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
-    "a public number hidden": lambda said: _public(said).update(checkable_by="evidence"),
-    "more views": lambda said: _row(said, "views").update(value=99_999, checkable_by="evidence"),
-    "a higher peak": lambda said: _row(said, "peak-concurrent-attendees", channel="online").update(
-        value=99_999, checkable_by="evidence"
-    ),
-    "more hours": lambda said: _row(said, "hours-viewed", channel="online").update(
-        value=99_999.5, checkable_by="evidence"
-    ),
-    "withheld": lambda said: _withhold(_row(said, "views")),
-    "withheld by session": lambda said: _withhold(_row(said, "views", session="s1")),
-    "an interval": lambda said: _withhold(_row(said, "unique-attendees"), bounds=[1, 99_999]),
-}
-"""In an event that excludes nobody, of which nothing came late."""
-
-
-def _public(said: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(row for row in said["numbers"] if row["checkable_by"] == "log")
-    return found
-
-
-def _withhold(row: dict[str, Any], **instead: Any) -> None:
-    row.pop("at", None)
-    row.update({"value": None, "checkable_by": "evidence"} | (instead or {"suppressed": True}))
