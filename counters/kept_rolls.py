@@ -98,9 +98,10 @@ def opened_or_remade(
         EvidenceError: evidence is absent.
         OSError: the disk refuses; done again, it goes on.
     """
-    with contextlib.suppress(RollError):
-        return opened(entry, directory)
     folder = directory / str(entry.index)
+    if not (folder / MAKING).exists():  # somebody makes it, or died while making it
+        with contextlib.suppress(RollError):
+            return opened(entry, directory)
     make_folder(folder, disk=disk)
     with alone_in(folder):
         # First: a folder without it is to `complete` one that no entry names.
