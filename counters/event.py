@@ -1,24 +1,6 @@
 """The event: its sessions, issuers and counting rules, frozen, with one canonical form whose digest locks the rules.
 
-The canonical form is RFC 8785 JSON with these members; it is the `event` of the ledger's leaf 0, and its SHA-256 is the
-event's digest everywhere (`event_sha256`):
-
-    id, name, organiser, time_zone   text
-    interval_s, window_s             integers
-    late_until                       time
-    sessions                         by number: number, id, title, starts_at, ends_at, gates
-    issuers                          in the file's order: id, issuer, audience, namespace, subject_claim, operated_by,
-                                     algorithms, attributes, development, keys (the public JWKs)
-    counting                         rules, exclude_categories, suppress_below; exclude_traffic only if it names any
-    simulation                       null, or starts_at and speed
-    witnesses                        in the file's order: name, vkey, operated_by; not there if there are none
-    log                              required_witnesses; not there if there are no witnesses
-    audit                            beacon, round, k, and round_at and retain_tokens_until if the file has
-                                     them; not there without [audit]
-    own_rules                        in the file's order: id, counts, windows or percent, consecutive, in_schedule,
-                                     category, and channel if it is said; not there if there are none
-
-A time is ISO 8601 in the event's zone with its offset, to the second: 2023-11-19T09:00:00+08:00.
+How the canonical form is written is in counters.event_canonical.
 """
 
 import hashlib
@@ -30,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import rfc8785
-
 from counters.beacon import DRAND
-from counters.event_file import EventFileError, MissingDevelopmentKeys, MissingKeys, Problem, check_sealed, read
+from counters.event_canonical import as_tables, write
+from counters.event_file import check_sealed, read
+from counters.event_problems import EventFileError, MissingDevelopmentKeys, MissingKeys, Problem
 
 __all__ = [
     "Audit",
@@ -174,7 +156,7 @@ class Event:
     _digest: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        canonical = rfc8785.dumps(self._document())
+        canonical = write(self)
         object.__setattr__(self, "_canonical", canonical)
         object.__setattr__(self, "_digest", hashlib.sha256(canonical).hexdigest())
 
@@ -194,13 +176,13 @@ class Event:
             raise _unreadable(source, f"it is not JSON ({error})") from error
         if not isinstance(parsed, dict):
             raise _unreadable(source, "it is not a JSON object")
-        event = _event(check_sealed(_as_tables(parsed), source))
+        event = _event(check_sealed(as_tables(parsed), source))
         if event.canonical() != raw:
             raise _unreadable(source, "it is not in canonical form (or the time zone data here differs)")
         return event
 
     def canonical(self) -> bytes:
-        """Return the RFC 8785 JSON described at the top of this module."""
+        """Return the RFC 8785 JSON that counters.event_canonical describes."""
         return self._canonical
 
     @property
@@ -270,53 +252,6 @@ class Event:
         coming = [(starts, session) for starts, _, session in spans if 0 < starts - unix_s <= EARLY_SCAN_S]
         return min(coming, key=lambda pair: pair[0])[1] if coming else None
 
-    def _document(self) -> dict[str, Any]:
-        """Return the canonical form as plain JSON values."""
-        # Not there rather than empty: the canonical form of an event without witnesses is what it always was.
-        witnessed = {
-            "witnesses": [
-                {"name": witness.name, "vkey": witness.vkey, "operated_by": witness.operated_by}
-                for witness in self.witnesses
-            ],
-            "log": {"required_witnesses": self.required_witnesses},
-        }
-        audited = {} if self.audit is None else {"audit": self._audit(self.audit)}
-        own_rules = {"own_rules": [rule.parameters() for rule in self.own_rules]}
-        return (witnessed if self.witnesses else {}) | audited | (own_rules if self.own_rules else {}) | {
-            "id": self.id,
-            "name": self.name,
-            "organiser": self.organiser,
-            "time_zone": self.time_zone,
-            "interval_s": self.interval_s,
-            "window_s": self.window_s,
-            "late_until": self._time(self.late_until),
-            "sessions": [self._session(session) for session in self.sessions],
-            "issuers": [_issuer(issuer) for issuer in self.issuers],
-            "counting": {name: list(value) if isinstance(value, tuple) else value
-                         for name, value in asdict(self.counting).items() if name != "exclude_traffic" or value},
-            "simulation": self.simulation and {
-                "starts_at": self._time(self.simulation.starts_at), "speed": self.simulation.speed
-            },
-        }  # fmt: skip
-
-    def _time(self, time: datetime) -> str:
-        return time.astimezone(self.zone).isoformat(timespec="seconds")
-
-    def _audit(self, audit: Audit) -> dict[str, Any]:
-        times = {"round_at": audit.round_at, "retain_tokens_until": audit.retain_tokens_until}
-        there = {name: self._time(time) for name, time in times.items() if time is not None}
-        return {"beacon": audit.beacon, "round": audit.round, "k": audit.k} | there
-
-    def _session(self, session: Session) -> dict[str, Any]:
-        return {
-            "number": session.number,
-            "id": session.id,
-            "title": session.title,
-            "starts_at": self._time(session.starts_at),
-            "ends_at": self._time(session.ends_at),
-            "gates": list(session.gates),
-        }
-
 
 def load_event(path: Path | str) -> Event:
     """Return the event of an event file (TOML, docs/event-file.md), its issuers' keys read from their files.
@@ -350,47 +285,6 @@ def _event(document: dict[str, Any]) -> Event:
         "audit": None if audit is None else Audit(**audit),
     }
     return Event(**document | values)
-
-
-def _issuer(issuer: Issuer) -> dict[str, Any]:
-    return {
-        "id": issuer.id,
-        "issuer": issuer.issuer,
-        "audience": issuer.audience,
-        "namespace": issuer.namespace,
-        "subject_claim": issuer.subject_claim,
-        "operated_by": issuer.operated_by,
-        "algorithms": list(issuer.algorithms),
-        "attributes": dict(issuer.attributes),
-        "development": issuer.development,
-        "keys": [dict(key) for key in issuer.keys],
-    }
-
-
-def _as_tables(canonical: dict[str, Any]) -> dict[str, Any]:
-    """Return the canonical form's members in the shape of an event file, so that one check reads both."""
-    named = {
-        "sessions": "session", "issuers": "issuer", "counting": "counting", "simulation": "simulation",
-        "witnesses": "witness", "log": "log", "audit": "audit", "own_rules": "rule",
-    }  # fmt: skip
-    tables = {table: canonical[member] for member, table in named.items() if canonical.get(member) is not None}
-    tables["event"] = {member: value for member, value in canonical.items() if member not in named}
-    _parse_times(tables["event"], "late_until")
-    for session in tables["session"] if isinstance(tables.get("session"), list) else []:
-        _parse_times(session, "starts_at", "ends_at")
-    _parse_times(tables.get("simulation"), "starts_at")
-    _parse_times(tables.get("audit"), "round_at", "retain_tokens_until")
-    return tables
-
-
-def _parse_times(table: object, *names: str) -> None:
-    if not isinstance(table, dict):
-        return
-    for name in names:
-        try:
-            table[name] = datetime.fromisoformat(table[name])
-        except (KeyError, TypeError, ValueError):
-            continue  # left as it is: the check says what is wrong with it
 
 
 def _unreadable(source: str, wrong: str) -> EventFileError:

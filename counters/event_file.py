@@ -1,17 +1,16 @@
 """Reading the event file: every problem found in one pass, each with its key, what the key means, and the fix.
 
 The result is a *document*: the checked tables as plain dicts, with the issuers' public keys in place of the name of
-their file. counters.event makes values of it. The keys themselves are described in counters.event_keys.
+their file. counters.event makes values of it. The keys themselves are described in counters.event_keys; what several of
+them must be together is checked in counters.event_checks.
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from counters.beacon import DRAND
+from counters.event_checks import check_together
 from counters.event_keys import (
     AUDIT,
     COUNTING,
@@ -29,9 +28,10 @@ from counters.event_keys import (
     WITNESS,
     WITNESSES_LIMIT,
     Key,
-    WrongValueError,
-    shown,
+    meaning_of,
 )
+from counters.event_problems import Findings, MissingKeys
+from counters.event_values import WrongValueError
 from counters.issuer_keys import IssuerKeyError, public_key, read_jwks, thumbprint
 from counters.spelling import did_you_mean
 
@@ -43,71 +43,6 @@ ISSUERS_LIMIT: Final = 100
 """Far above the ticket shops and identity providers of any event."""
 
 _ABSENT: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with an event file."""
-
-    key: str  # as it is found in the file, e.g. "session[3].ends_at"; tables are counted from 1
-    meaning: str  # what the key is for; "" where there is no such key
-    wrong: str
-    fix: str
-
-    def __str__(self) -> str:
-        meaning = f" ({self.meaning})" if self.meaning else ""
-        return f"{self.key}{meaning}: {self.wrong}. {self.fix}"
-
-
-@dataclass(frozen=True, slots=True)
-class MissingKeys:
-    """The keys that a development issuer does not have yet."""
-
-    issuer_id: str
-    jwks: Path  # where the public keys are to be written
-    algorithms: tuple[str, ...]
-
-
-class EventFileError(Exception):
-    """An event file (or a sealed one, from leaf 0) that cannot be used; `problems` lists all that was found."""
-
-    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
-        self.source = source
-        self.problems = tuple(problems)
-        count = f"{len(self.problems)} problem" + ("s" if len(self.problems) > 1 else "")
-        super().__init__("\n  ".join([f"{source} has {count} (tables are counted from 1):", *map(str, self.problems)]))
-
-
-class MissingDevelopmentKeys(EventFileError):  # noqa: N818 - it names what is missing, which `turnout up` then creates
-    """The event file is sound but for the keys of development issuers, listed in `missing`."""
-
-    def __init__(self, source: str, problems: Iterable[Problem], missing: Iterable[MissingKeys]) -> None:
-        super().__init__(source, problems)
-        self.missing = tuple(missing)
-
-
-class Findings:
-    """What is wrong so far with one file. It owns that list; whoever checks adds to it."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.missing: list[MissingKeys] = []
-
-    def add(self, key: str, meaning: str, wrong: str, fix: str) -> None:
-        """Note one problem."""
-        self.problems.append(Problem(key, meaning, wrong, fix))
-
-    def raise_if_any(self, source: str) -> None:
-        """Raise everything found.
-
-        Raises:
-            MissingDevelopmentKeys: nothing is wrong but the absence of development issuers' keys.
-            EventFileError: anything else is wrong.
-        """
-        if self.problems and len(self.problems) == len(self.missing):
-            raise MissingDevelopmentKeys(source, self.problems, self.missing)
-        if self.problems:
-            raise EventFileError(source, self.problems)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -188,14 +123,7 @@ def check(
     document["simulation"] = None if simulation is None else _table(simulation, "simulation", SIMULATION, findings)
     for index, issuer in enumerate(issuers, 1):
         issuer["keys"] = keys_of(issuer, f"issuer[{index}]")
-    _check_sessions(sessions, findings)
-    _check_gates(sessions, findings)
-    _check_issuers(issuers, findings)
-    _check_own_rules(rules, findings)
-    _check_witnesses(witnesses, log, findings)
-    _check_times(document, sessions, findings)
-    _check_audit(document["audit"], document.get("late_until"), findings)
-    _check_simulation(document["simulation"], issuers, sessions, findings)
+    check_together(document, sessions, issuers, rules, witnesses, log, findings)
     findings.raise_if_any(source)
     document["sessions"] = sorted(sessions, key=lambda session: int(session["number"]))
     document["issuers"] = issuers
@@ -203,10 +131,6 @@ def check(
     document["witnesses"] = witnesses
     document["required_witnesses"] = log["required_witnesses"]
     return document
-
-
-def _meaning(keys: tuple[Key, ...], name: str) -> str:
-    return next(key.meaning for key in keys if key.name == name)
 
 
 def _table(value: object, where: str, keys: tuple[Key, ...], findings: Findings) -> dict[str, Any]:
@@ -219,7 +143,7 @@ def _table(value: object, where: str, keys: tuple[Key, ...], findings: Findings)
     for name in value:
         if name == "jwks_url" and "jwks" in names:
             fix = "Save it to a file and name it in jwks."
-            findings.add(f"{where}.jwks_url", _meaning(keys, "jwks"), "keys are not fetched from an address", fix)
+            findings.add(f"{where}.jwks_url", meaning_of(keys, "jwks"), "keys are not fetched from an address", fix)
         elif name not in names:
             fix = did_you_mean(name, names) + f"Known: {', '.join(names)}."
             findings.add(f"{where}.{name}", "", "there is no such key", fix)
@@ -252,137 +176,11 @@ def _array(value: object, name: str, keys: tuple[Key, ...], limit: int, findings
     return [_table(table, f"{name}[{index}]", keys, findings) for index, table in enumerate(value, 1)]
 
 
-def _unique(tables: list[dict[str, Any]], where: str, name: str, keys: tuple[Key, ...], findings: Findings) -> None:
-    first: dict[Any, int] = {}
-    for index, table in enumerate(tables, 1):
-        value = table.get(name)
-        if value is None:
-            continue
-        if value in first:
-            wrong = f"{shown(value)} is already that of {where}[{first[value]}]"
-            findings.add(f"{where}[{index}].{name}", _meaning(keys, name), wrong, "Give each its own.")
-        first.setdefault(value, index)
-
-
-def _check_sessions(sessions: list[dict[str, Any]], findings: Findings) -> None:
-    _unique(sessions, "session", "number", SESSION, findings)
-    _unique(sessions, "session", "id", SESSION, findings)
-    for index, session in enumerate(sessions, 1):
-        starts_at, ends_at = session.get("starts_at"), session.get("ends_at")
-        if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-            wrong = f"{shown(ends_at)} is not after starts_at {shown(starts_at)}"
-            findings.add(f"session[{index}].ends_at", _meaning(SESSION, "ends_at"), wrong, "Correct one of the two.")
-
-
-def _check_gates(sessions: list[dict[str, Any]], findings: Findings) -> None:
-    """A scan says only its gate and its time: they must name one session."""
-    at_gate: dict[str, list[tuple[Any, Any, int]]] = {}
-    for index, session in enumerate(sessions, 1):
-        if {"starts_at", "ends_at", "gates"} <= session.keys():
-            for gate in session["gates"]:
-                at_gate.setdefault(gate, []).append((session["starts_at"], session["ends_at"], index))
-    for gate, openings in at_gate.items():
-        openings.sort()
-        for before, after in pairwise(openings):
-            if after[0] < before[1]:
-                wrong = f"gate {gate!r} is open for session[{before[2]}] at the same time"
-                fix = "A scan must name one session: give each room its own gate."
-                findings.add(f"session[{after[2]}].gates", _meaning(SESSION, "gates"), wrong, fix)
-
-
-def _check_issuers(issuers: list[dict[str, Any]], findings: Findings) -> None:
-    _unique(issuers, "issuer", "id", ISSUER, findings)
-    _unique(issuers, "issuer", "issuer", ISSUER, findings)
-
-
-def _check_own_rules(rules: list[dict[str, Any]], findings: Findings) -> None:
-    _unique(rules, "rule", "id", RULE, findings)
-    for index, rule in enumerate(rules, 1):
-        if not {"windows", "percent", "in_schedule"} <= rule.keys():
-            continue  # already a problem
-        where, windows, percent = f"rule[{index}]", rule["windows"], rule["percent"]
-        if (windows is None) == (percent is None):
-            wrong = "there is neither windows nor percent" if windows is None else "there are both windows and percent"
-            fix = "Say one of the two: how much presence counts."
-            findings.add(f"{where}.percent", _meaning(RULE, "percent"), wrong, fix)
-        if percent is not None and rule["in_schedule"] is False:
-            wrong, fix = "a percentage is of what is scheduled", "Leave it out, or say windows."
-            findings.add(f"{where}.in_schedule", _meaning(RULE, "in_schedule"), wrong, fix)
-        rule["in_schedule"] = percent is not None or bool(rule["in_schedule"])
-
-
-def _check_witnesses(witnesses: list[dict[str, Any]], log: dict[str, Any], findings: Findings) -> None:
-    _unique(witnesses, "witness", "name", SEALED_WITNESS, findings)
-    # One key under two names would count as two witnesses.
-    keys = [{"vkey": witness["vkey"].split("+", 2)[2]} if "vkey" in witness else {} for witness in witnesses]
-    _unique(keys, "witness", "vkey", SEALED_WITNESS, findings)
-    required = log.get("required_witnesses", 0)
-    if required > len(witnesses):
-        wrong = f"it demands {required} of {len(witnesses)}"
-        fix = "Name as many with [[witness]], or demand fewer."
-        findings.add("log.required_witnesses", _meaning(LOG, "required_witnesses"), wrong, fix)
-
-
-def _check_times(document: dict[str, Any], sessions: list[dict[str, Any]], findings: Findings) -> None:
-    late_until = document.get("late_until")
-    last = max((session["ends_at"] for session in sessions if "ends_at" in session), default=None)
-    if late_until is not None and last is not None and late_until <= last:
-        wrong = f"{shown(late_until)} is not after the last session's end {shown(last)}"
-        findings.add("event.late_until", _meaning(EVENT, "late_until"), wrong, "Leave scanners a day to upload.")
-
-
-def _check_audit(audit: dict[str, Any] | None, late_until: Any, findings: Findings) -> None:
-    """The roll is sealed once nothing more counts; a round before that could be known to whoever makes the roll."""
-    if audit is None or not {"beacon", "round", "round_at"} <= audit.keys():
-        return
-    drand, at = DRAND.get(audit["beacon"]), audit["round_at"]
-    if drand is None and at is None:
-        fix = f"Add round_at, or use a beacon whose rounds' times are known: {', '.join(DRAND)}."
-        wrong = f"it is not known when a round of {shown(audit['beacon'])} happens"
-        findings.add("audit.round_at", _meaning(AUDIT, "round_at"), wrong, fix)
-        return
-    if drand is not None and at is not None:
-        fix = "Leave it out: it follows from the round."
-        findings.add("audit.round_at", _meaning(AUDIT, "round_at"), "this beacon's rounds have their times", fix)
-        return
-    happens = at.timestamp() if drand is None else drand.at(audit["round"])
-    if late_until is not None and happens <= late_until.timestamp():
-        name, wrong = ("round_at", shown(at)) if drand is None else ("round", shown(audit["round"]))
-        fix = "Name a round at least some hours after late_until: the roll must be sealed and cosigned before it."
-        findings.add(f"audit.{name}", _meaning(AUDIT, name), f"{wrong} is not after late_until", fix)
-    until = audit.get("retain_tokens_until")
-    if until is not None and until.timestamp() <= happens:
-        name, fix = "retain_tokens_until", "Leave as long as the audit may take."
-        findings.add(f"audit.{name}", _meaning(AUDIT, name), f"{shown(until)} is not after the beacon's round", fix)
-
-
-def _check_simulation(
-    simulation: dict[str, Any] | None,
-    issuers: list[dict[str, Any]],
-    sessions: list[dict[str, Any]],
-    findings: Findings,
-) -> None:
-    if simulation is None:
-        return
-    real = [issuer["id"] for issuer in issuers if issuer.get("development") is False and "id" in issuer]
-    if real:
-        wrong = f"the issuer {', '.join(real)} is not a development issuer: real tickets under a false clock"
-        findings.add(
-            "simulation", "a faster or jumping clock", wrong, "Remove [simulation], or use development issuers."
-        )
-    starts_at = simulation.get("starts_at")
-    last = max((session["ends_at"] for session in sessions if "ends_at" in session), default=None)
-    if starts_at is not None and last is not None and starts_at >= last:
-        wrong = f"{shown(starts_at)} is not before the last session's end {shown(last)}"
-        meaning = _meaning(SIMULATION, "starts_at")
-        findings.add("simulation.starts_at", meaning, wrong, "Start the clock before the sessions.")
-
-
 def _keys_from_file(issuer: dict[str, Any], folder: Path, where: str, findings: Findings) -> list[dict[str, str]]:
     named = issuer.pop("jwks", None)
     if named is None:
         return []  # already a problem
-    path, where, meaning = folder / named, f"{where}.jwks", _meaning(ISSUER, "jwks")
+    path, where, meaning = folder / named, f"{where}.jwks", meaning_of(ISSUER, "jwks")
     try:
         unchecked = read_jwks(path.read_bytes())
     except FileNotFoundError:
@@ -404,7 +202,7 @@ def _keys_from_file(issuer: dict[str, Any], folder: Path, where: str, findings: 
 
 def _checked_keys(unchecked: list[Any], issuer: dict[str, Any], where: str, findings: Findings) -> list[dict[str, str]]:
     """Return the public keys, refusing each unusable one by its number."""
-    meaning = _meaning(SEALED_ISSUER, "keys")
+    meaning = meaning_of(SEALED_ISSUER, "keys")
     if "algorithms" not in issuer:
         return []  # already a problem, without which no key can be judged
     keys: list[dict[str, str]] = []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey
 
 from counters.event import Counting, Event, EventFileError, Issuer, Session, Simulation
-from counters.event_keys import ATTRIBUTES
+from counters.event_values import ATTRIBUTES
 from counters.rule_ids import KNOWN_RULES
 
 EC = ECKey.generate_key("P-256", parameters={"kid": "ec"}).as_dict(private=False)

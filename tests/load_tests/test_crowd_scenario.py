@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from counters.event_file import MissingDevelopmentKeys, read
+from counters.event_file import read
+from counters.event_problems import MissingDevelopmentKeys
 from load_tests.crowd_scenario import STEADY, event_file, noon_zone, read_crowd_scenario
 from load_tests.scenario import SCENARIOS, read_programme
 
