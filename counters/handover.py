@@ -24,7 +24,8 @@ from pyroaring import BitMap
 from counters import canonical_json, journal
 from counters.evidence import Coverage, PresenceSegment, SegmentHead, SessionPresence, encode, journal_segments
 from counters.segment import WINDOW_S, is_count, is_digest
-from counters.spool import BACKGROUND, Records, WindowSpool
+from counters.spool import BACKGROUND, Records
+from counters.spooled_window import WindowSpool
 
 VERSION: Final = 1
 REFUSED: Final = "refused."

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from counters.spool import boot_id
+from counters.spool_lock import boot_id
 
 LEDGER_CLOCK_FILE: Final = "ledger-clock.json"
 VERSION: Final = 1

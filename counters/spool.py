@@ -10,7 +10,8 @@ One folder per worker incarnation, `SPOOL/<worker>/`, locked by its owner (flock
     w<window>-<chunk>      presence of one window: header, sketch registers (chunk 000 only), records
     w<window>.journal      joins and scans of one window (counters.journal)
 
-This module has the files' formats and reads them back; counters.open_window is what a worker writes a window with.
+This module has the format of a chunk, and maps it; counters.open_window is what a worker writes a window with,
+counters.spooled_window reads it back, and counters.spool_lock is who owns a folder.
 
 A chunk is allocated on disk *before* it is mapped: storing into a sparse map on a full disk is SIGBUS, which no one
 can catch, where posix_fallocate is an honest ENOSPC, which we answer with 503. A record is one aligned 8-byte store
@@ -52,27 +53,22 @@ zeros (each was stored whole, and nothing else is ever written there), those bef
 lost. A window that lacks something says so (`torn`), and vouches for nothing from the last good chunk's beginning on.
 """
 
-import fcntl
-import json
 import mmap
 import os
 import struct
 import weakref
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from counters.cells import read_cells
-from counters.durable_file import make_folder, sync_folder
-
 MAGIC: Final = b"TURNSPL\0"
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<8sHHIqqqqIIII32s8s")
-_SNAPSHOT_AT: Final = (4096, 6144)
+SNAPSHOT_AT: Final = (4096, 6144)
+"""Of the counters: when the window was opened, when it was closed."""
 _BODY_AT: Final = 8192
 _CLOSED_AT, _SYNCED_AT = 32, 40
 BUCKETS: Final = 6
@@ -156,14 +152,14 @@ class Chunk:
         """Give the file its window and its name: from here on it is evidence."""
         struct.pack_into("<H", self._map, 10, number)
         struct.pack_into("<qq", self._map, 16, window, opened_ms)
-        self._map[_SNAPSHOT_AT[0] : _SNAPSHOT_AT[0] + len(counters)] = counters
+        self._map[SNAPSHOT_AT[0] : SNAPSHOT_AT[0] + len(counters)] = counters
         named = self.path.with_name(f"w{window}-{number:03d}")
         # A crash before this rename leaves an unnamed spare that nobody reads and that goes with its folder.
         self.path = self.path.rename(named)
 
     def close(self, closed_ms: int, counters: bytes) -> None:
         """Say that nothing more will be written; the courier may take the window from here on."""
-        self._map[_SNAPSHOT_AT[1] : _SNAPSHOT_AT[1] + len(counters)] = counters
+        self._map[SNAPSHOT_AT[1] : SNAPSHOT_AT[1] + len(counters)] = counters
         struct.pack_into("<q", self._map, _CLOSED_AT, closed_ms)
 
     def sync(self) -> None:
@@ -183,64 +179,6 @@ def hold_open(owner: object, path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_CREAT, 0o600)
     weakref.finalize(owner, os.close, descriptor)
     return descriptor
-
-
-def create_worker_folder(spool: Path, identity: SpoolIdentity, epoch: float | None = None) -> tuple[Path, int]:
-    """Make and lock the folder of a new incarnation; `epoch` is its wall clock's (counters.clock).
-
-    Returns:
-        The folder, and the descriptor that holds its lock for as long as it is open.
-    """
-    make_folder(spool)
-    folder = spool / identity.worker
-    folder.mkdir()
-    descriptor = os.open(folder / "lock.new", os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    about = {
-        "version": VERSION,
-        "worker": identity.worker,
-        "gateway": identity.gateway,
-        "event_sha256": identity.event_digest,
-        "pid": os.getpid(),
-        "boot": boot_id(),
-        "epoch": epoch,
-    }
-    os.write(descriptor, json.dumps(about).encode())
-    os.fsync(descriptor)
-    # Named when it is locked and whole: no one can take the lock of a worker that is being born.
-    (folder / "lock.new").rename(folder / "lock")
-    sync_folder(folder)
-    sync_folder(spool)
-    return folder, descriptor
-
-
-def boot_id() -> str:
-    """The id of this boot of the host: another one than a lock file's means that the page cache was lost since."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def read_lock(folder: Path) -> dict[str, Any]:
-    """What a worker wrote into its lock file; {} while there is none yet."""
-    try:
-        about = json.loads((folder / "lock").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def owner_is_dead(folder: Path) -> bool:
-    """Whether the worker of a spool folder is gone: its lock is free. Only such a spool may be adopted."""
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False  # the folder was made a moment ago
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def read_header(path: Path) -> ChunkHeader:
@@ -268,122 +206,12 @@ def read_header(path: Path) -> ChunkHeader:
     return header
 
 
-@dataclass(frozen=True, slots=True)
-class WindowSpool:
-    """What one worker accepted in one window, read back from its files."""
-
-    window: int  # unix seconds
-    worker: str
-    event_digest: str
-    opened_ms: int
-    closed_ms: int  # 0 = the worker died in this window
-    synced_until_ms: int
-    records: Records  # u64, in the order of acceptance
-    registers: Registers  # u8 [6][rows][2][16384]
-    counters: Mapping[str, int]  # what each cell grew by: in this window, and before it while none was open
-    journal: bytes
-    paths: tuple[Path, ...]  # the files it was read from
-    torn: tuple[Path, ...] = ()  # files of it that a power cut or the disk took something from, for somebody to look at
-
-
-def window_chunks(folder: Path) -> dict[int, list[Path]]:
-    """The chunk files of a worker by window, each list in chunk order.
-
-    A window is there as long as its chunk 000 is: what else is left of one that was being deleted is no evidence.
-    """
-    chunks: dict[int, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        window, dash, _ = path.name.removeprefix("w").partition("-")
-        if dash and path.name.startswith("w"):
-            chunks.setdefault(int(window), []).append(path)
-    return {window: paths for window, paths in chunks.items() if paths[0].name.endswith("-000")}
-
-
-def read_window(paths: list[Path]) -> WindowSpool:
-    """Read a window that its worker has closed, or died in; of one that a power cut has torn, what is before the tear.
-
-    Raises:
-        SpoolError: the first chunk cannot be read.
-    """
-    first = read_header(paths[0])
-    if not first.registers_at:
-        raise SpoolError(f"{paths[0]} is not the first chunk of its window")
-    parts: list[Records] = []
-    synced_until_ms = first.synced_until_ms
-    torn: list[Path] = []
-    for number, path in enumerate(paths):
-        header = _header_of(path, first, number)
-        if header is None:
-            # What was stored in it, and in any after it, is lost: from when the one before it was begun nothing is
-            # vouched for, since that may have been full at once.
-            torn += paths[number:]
-            break
-        if header.cut:
-            torn.append(path)
-        parts.append(_read_records(path, header))
-        opened_ms = header.opened_ms
-    if torn:
-        synced_until_ms = min(synced_until_ms, opened_ms)
-    raw = np.memmap(paths[0], np.uint8, "r")
-    journal = paths[0].with_name(f"w{first.window}.journal")
-    return WindowSpool(
-        window=first.window,
-        worker=first.worker,
-        event_digest=first.event_digest,
-        opened_ms=first.opened_ms,
-        closed_ms=first.closed_ms,
-        synced_until_ms=synced_until_ms,
-        records=np.concatenate(parts),
-        registers=raw[first.registers_at : first.records_at].reshape(BUCKETS, first.rows, SKETCHES, REGISTERS),
-        counters=_read_counters(paths[0], first, raw),
-        journal=journal.read_bytes() if journal.exists() else b"",
-        paths=(*(path for path in paths if path not in torn), journal),
-        torn=tuple(torn),
-    )
-
-
-def _header_of(path: Path, first: ChunkHeader, number: int) -> ChunkHeader | None:
-    """Read the header of a window's chunk; None if it is not that chunk's, or none."""
-    try:
-        header = read_header(path)
-    except SpoolError:
-        return None
-    same = (header.window, header.worker, header.chunk) == (first.window, first.worker, number)
-    return header if same else None
-
-
 def read_words(path: Path, header: ChunkHeader) -> Records:
     """Map the place for records in a chunk: u64 [capacity], zero where nothing is stored."""
     if not header.capacity:
         return np.empty(0, np.uint64)
     words = np.memmap(path, np.uint64, "r", offset=header.records_at, shape=(header.capacity,))
     return words.view(np.ndarray)
-
-
-def _read_records(path: Path, header: ChunkHeader) -> Records:
-    words = read_words(path, header)
-    holds: npt.NDArray[np.bool_] = words != 0
-    stored = len(words) if holds.all() else int(np.argmin(holds))
-    if holds[stored:].any():
-        return words[holds]  # a power cut left a hole: what is behind it was stored all the same
-    return words[:stored]  # still the file's pages: who joins the chunks copies them
-
-
-def _read_counters(path: Path, first: ChunkHeader, raw: Registers) -> dict[str, int]:
-    """What each cell grew by between the snapshots at the window's opening and closing."""
-    try:
-        cells = read_cells(path.with_name("cells"))
-    except (OSError, ValueError) as error:
-        raise SpoolError(f"the counters beside {path} cannot be read: {error}") from error
-    if len(cells) != first.cells:
-        raise SpoolError(f"{path} counts {first.cells} outcomes, the file beside it {len(cells)}")
-    spans = (raw[at : at + 8 * first.cells].tobytes() for at in _SNAPSHOT_AT)
-    before, after = (struct.unpack(f"<{first.cells}q", span) for span in spans)
-    if not first.closed_ms:
-        # The worker died in this window, so its cells stand as they stood at the end.
-        after = tuple(cells.values())
-    # After a power cut the cells may be older than the snapshot.
-    return {name: max(late - early, 0) for name, early, late in zip(cells, before, after, strict=True)}
 
 
 def open_registers(path: Path) -> Registers | None:

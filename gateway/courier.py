@@ -23,7 +23,8 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.evidence import Coverage, SegmentHead
 from counters.handover import HandOver, WorkerReport, accepted_nothing, coverage, unreadable, window_segments
-from counters.spool import SpoolError, WindowSpool, read_window
+from counters.spool import SpoolError
+from counters.spooled_window import WindowSpool, read_window
 from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError

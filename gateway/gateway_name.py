@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from counters.spool import boot_id
+from counters.spool_lock import boot_id
 from gateway.ledger_client import GatewayName, LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import CannotServeError
 

@@ -30,7 +30,8 @@ from counters.ledger_clock import ClockWatch
 from counters.registry import SeatRegistry
 from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, SecretsError, load_secrets
-from counters.spool import SpoolIdentity, create_worker_folder
+from counters.spool import SpoolIdentity
+from counters.spool_lock import create_worker_folder
 from counters.tally import Tally
 from gateway import door_keeper, viewer_api, worker_measures
 from gateway import heartbeats as heartbeat_module

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from counters.spool import boot_id, owner_is_dead, read_header, read_lock, window_chunks
+from counters.spool import read_header
+from counters.spool_lock import boot_id, owner_is_dead, read_lock
+from counters.spooled_window import window_chunks
 
 RECENT_S: Final = 1.0
 """For a scrape, a listing of this age is as good as a new one; the courier makes five a second."""

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from counters import cells, journal, open_window, spool, tally, uniques
 from counters.journal import decode, encode
-from counters.spool import owner_is_dead, read_lock, read_window, window_chunks
+from counters.spool_lock import owner_is_dead, read_lock
+from counters.spooled_window import read_window, window_chunks
 from counters.tally import Accepted
 from tests.counters.worker_at_hand import NINE, HandClock, WorkerAtHand, a_join, attendee
 

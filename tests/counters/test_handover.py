@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from counters.evidence import JournalSegment, PresenceSegment, SegmentHead
 from counters.handover import HandOver, HandOverError, WorkerReport, coverage, window_segments
 from counters.hyperloglog import merge
 from counters.journal import Join, Scan, encode
-from counters.spool import BUCKETS, WindowSpool
+from counters.spool import BUCKETS
 from tests.counters.worker_at_hand import (
     CELLS,
     DIGEST,
@@ -28,6 +29,9 @@ from tests.counters.worker_at_hand import (
     read_back,
     registers_of,
 )
+
+if TYPE_CHECKING:
+    from counters.spooled_window import WindowSpool
 
 counts = st.integers(0, 2**53 - 1)
 text = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -17,19 +17,10 @@ from hypothesis import strategies as st
 
 from counters import spool
 from counters.journal import Join, Scan, decode, encode
-from counters.spool import (
-    HEADER,
-    Chunk,
-    SpoolError,
-    create_worker_folder,
-    open_registers,
-    owner_is_dead,
-    read_header,
-    read_lock,
-    read_window,
-    window_chunks,
-)
+from counters.spool import HEADER, Chunk, SpoolError, open_registers, read_header
+from counters.spool_lock import create_worker_folder, owner_is_dead, read_lock
 from counters.spool_tail import WindowTail
+from counters.spooled_window import read_window, window_chunks
 from tests.counters.worker_at_hand import (
     NINE,
     WORKER,
@@ -117,7 +108,7 @@ def test_a_chunk_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, monkeyp
 # Who owns a spool.
 
 _OWNER = (
-    "import sys, pathlib; from counters.spool import *; from tests.counters.worker_at_hand import identity;"
+    "import sys, pathlib; from counters.spool_lock import *; from tests.counters.worker_at_hand import identity;"
     "f, _ = create_worker_folder(pathlib.Path(sys.argv[1]), identity()); print(f, flush=True); sys.stdin.read()"
 )
 

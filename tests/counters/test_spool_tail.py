@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counters import spool, spool_tail
-from counters.spool import SpoolError, open_registers, window_chunks
+from counters.spool import SpoolError, open_registers
 from counters.spool_tail import WindowTail, rows_of
+from counters.spooled_window import window_chunks
 from tests.counters.worker_at_hand import NINE, SESSIONS, HandClock, WorkerAtHand, registers_of
 
 ACTION = st.one_of(

@@ -22,16 +22,9 @@ from counters import hyperloglog, spool
 from counters.cells import Cells
 from counters.clock import SimulatedClock
 from counters.journal import Assurance, Direction, Join, JoinKind, Scan, encode
-from counters.spool import (
-    BUCKETS,
-    REGISTERS,
-    Registers,
-    SpoolIdentity,
-    WindowSpool,
-    create_worker_folder,
-    read_window,
-    window_chunks,
-)
+from counters.spool import BUCKETS, REGISTERS, Registers, SpoolIdentity
+from counters.spool_lock import create_worker_folder
+from counters.spooled_window import WindowSpool, read_window, window_chunks
 from counters.tally import Accepted, Tally
 
 NINE: Final = 1_700_355_600  # 2023-11-19T09:00:00+08:00, the start of a window

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from counters.spool import read_lock
+from counters.spool_lock import read_lock
 from deploy import embedded_redis
 from deploy.embedded_redis import Role, ServerProgram
 from gateway.settings import GatewaySettings, LedgerSettings

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from counters.spool import read_window, window_chunks
+from counters.spooled_window import read_window, window_chunks
 from deploy.embedded_redis import ServerProgram
 from tests.faults.parts import GatewayPart
 from tests.faults.rig import WINDOW, Rig, minute

@@ -34,7 +34,7 @@ from counters.journal import Join, Scan
 from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import Secrets, load_or_create_secrets
-from counters.spool import WindowSpool, read_window, window_chunks
+from counters.spooled_window import WindowSpool, read_window, window_chunks
 from gateway import door_keeper
 from gateway.door import Door
 from gateway.door_keeper import DoorKeeper

@@ -18,7 +18,8 @@ from counters import evidence, hyperloglog
 from counters.evidence import JournalSegment, PresenceSegment
 from counters.handover import HandOver
 from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
-from counters.spool import owner_is_dead, window_chunks
+from counters.spool_lock import owner_is_dead
+from counters.spooled_window import window_chunks
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import courier as courier_module
 from gateway import outgoing

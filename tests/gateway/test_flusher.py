@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from counters import hyperloglog
 from counters.event import Counting, Event, Session
 from counters.live import LiveUnavailableError, SketchStore, bucket_key, uniques_key
-from counters.spool import REGISTERS, SKETCHES, read_window, window_chunks
+from counters.spool import REGISTERS, SKETCHES
+from counters.spooled_window import read_window, window_chunks
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import flusher as flusher_module
 from gateway.flusher import Flusher

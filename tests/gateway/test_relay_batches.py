@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from counters import spool
 from counters.cells import Cells
 from counters.secrets import Secrets
-from counters.spool import WindowSpool, create_worker_folder
+from counters.spool_lock import create_worker_folder
+from counters.spooled_window import WindowSpool
 from counters.tally import Tally
 from gateway import relay_batches
 from gateway.heartbeats import CELLS, Heartbeats

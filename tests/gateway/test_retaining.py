@@ -17,7 +17,7 @@ from counters.journal import encode_token
 from counters.retained_tokens import RetainedTokens
 from counters.sealed_token import TokenSeal
 from counters.secrets import Secrets, load_or_create_secrets
-from counters.spool import window_chunks
+from counters.spooled_window import window_chunks
 from counters.tokens_file import pack
 from deploy.embedded_redis import EmbeddedRedis
 from gateway import token_courier

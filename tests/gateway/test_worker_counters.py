@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from counters.cells import Cells
-from counters.spool import SpoolIdentity, create_worker_folder
+from counters.spool import SpoolIdentity
+from counters.spool_lock import create_worker_folder
 from gateway import worker_counters
 from gateway.worker import cell_names
 from gateway.worker_counters import CELLS, MEASURES, RETIRED, WorkerCounters, outcomes

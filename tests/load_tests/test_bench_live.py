@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from counters.event import load_event
-from counters.spool import read_window, window_chunks
+from counters.spooled_window import read_window, window_chunks
 from gateway.development_issuer import load_event_creating_keys
 from load_tests.bench import flush, freshness, large_window, published_log, redis_server, scraping, sealing, servers
 from load_tests.http_client import Address, Answer

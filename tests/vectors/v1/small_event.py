@@ -29,7 +29,8 @@ from counters.event import load_event
 from counters.ledger.log import LogReader
 from counters.ledger.note import Verifier
 from counters.secrets import load_secrets
-from counters.spool import read_lock, read_window, window_chunks
+from counters.spool_lock import read_lock
+from counters.spooled_window import read_window, window_chunks
 from gateway.development_issuer import DevelopmentIssuer
 from gateway.viewing_token import TokenKeys
 from tests.gateway.commands import FREE_PORTS, Running, children_of, living, port_of, started, turnout
