@@ -37,10 +37,11 @@ from counters.disk import DISK, Disk
 from counters.durable_file import FRESH_SUFFIX, make_folder, write_durably
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint
-from counters.ledger.log import COMMITTED, LogCorruptError
+from counters.ledger.log import LogCorruptError
 from counters.ledger.note import NoteError, Verifier
 from counters.ledger.reader import LogAt
 from counters.ledger.tiles import TILE_WIDTH, tiles_of
+from counters.ledger.writer_folder import COMMITTED
 from counters.log_key import load_signer
 from counters.manifest import Manifest
 from counters.roll_sealing import FOLDER as ROLLS

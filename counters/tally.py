@@ -8,8 +8,6 @@ When the clock has passed the window's end, the next call (or `advance`, called 
 window and opens the current one on a chunk that a thread has prepared meanwhile.
 """
 
-import contextlib
-import os
 import threading
 import time
 from collections import deque
@@ -24,7 +22,8 @@ import numpy.typing as npt
 from counters.cells import Cells
 from counters.clock import Clock
 from counters.disk_room import DiskRoom
-from counters.open_window import JournalFile, OpenWindow
+from counters.open_window import OpenWindow
+from counters.spares import Spares
 from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, Registers, SpoolIdentity
 from counters.uniques import Uniques
 
@@ -46,7 +45,7 @@ _YES: Final = Accepted.YES  # a member of an enum is slow to look up
 
 
 class Tally:
-    """One worker's open window. Owned by the worker's event loop; only `prepare` and `sync` run in a thread."""
+    """One worker's open window. Owned by the worker's event loop; only `keep` and `sync` run in a thread."""
 
     def __init__(
         self,
@@ -71,7 +70,6 @@ class Tally:
             OSError: the disk is full.
         """
         self._folder = folder
-        self._identity = identity
         self._now = clock.now
         self._ticks, self._tick_at = clock.ticks(), clock.tick_at
         self._rows = {number: row for row, number in enumerate(session_numbers)}
@@ -82,9 +80,7 @@ class Tally:
         self._day_of = day_of
         self._uniques_day = ""
         self._room = DiskRoom(folder)
-        self._spares: dict[bool, Chunk] = {}
-        self._spare_journal: JournalFile | None = None
-        self._spares_lock = threading.Lock()
+        self._spares = Spares(folder, identity, len(cells.names))
         self._wanted = threading.Event()
         self._open: OpenWindow | None = None
         # On a fast simulated clock windows pass unsynced: then the courier has them long before the thread has.
@@ -254,19 +250,12 @@ class Tally:
     def _open_window(self, now_ms: int) -> None:
         """Open the current window; on a full disk everything is refused until there is room again."""
         try:
-            journal = self._take_journal()
-            try:
-                chunk = self._take_spare(first=True)
-            except OSError:
-                self._spare_journal = journal
-                raise
+            chunk, journal = self._spares.take_window()
             try:
                 # Counted from the last close on: what was refused while no window was open goes to this one.
                 opened = OpenWindow(self._folder, chunk, journal, self.window, now_ms, self._counted)
             except OSError:
-                with self._spares_lock:
-                    self._spares.setdefault(True, chunk)
-                self._spare_journal = journal
+                self._spares.give_back(chunk, journal)
                 raise
         except OSError:
             self._disk_full = True
@@ -288,7 +277,7 @@ class Tally:
         if self._open is None or self._disk_full:
             return False
         try:
-            chunk = self._take_spare(first=False)
+            chunk = self._spares.take_chunk(first=False)
             self._open.add(chunk, int(self._now() * 1000))
         except OSError:
             self._disk_full = True
@@ -317,35 +306,6 @@ class Tally:
 
     # In a thread.
 
-    def _take_spare(self, *, first: bool) -> Chunk:
-        with self._spares_lock:
-            spare = self._spares.pop(first, None)
-        return spare or self._make(first=first)
-
-    def _take_journal(self) -> JournalFile:
-        journal, self._spare_journal = self._spare_journal, None
-        return journal or self._make_journal()
-
-    def _make_journal(self) -> JournalFile:
-        return JournalFile(self._folder / f"spare-journal-{os.urandom(4).hex()}")
-
-    def _make(self, *, first: bool) -> Chunk:
-        name = f"spare-{'first' if first else 'more'}-{os.urandom(4).hex()}"
-        return Chunk(self._folder / name, self._identity, first=first, cells=len(self._cells.names))
-
-    def prepare(self) -> None:
-        """Make the files that will be needed next: creating one may take 11 ms. Blocks: for a thread."""
-        if self._spare_journal is None:
-            with contextlib.suppress(OSError):
-                self._spare_journal = self._make_journal()
-        for first in (True, False):
-            if first not in self._spares:
-                # A full disk is found out and answered where the chunk is needed.
-                with contextlib.suppress(OSError):
-                    spare = self._make(first=first)
-                    with self._spares_lock:
-                        self._spares[first] = spare
-
     def sync(self) -> None:
         """Bring what is accepted so far to the disk. Blocks: for a thread."""
         # The time first: what is accepted after it is not vouched for, whichever window it falls into.
@@ -365,7 +325,7 @@ class Tally:
         synced_at = time.monotonic()
         while not stop.is_set():
             self._wanted.clear()
-            self.prepare()
+            self._spares.prepare()
             if time.monotonic() - synced_at >= SYNC_EVERY_S:
                 self._room.look()
                 self.sync()

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from counters.event import Event
 from counters.expected_reports import GRACE_S
-from counters.ledger.log import LogLockedError
 from counters.ledger.note import Signer
+from counters.ledger.writer_folder import LogLockedError
 from counters.log_key import load_signer
 from counters.sealing import Sealer
 from counters.secrets import load_secrets

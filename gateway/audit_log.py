@@ -13,8 +13,9 @@ from counters.durable_file import write_durably
 from counters.event import Event
 from counters.evidence_store import EvidenceError, EvidenceStore
 from counters.kept_rolls import RollError, opened_or_remade, proof_of
-from counters.ledger.log import LogError, log_begun
+from counters.ledger.log import LogError
 from counters.ledger.reader import LogReader
+from counters.ledger.writer_folder import log_begun
 from counters.log_entries import read_log
 from counters.log_key import load_signer
 from counters.retained_tokens import FOLDER as TOKENS

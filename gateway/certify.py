@@ -12,7 +12,8 @@ from counters import issuing, roll_sealing
 from counters.corrections import CorrectionError, read_reason
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event
-from counters.ledger.log import LogError, LogLockedError, log_begun, require_rest
+from counters.ledger.log import LogError
+from counters.ledger.writer_folder import LogLockedError, log_begun, require_rest
 from counters.reckoning import Progress
 from counters.sealing import OtherEventError
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest

@@ -22,7 +22,8 @@ from counters.cosigned import keep_cosigned
 from counters.disk import DISK, Disk
 from counters.durable_file import make_folder, write_durably
 from counters.event import Event, EventFileError, load_event
-from counters.ledger.log import Log, LogError, log_begun
+from counters.ledger.log import Log, LogError
+from counters.ledger.writer_folder import log_begun
 from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.log_key import LOG_KEY, load_or_create_signer

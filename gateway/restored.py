@@ -6,9 +6,10 @@ from pathlib import Path
 
 from counters.backup import BackupError, read_committed
 from counters.event import Event
-from counters.ledger.log import LogError, LogLockedError, require_rest
+from counters.ledger.log import LogError
 from counters.ledger.note import NoteError
 from counters.ledger.reader import LogAt
+from counters.ledger.writer_folder import LogLockedError, require_rest
 from counters.log_entries import LogEntryError, read_event
 from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer

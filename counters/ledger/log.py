@@ -3,10 +3,7 @@
     DIR/log/                   public, served as it is
         checkpoint             the published checkpoint, signed
         tile/…                 tiles and bundles (counters.ledger.tiles)
-    DIR/log.writer/            private to the writer
-        lock                   held (flock) by the writer while it lives; holds its process id as text
-        committed              the checkpoint that is decided, unsigned: the three lines of counters.ledger.checkpoint
-        scratch/               files on their way to their names
+    DIR/log.writer/            private to the writer (counters.ledger.writer_folder)
 
 An append has three commit points:
 
@@ -28,29 +25,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from counters.disk import DISK, Disk
 from counters.durable_file import DurableFolder, make_folder
-from counters.ledger.checkpoint import Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint
+from counters.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from counters.ledger.edge import Edge
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.reader import LogReader, LogView
-from counters.ledger.sole_owner import ClosedAtEnd, OwnedError, take_lock
+from counters.ledger.sole_owner import ClosedAtEnd
 from counters.ledger.tile_files import CHECKPOINT, LogCorruptError, LogError, TileFiles
 from counters.ledger.tiles import ENTRIES, TILE_WIDTH, Tile, TileError, row_length
+from counters.ledger.writer_folder import Decided, LogLockedError, lock_log, private_folder
 
-__all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader", "log_begun"]
-
-PRIVATE_SUFFIX: Final = ".writer"
-"""The writer's own folder stands beside the log's directory, under its name with this suffix, and is never served."""
-COMMITTED: Final = Path("log" + PRIVATE_SUFFIX, "committed")
-"""Below a data directory, what its log has decided."""
-
-
-class LogLockedError(LogError):
-    """Another process is writing this log."""
-
+__all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader"]
 
 @dataclass(frozen=True, slots=True)
 class _Head:
@@ -91,9 +79,8 @@ class Log(LogView, ClosedAtEnd):
         self._signer = signer
         self._lock: int | None = lock
         self._appending = threading.Lock()
-        private = _private(directory)
-        self._committed_path = private / COMMITTED.name
-        self._folder = DurableFolder(directory.parent, private / "scratch", disk)
+        self._folder = DurableFolder(directory.parent, private_folder(directory) / "scratch", disk)
+        self._decided = Decided(directory, signer.name, self._folder)
         self._unsettled: str | None = None  # why nothing may be appended
         self._undecided = False  # whether `settle` can end that: the disk refused, and nothing else went wrong
         self._staging_failed = False
@@ -115,8 +102,8 @@ class Log(LogView, ClosedAtEnd):
         """
         directory = directory.absolute()
         make_folder(directory.parent, disk=disk)
-        disk.make_directory(_private(directory))
-        lock = _take_lock(directory)
+        disk.make_directory(private_folder(directory))
+        lock = lock_log(directory)
         try:
             return cls(directory, signer, lock, disk, withhold=withhold)
         except BaseException:
@@ -182,7 +169,7 @@ class Log(LogView, ClosedAtEnd):
             before = self._head.checkpoint
             checkpoint = Checkpoint(self.origin, edge.size, edge.root())
             try:
-                self._commit(before, checkpoint)
+                self._decided.swap(before, checkpoint)
                 # Committed. A crash here leaves a decided, unpublished state; opening publishes exactly this one, or
                 # withholds it as well.
                 if not self._withhold:
@@ -238,16 +225,6 @@ class Log(LogView, ClosedAtEnd):
                 self._head = self._recover()
                 self._unsettled, self._undecided = None, False
 
-    def _commit(self, expected: Checkpoint | None, checkpoint: Checkpoint) -> None:
-        """Decide: from now on the log of this size has this root, and no other may ever be signed."""
-        if self._read_committed() != expected:
-            # Reached only if the lock does not work, as on some network file systems, or somebody edits by hand.
-            raise LogLockedError(
-                f"{self._committed_path} has changed under this writer: find and stop the other one, keep the data "
-                "directory on a local disk, and open the log again"
-            )
-        self._folder.replace([(self._committed_path, checkpoint.encode().encode())])
-
     def _show(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Publish: make the signed note the public checkpoint."""
         self._folder.replace([(self._directory / CHECKPOINT, note)])
@@ -269,7 +246,7 @@ class Log(LogView, ClosedAtEnd):
     def _recover(self) -> _Head:
         """Bring the files to one committed state, from whatever state a crash left, and return it."""
         self._folder.clear_scratch()
-        committed, shown = self._read_committed(), self._read_published()
+        committed, shown = self._decided.read(), self._read_published()
         published = shown[0] if shown else None
         known = [checkpoint for checkpoint in (committed, published) if checkpoint is not None]
         if not known:
@@ -288,7 +265,7 @@ class Log(LogView, ClosedAtEnd):
                     f"the log of {checkpoint.size} entries does not begin with the known one of {other.size}",
                 )
         # Written again even if it is there: what we read may be a rename that a power loss would still undo.
-        self._commit(committed, checkpoint)
+        self._decided.swap(committed, checkpoint)
         # Shown again for the same reason. Whoever has cosigned the published note keeps their lines. What is withheld
         # stays so: it is not even signed here, since the log may come from an old backup.
         if shown and (self._withhold or published == checkpoint):
@@ -313,19 +290,6 @@ class Log(LogView, ClosedAtEnd):
             raise LogCorruptError("tile", f"the last tiles do not have the root of the checkpoint of {size} entries")
         self._files.check_edge(size)
         return edge
-
-    def _read_committed(self) -> Checkpoint | None:
-        try:
-            checkpoint = Checkpoint.decode(self._committed_path.read_bytes().decode())
-        except FileNotFoundError:
-            return None
-        except (CheckpointError, UnicodeDecodeError) as error:
-            raise LogCorruptError(str(self._committed_path), str(error)) from None
-        if checkpoint.origin != self.origin:
-            raise LogCorruptError(
-                str(self._committed_path), f"this is the log {checkpoint.origin!r}; the key given is {self.origin!r}"
-            )
-        return checkpoint
 
     def _read_published(self) -> tuple[Checkpoint, bytes] | None:
         if not (self._directory / CHECKPOINT).exists():
@@ -358,27 +322,3 @@ class Log(LogView, ClosedAtEnd):
                 touched.add(path.parent)
         for directory in sorted(touched):
             self._folder.settle(directory)
-
-
-def log_begun(directory: Path) -> bool:
-    """Return whether there is a log, published or not, of which this is the directory."""
-    return (directory / CHECKPOINT).exists() or (_private(directory) / COMMITTED.name).exists()
-
-
-def require_rest(directory: Path) -> None:
-    """Raise LogLockedError while somebody writes to the log in a directory."""
-    os.close(_take_lock(directory))
-
-
-def _private(directory: Path) -> Path:
-    return directory.with_name(directory.name + PRIVATE_SUFFIX)
-
-
-def _take_lock(directory: Path) -> int:
-    try:
-        return take_lock(_private(directory) / "lock")
-    except OwnedError as holder:
-        raise LogLockedError(
-            f"the log {directory} is being written by process {holder}: stop that ledger first, "
-            "or give this one another data directory"
-        ) from None

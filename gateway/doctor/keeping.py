@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters.event import Event
-from counters.ledger.log import LogError, LogReader, log_begun
+from counters.ledger.log import LogError, LogReader
 from counters.ledger.note import NoteError, Signer
+from counters.ledger.writer_folder import log_begun
 from counters.log_key import LOG_KEY
 from counters.secrets import SecretsError, bound_log, load_secrets
 from deploy.embedded_redis import EmbeddedRedisError, find_server

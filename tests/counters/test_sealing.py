@@ -25,8 +25,9 @@ from counters.evidence_store import EvidenceStore
 from counters.expected_reports import AT_WORK_S, GRACE_S
 from counters.handover import HandOver, WorkerReport
 from counters.journal import Join
-from counters.ledger.log import Log, LogLockedError
+from counters.ledger.log import Log
 from counters.ledger.reader import LogReader
+from counters.ledger.writer_folder import LogLockedError
 from counters.log_entries import LogEntryError, SealedLog, certificate_entry, read_log
 from counters.manifest import Granted, Manifest
 from counters.retirement import WORKERS_A_LEAF, retired_entries

@@ -27,9 +27,9 @@ from counters.expected_reports import GRACE_S
 from counters.handover import HandOver
 from counters.key_changes import change_key
 from counters.keys_in_force import adding
-from counters.ledger.log import log_begun
 from counters.ledger.note import Signer
 from counters.ledger.reader import LogReader
+from counters.ledger.writer_folder import log_begun
 from counters.log_entries import read_log
 from counters.log_key import load_or_create_signer
 from counters.manifest import Manifest

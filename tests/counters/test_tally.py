@@ -294,7 +294,7 @@ def test_the_last_window_of_a_worker_that_stops_is_closed_before_it_is_over(
 
 
 def test_the_next_chunks_are_ready_before_they_are_needed(worker: WorkerAtHand, clock: HandClock, disk: Disk) -> None:
-    worker.tally.prepare()
+    worker.tally._spares.prepare()
     disk.fill()  # nothing can be allocated any more, and nothing need be
     for seat in range(1, FIRST + MORE + 1):
         assert worker.beat(seat) is Accepted.YES
@@ -306,7 +306,7 @@ def test_no_file_is_made_at_the_edge_of_a_window(
     worker: WorkerAtHand, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Creating one may take 11 ms, in which no heartbeat is answered; the journal's is prepared as the chunks are."""
-    worker.tally.prepare()
+    worker.tally._spares.prepare()
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", lambda *_: pytest.fail("a file was opened"))
         clock.at = NINE + 60
@@ -390,9 +390,9 @@ def test_a_window_whose_files_cannot_be_named_is_tried_again_with_the_same_chunk
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, *args, **named)
 
-    worker.tally.prepare()
+    worker.tally._spares.prepare()
     if step == "open":
-        worker.tally._spare_journal = None  # the thread was not in time
+        worker.tally._spares._journal = None  # the thread was not in time
     clock.at = NINE + 60
     with monkeypatch.context() as patch:
         owner = os if step == "open" else Path

@@ -8,10 +8,11 @@ from typing import Self
 import pytest
 
 from counters.disk import Disk
-from counters.ledger.log import Log, LogCorruptError, LogError, LogLockedError, LogReader
+from counters.ledger.log import Log, LogCorruptError, LogError, LogReader
 from counters.ledger.merkle import ProofError, leaf_hash, tree_root, verify_consistency, verify_inclusion
 from counters.ledger.note import Signer
 from counters.ledger.tiles import ENTRY_LIMIT_BYTES, TileError, tiles_of
+from counters.ledger.writer_folder import LogLockedError
 
 
 def entries_of(start: int, end: int) -> list[bytes]:
