@@ -40,6 +40,7 @@ from counters.ledger.writer_folder import Decided, LogLockedError, lock_log, pri
 
 __all__ = ["Log", "LogCorruptError", "LogError", "LogLockedError", "LogReader"]
 
+
 @dataclass(frozen=True, slots=True)
 class _Head:
     """One committed state. Replaced as a whole, so that readers in other threads see one moment."""
