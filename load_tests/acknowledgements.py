@@ -8,7 +8,8 @@ heartbeat is possible in each of those minutes and certain in none, and the cert
 from collections import defaultdict
 from typing import Final
 
-from load_tests.ground_truth import MINUTE_S, Acknowledged, Bounds, Recount
+from load_tests.acknowledged import MINUTE_S, Acknowledged
+from load_tests.ground_truth import Bounds, Recount
 from load_tests.itineraries import Schedule
 from load_tests.scenario import Programme
 

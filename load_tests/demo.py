@@ -24,7 +24,8 @@ from load_tests import demo_report
 from load_tests.audience import Audience, Plan, steps
 from load_tests.comparison import compare
 from load_tests.ground_truth import Recount
-from load_tests.http_client import Address, Gateway, Ledger, UnexpectedAnswerError
+from load_tests.http_client import Address, UnexpectedAnswerError
+from load_tests.public_interface import Gateway, Ledger
 from load_tests.replay import Replay
 from load_tests.scenario import DEMO, REHEARSAL, Scenario, read_scenario
 from load_tests.server_process import TURNOUT, Running, ServerFailedError, ServerProcess

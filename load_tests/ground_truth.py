@@ -5,11 +5,10 @@ recount knows people by their index in the plan and minutes by their number sinc
 written down here a second time, from the words of docs and standards and not from the code in `counters`, over plain
 sorted arrays of (person, minute) instead of bitmaps. Where certificate and truth differ, one of the two is wrong.
 
-A presence key is `person << 32 | minute`. Sorted keys make "there a minute ago" a look at the neighbour on the left.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from typing import Final
@@ -17,19 +16,21 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from load_tests.acknowledged import (
+    MINUTE_BITS,
+    MINUTE_S,
+    PERSON_SHIFT,
+    SESSION_BITS,
+    Acknowledged,
+    Keys,
+    Presence,
+    distinct,
+    onsite_minutes,
+)
 from load_tests.audience import Person
 from load_tests.long_enough import asks_for_minutes, ends_of_rows, minutes_in_a_row, minutes_of_session, often
 from load_tests.scenario import Programme
 
-MINUTE_S: Final = 60
-PERSON_SHIFT: Final = 32
-"""Leaves a person's index to the left of a minute."""
-MINUTE_BITS: Final = 26
-"""Minutes since 1970, until 2097."""
-SESSION_BITS: Final = 16
-"""A session number (docs/event-file.md); 21 bits are left for people, which is far above any replay."""
-
-Keys = npt.NDArray[np.int64]
 Scope = Mapping[str, str]
 
 CHANNELS: Final = ("online", "onsite")
@@ -53,70 +54,6 @@ class Truth:
         return f"{self.value}" if self.highest is None else f"{self.value} to {self.highest}"
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedScan:
-    """A scan whose outcome was `accepted`, in the order of the answers."""
-
-    person: int
-    session: int  # number of the session that the person went to, or comes from; a gateway knows gate and time only
-    gate: str
-    nonce: str
-    direction: str
-    scanned_at: int  # unix s
-
-
-@dataclass(slots=True)
-class Acknowledged:
-    """What the gateway said yes to. The replay is its one writer."""
-
-    beats: list[tuple[int, Keys, Keys]] = field(default_factory=list)  # unix s, persons, sessions; no pauses
-    views: list[tuple[int, int, int]] = field(default_factory=list)  # unix s, person, session
-    scans: list[AcceptedScan] = field(default_factory=list)
-
-    def beat(self, at: int, persons: Collection[int], sessions: Collection[int]) -> None:
-        """Note the playing and background heartbeats of one step that were answered 204."""
-        self.beats.append(
-            (at, np.fromiter(persons, np.int64, len(persons)), np.fromiter(sessions, np.int64, len(sessions)))
-        )
-
-    def watching(self, since: int, until: int) -> int:
-        """Return how many people sent a heartbeat in [since, until], staff included: what the live view estimates."""
-        recent = [persons for at, persons, _ in self.beats[-10:] if since <= at <= until]
-        return len(np.unique(np.concatenate(recent))) if recent else 0
-
-
-def onsite_minutes(scans: Collection[AcceptedScan], programme: Programme) -> list[tuple[int, int, int]]:
-    """Return (person, session, minute) of everybody on site.
-
-    A scan is known by gate and nonce; the first answer counts. Presence runs from the minute of the in-scan to that of
-    the out-scan, at most to the last scheduled minute. A scan that has no partner counts for its own minute.
-
-    Both are for the session that the person went to, though it may not have begun: where an early visitor leaves again
-    in the break, the gateway writes down the session before, and the certificate has to know better. The truth does
-    not repeat that rule (docs/formats.md); it knows what the rule has to find out.
-    """
-    last_minute = {session.number: (session.ends_at - 1) // MINUTE_S for session in programme.sessions}
-    once: dict[tuple[str, str], AcceptedScan] = {}
-    for scan in scans:
-        once.setdefault((scan.gate, scan.nonce), scan)
-    visits: dict[tuple[int, int], list[AcceptedScan]] = {}
-    for scan in sorted(once.values(), key=lambda scan: scan.scanned_at):
-        visits.setdefault((scan.person, scan.session), []).append(scan)
-    present: list[tuple[int, int, int]] = []
-    for (person, session), passed in visits.items():
-        entered: int | None = None
-        for scan in passed:
-            minute = scan.scanned_at // MINUTE_S
-            minutes = range(minute, minute + 1)
-            if scan.direction == "in":
-                entered = minute
-            elif entered is not None:
-                minutes = range(entered, min(minute, last_minute[session]) + 1)
-                entered = None
-            present.extend((person, session, each) for each in minutes)
-    return present
-
-
 def _seconds(keys: Keys, minutes: Keys, interval_s: int) -> Fraction:
     """Return the person-time in the given minutes: 60 s each, less 60 − I/2 for everyone who has just arrived."""
     before = np.empty_like(keys)
@@ -124,39 +61,6 @@ def _seconds(keys: Keys, minutes: Keys, interval_s: int) -> Fraction:
     counted = np.isin(keys & ((1 << PERSON_SHIFT) - 1), minutes)
     arrived = int(np.count_nonzero(counted & (before != keys - 1)))
     return MINUTE_S * int(np.count_nonzero(counted)) - (MINUTE_S - Fraction(interval_s, 2)) * arrived
-
-
-def _distinct(values: Keys) -> Keys:
-    """Return the different values, ascending; numpy.unique hashes first, which takes several times as long."""
-    ordered = np.sort(values)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
-
-
-@dataclass(frozen=True, slots=True)
-class _Presence:
-    """Who was present where in which minute, each (person, session, minute) once: four columns of one table."""
-
-    person: Keys
-    session: Keys
-    minute: Keys
-    day: Keys  # index of the minute's local date
-
-    def where(self, rows: npt.NDArray[np.bool_]) -> "_Presence":
-        return _Presence(self.person[rows], self.session[rows], self.minute[rows], self.day[rows])
-
-    def plus(self, other: "_Presence") -> "_Presence":
-        return _Presence(
-            np.concatenate([self.person, other.person]),
-            np.concatenate([self.session, other.session]),
-            np.concatenate([self.minute, other.minute]),
-            np.concatenate([self.day, other.day]),
-        )
-
-    def people(self) -> Keys:
-        return _distinct(self.person)
-
-    def keys(self) -> Keys:
-        return _distinct(self.person << PERSON_SHIFT | self.minute)
 
 
 class Recount:
@@ -224,7 +128,7 @@ class Recount:
         times |= {scan.scanned_at for scan in acknowledged.scans}
         return sorted({self._programme.day(at) for at in times})
 
-    def _online_presence(self, acknowledged: Acknowledged) -> _Presence:
+    def _online_presence(self, acknowledged: Acknowledged) -> Presence:
         beats = acknowledged.beats or [(0, np.empty(0, np.int64), np.empty(0, np.int64))]
         return self._presence(
             np.concatenate([persons for _, persons, _ in beats]),
@@ -232,26 +136,26 @@ class Recount:
             np.concatenate([np.full(len(persons), at // MINUTE_S, np.int64) for at, persons, _ in beats]),
         )
 
-    def _onsite_presence(self, acknowledged: Acknowledged) -> _Presence:
+    def _onsite_presence(self, acknowledged: Acknowledged) -> Presence:
         rows = np.array(onsite_minutes(acknowledged.scans, self._programme), np.int64).reshape(-1, 3)
         return self._presence(rows[:, 0], rows[:, 1], rows[:, 2])
 
-    def _presence(self, person: Keys, session: Keys, minute: Keys) -> _Presence:
+    def _presence(self, person: Keys, session: Keys, minute: Keys) -> Presence:
         """Return each (person, session, minute) once, without people who are not counted."""
         counted = self._counted[person]
         triples = (person << (SESSION_BITS + MINUTE_BITS) | session << MINUTE_BITS | minute)[counted]
-        triples = _distinct(triples)
+        triples = distinct(triples)
         minute = triples & ((1 << MINUTE_BITS) - 1)
-        minutes = _distinct(minute)
+        minutes = distinct(minute)
         days = [self._day_index[self._programme.day(one * MINUTE_S)] for one in minutes.tolist()]
-        return _Presence(
+        return Presence(
             triples >> (SESSION_BITS + MINUTE_BITS),
             triples >> MINUTE_BITS & ((1 << SESSION_BITS) - 1),
             minute,
             np.array(days, np.int64)[np.searchsorted(minutes, minute)],
         )
 
-    def _cut_presence(self, channel: str, session: str, day: str, attribute: str, value: str) -> _Presence:
+    def _cut_presence(self, channel: str, session: str, day: str, attribute: str, value: str) -> Presence:
         """Return the presence in a scope; "" leaves a key of the scope open."""
         if channel == "any":
             rest = (session, day, attribute, value)
@@ -274,7 +178,7 @@ class Recount:
         attribute = attributes[0] if attributes else ""
         return where, scope.get("session", ""), scope.get("day", ""), attribute, scope.get(attribute, "")
 
-    def _present(self, scope: Scope, channel: str = "") -> _Presence:
+    def _present(self, scope: Scope, channel: str = "") -> Presence:
         return self._cut(*self._asked(scope, channel))
 
     def _minutes(self, scope: Scope, channel: str = "") -> Keys:
@@ -295,11 +199,11 @@ class Recount:
 
     def _daily_sum(self, _rule: str, scope: Scope) -> Truth:
         present = self._present(scope)
-        return Truth(len(_distinct(present.person << PERSON_SHIFT | present.day)))
+        return Truth(len(distinct(present.person << PERSON_SHIFT | present.day)))
 
     def _session_sum(self, _rule: str, scope: Scope) -> Truth:
         present = self._present(scope)
-        return Truth(len(_distinct(present.person << PERSON_SHIFT | present.session)))
+        return Truth(len(distinct(present.person << PERSON_SHIFT | present.session)))
 
     def _view_count(self, _rule: str, scope: Scope) -> Truth:
         day, person, session = self._views[:, 0], self._views[:, 1], self._views[:, 2]
@@ -320,7 +224,7 @@ class Recount:
             minutes, at = np.unique(ends & ((1 << PERSON_SHIFT) - 1), return_inverse=True)
             days = np.array([self._programme.day(minute * MINUTE_S) for minute in minutes.tolist()], "U10")
             ends = ends[days[at] == scope["day"]]
-        return Truth(len(_distinct(ends >> PERSON_SHIFT)))
+        return Truth(len(distinct(ends >> PERSON_SHIFT)))
 
     def _attended(self, rule: str, scope: Scope) -> Truth:
         """Count people who were there long enough in the session, or in any one of them."""
@@ -332,7 +236,7 @@ class Recount:
                 keys = self._minutes(one)
                 keys = keys[np.isin(keys & ((1 << PERSON_SHIFT) - 1), scheduled)]
                 found.append(often(keys, minutes_of_session(rule, len(scheduled))))
-        return Truth(len(_distinct(np.concatenate(found))))
+        return Truth(len(distinct(np.concatenate(found))))
 
     def _peak(self, _rule: str, scope: Scope) -> Truth:
         counts = self.by_minute(scope)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from load_tests.http_client import Address, UnexpectedAnswerError, call
+from load_tests.http_client import Address, call_for
 
 TILE_WIDTH: Final = 256
 
@@ -42,7 +42,4 @@ async def download_log(address: Address, folder: Path) -> None:
 
 
 async def _get(address: Address, path: str) -> bytes:
-    answer = await call(address, "GET", f"/log/{path}")
-    if answer.status != 200:
-        raise UnexpectedAnswerError(f"GET /log/{path}".encode(), answer.status, answer.body)
-    return answer.body
+    return (await call_for(200, address, "GET", f"/log/{path}")).body

@@ -28,15 +28,16 @@ import uvloop
 
 from counters.verify import Report, verify
 from load_tests import crowd_report
+from load_tests.acknowledged import MINUTE_S
 from load_tests.acknowledgements import Acknowledgements
 from load_tests.comparison import compare
 from load_tests.crowd import let_them_in
 from load_tests.crowd_scenario import KILL_WORKERS, CrowdScenario, event_file, read_crowd_scenario
-from load_tests.ground_truth import MINUTE_S
-from load_tests.http_client import Address, Ledger, UnexpectedAnswerError, call
+from load_tests.http_client import Address, UnexpectedAnswerError, call
 from load_tests.itineraries import Schedule, draw
 from load_tests.log_download import download_log
 from load_tests.player_line import now
+from load_tests.public_interface import Ledger
 from load_tests.scenario import SCENARIOS, Programme, read_programme
 from load_tests.server_process import ServerFailedError, ServerProcess
 from load_tests.tickets import Issuer

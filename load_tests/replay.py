@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from load_tests.acknowledged import AcceptedScan, Acknowledged
 from load_tests.audience import Ending, Plan, PlannedScan, View, steps
-from load_tests.ground_truth import AcceptedScan, Acknowledged
-from load_tests.http_client import BeatLines, Gateway, Ledger, UnexpectedAnswerError
+from load_tests.beat_lines import BeatLines
+from load_tests.http_client import UnexpectedAnswerError
+from load_tests.public_interface import Gateway, Ledger
 from load_tests.scenario import Programme
 from load_tests.tickets import Issuer
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
+from load_tests.acknowledged import MINUTE_S
 from load_tests.acknowledgements import Acknowledgements
 from load_tests.audience import Ending
-from load_tests.ground_truth import MINUTE_S
 from load_tests.http_client import Address, Answer
 from load_tests.itineraries import Itinerary, Stretch
 from load_tests.latencies import Latency

@@ -32,7 +32,7 @@ from load_tests.bench import closed_loop, parts, processes, programs, redis_serv
 from load_tests.bench.raw_connections import Connections
 from load_tests.bench.redis_server import APPEND_ONLY, WITHOUT_PERSISTENCE, RedisServer, calls_of, usec_of
 from load_tests.bench.servers import event_file, session_id
-from load_tests.http_client import Gateway
+from load_tests.public_interface import Gateway
 
 SESSIONS: Final = 64
 VIEWERS: Final = 10

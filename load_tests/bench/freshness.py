@@ -26,9 +26,11 @@ import numpy as np
 import uvloop
 
 from load_tests.audience import Person
+from load_tests.beat_lines import BeatLines
 from load_tests.bench import published_log, report, table
 from load_tests.bench.servers import event_file, session_id
-from load_tests.http_client import Address, BeatLines, Gateway
+from load_tests.http_client import Address
+from load_tests.public_interface import Gateway
 from load_tests.scenario import Programme, read_programme
 from load_tests.server_process import ServerProcess
 from load_tests.tickets import Issuer

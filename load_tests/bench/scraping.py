@@ -28,7 +28,7 @@ from load_tests.bench import closed_loop, parts, processes, programs, redis_serv
 from load_tests.bench.raw_connections import Connections
 from load_tests.bench.redis_server import WITHOUT_PERSISTENCE
 from load_tests.bench.servers import event_file, session_id
-from load_tests.http_client import Gateway
+from load_tests.public_interface import Gateway
 
 CONNECTIONS_A_WORKER: Final = 8
 """So many that every worker has some."""

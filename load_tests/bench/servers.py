@@ -15,7 +15,8 @@ import uvloop
 from load_tests.audience import Person
 from load_tests.bench import processes
 from load_tests.bench.event_file import write_event_file
-from load_tests.http_client import Address, Gateway
+from load_tests.http_client import Address
+from load_tests.public_interface import Gateway
 from load_tests.scenario import read_programme
 from load_tests.server_process import Running, ServerProcess
 from load_tests.tickets import Issuer

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from load_tests.acknowledged import AcceptedScan, onsite_minutes
 from load_tests.audience import Audience, Ending, Plan, steps
-from load_tests.ground_truth import AcceptedScan, onsite_minutes
 from load_tests.scenario import DEMO, REHEARSAL, Scenario, read_scenario
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from load_tests.acknowledged import AcceptedScan, Acknowledged
 from load_tests.audience import Audience
 from load_tests.comparison import TIME_RULES, cells, compare
-from load_tests.ground_truth import AcceptedScan, Acknowledged, Recount
+from load_tests.ground_truth import Recount
 from load_tests.scenario import REHEARSAL, Scenario, read_scenario
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from load_tests.acknowledged import AcceptedScan, Acknowledged, onsite_minutes
 from load_tests.audience import Person
-from load_tests.ground_truth import AcceptedScan, Acknowledged, Recount, Truth, onsite_minutes
+from load_tests.ground_truth import Recount, Truth
 from load_tests.scenario import Programme, ProgrammeItem
 
 DAY_1 = 1_700_355_600  # 2023-11-19T09:00:00+08:00

@@ -7,16 +7,9 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from load_tests.http_client import (
-    Address,
-    Answer,
-    BeatLines,
-    Gateway,
-    Ledger,
-    UnexpectedAnswerError,
-    call,
-    parse_answer,
-)
+from load_tests.beat_lines import BeatLines
+from load_tests.http_client import Address, Answer, UnexpectedAnswerError, call, parse_answer
+from load_tests.public_interface import Gateway, Ledger
 
 Stub = Callable[[Callable[[bytes], bytes]], AbstractAsyncContextManager[tuple[Address, list[bytes]]]]
 Run = Callable[[Callable[[], Awaitable[None]]], None]
@@ -199,7 +192,7 @@ def test_one_core_sends_at_least_thirty_thousand_heartbeats_a_second(run: Run) -
     """The client alone: a transport that answers at once takes the place of the kernel and the server."""
 
     async def scenario() -> None:
-        from load_tests.http_client import BURST, BeatLine  # noqa: PLC0415 - this test alone looks inside
+        from load_tests.beat_lines import BURST, BeatLine  # noqa: PLC0415 - this test alone looks inside
 
         class Echo(asyncio.Transport):
             def __init__(self, line: BeatLine) -> None:

@@ -11,7 +11,8 @@ from joserfc import jwk
 
 from load_tests import replay as replay_module
 from load_tests.audience import Audience, Plan
-from load_tests.http_client import Address, Gateway, Ledger, UnexpectedAnswerError
+from load_tests.http_client import Address, UnexpectedAnswerError
+from load_tests.public_interface import Gateway, Ledger
 from load_tests.replay import Replay
 from load_tests.scenario import REHEARSAL, read_scenario
 from load_tests.tickets import Issuer

@@ -23,9 +23,10 @@ import uvloop
 from load_tests.acknowledgements import Acknowledgements
 from load_tests.crowd import let_them_in
 from load_tests.crowd_scenario import CrowdScenario, event_file, read_crowd_scenario
-from load_tests.http_client import Address, Gateway, UnexpectedAnswerError, call
+from load_tests.http_client import Address, UnexpectedAnswerError, call
 from load_tests.itineraries import Schedule, draw
 from load_tests.player_line import now
+from load_tests.public_interface import Gateway
 from load_tests.scenario import Programme, read_programme
 from load_tests.server_process import Running, ServerProcess
 from load_tests.tickets import Issuer

@@ -18,7 +18,8 @@ import uvloop
 
 from counters.log_key import load_or_create_signer
 from load_tests.audience import Audience
-from load_tests.http_client import Address, Gateway, Ledger
+from load_tests.http_client import Address
+from load_tests.public_interface import Gateway, Ledger
 from load_tests.replay import Replay, Totals
 from load_tests.scenario import REHEARSAL, read_scenario
 from load_tests.server_process import Running, ServerProcess
