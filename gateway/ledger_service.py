@@ -58,7 +58,8 @@ from gateway.token_keeper import TokenKeeper
 from gateway.tracing import Tracing, begin_tracing
 from gateway.verifier.served import page_route
 from gateway.window_watch import WindowWatch
-from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, remember_addresses
+from gateway.witness_addresses import WitnessesError, remember_addresses
+from gateway.witness_quorum import FIRST_ANSWER_S, WitnessQuorum
 
 SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01

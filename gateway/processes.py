@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,3 +97,12 @@ async def serve_http(application: web.Application, address: tuple[str, int] | so
 def address_of(runner: web.AppRunner) -> str:
     """Return where an application is served: "http://127.0.0.1:8080"."""
     return "http://{}:{}".format(*runner.addresses[0][:2])
+
+
+async def first_of(*waited_for: Awaitable[object]) -> None:
+    """Wait until one of these is over; tasks among them go on, the rest is cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in waited_for]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, one in zip(tasks, waited_for, strict=True):
+        if task is not one:
+            task.cancel()

@@ -16,7 +16,8 @@ from counters.sealing import OtherEventError, Sealer
 from counters.secrets import load_secrets
 from counters.setback import Restored, Setback, declare_restored
 from gateway.ledger_service import open_event_clock
-from gateway.witness_quorum import FIRST_ANSWER_S, WitnessesError, WitnessQuorum, with_addresses
+from gateway.witness_addresses import WitnessesError, with_addresses
+from gateway.witness_quorum import FIRST_ANSWER_S, WitnessQuorum
 
 
 class RestoredError(Exception):

@@ -59,7 +59,7 @@ def ledger(settings: LedgerSettings) -> None:
     from counters.ledger.log import LogError
     from counters.sealing import OtherEventError
     from gateway.ledger_service import run_ledger
-    from gateway.witness_quorum import WitnessesError
+    from gateway.witness_addresses import WitnessesError
 
     _refuse_simulation(settings.event_file)
     try:

@@ -32,14 +32,14 @@ from gateway.log_output import begin_logging
 from gateway.mendable import CannotServeError, SettingsError, one_sentence
 from gateway.networks import NetworksError
 from gateway.operations import operations, vocabulary_of
-from gateway.processes import end_tasks, serve_http, stop_when_told, write_json
+from gateway.processes import end_tasks, first_of, serve_http, stop_when_told, write_json
 from gateway.quantity import quantity
 from gateway.remembered import Remembered
 from gateway.settings import GatewaySettings
 from gateway.take_over import Predecessor, Successors, TakeOverError, ask, own_spool
 from gateway.tracing import Tracing, begin_tracing
 from gateway.traffic import check_traffic
-from gateway.worker import WorkerConfig, first_of, open_clock
+from gateway.worker_config import WorkerConfig, open_clock
 from gateway.worker_places import WorkerPlaces
 from gateway.worker_process import WorkerProcess
 from metrics.gateway_snapshot import GatewaySnapshot

@@ -26,6 +26,7 @@ class NotCosignedError(Exception):
     def __init__(self, outcome: str, detail: str) -> None:
         super().__init__(f"{outcome}: {detail}" if detail else outcome)
         self.outcome = outcome
+        self.detail = detail
 
 
 class ConflictError(NotCosignedError):

@@ -13,88 +13,41 @@ the ledger for good: its data are older than the log, or forked.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from counters.durable_file import make_folder
-from counters.event import Event, WitnessOfEvent
+from counters.event import Event
 from counters.ledger.checkpoint import Checkpoint
 from counters.ledger.cosignature import WitnessKey, cosignatures, cosigned_at, with_cosignatures
 from counters.ledger.log import Log
 from counters.ledger.note import Signature, Verifier, open_note
-from counters.ledger.witness_protocol import AddCheckpoint, Verdict
+from counters.ledger.witness_protocol import Verdict
+from gateway.asked_witness import AskedWitness, InThread, OtherHistoryError
 from gateway.problems import Refused
-from gateway.processes import write_json
 from gateway.quantity import quantity
 from gateway.reasons import Reason
-from gateway.witness_client import ConflictError, NotCosignedError, WitnessClient
+from gateway.witness_addresses import WitnessesError
+from gateway.witness_client import NotCosignedError, WitnessClient
 
 LOOK_EVERY_S: Final = 0.05
 FIRST_RETRY_S: Final = 0.2
 LONGEST_RETRY_S: Final = 5.0
 """A witness that was away is asked again this soon: an event's checkpoints are a minute apart."""
-CONFLICTS_LIMIT: Final = 3
-"""A witness that says another size each time it is asked is not believed at once again."""
 FIRST_ANSWER_S: Final = 15.0
 """A log does not begin before the witnesses that it requires have answered; that is waited for so long."""
 NO_BY_SETTING: Final = frozenset((Verdict.MALFORMED.label, Verdict.UNTRUSTED.label, Verdict.UNKNOWN_LOG.label))
 """Answers that stay the same until somebody changes the witness's settings, or ours."""
-ADDRESSES: Final = Path("ledger", "witnesses.json")
-"""Where the witnesses can be reached, by name: what entry 0 does not say."""
 QUORUM_PATIENCE_S: Final = 5.0
 """A log that waits longer than this for its witnesses has lost its quorum."""
 _log = logging.getLogger("turnout.ledger")
 
 Publish = Callable[[bytes], Awaitable[object]]
-InThread = Callable[[Callable[[], object]], Awaitable[object]]
-
-
-class WitnessesError(Exception):
-    """The log may not begin or go on: its witnesses have not said that they have seen no more of it."""
-
-
-def remember_addresses(event: Event, data: Path) -> None:
-    """Keep in the data directory where the event's witnesses can be reached."""
-    if event.witnesses:
-        make_folder((data / ADDRESSES).parent)
-        write_json(data / ADDRESSES, {witness.name: witness.url for witness in event.witnesses})
-
-
-def with_addresses(event: Event, data: Path) -> Event:
-    """Return the event of entry 0 with its witnesses' addresses.
-
-    Raises:
-        WitnessesError: they are not known.
-    """
-    try:
-        urls = json.loads((data / ADDRESSES).read_bytes())
-        return replace(event, witnesses=tuple(replace(each, url=urls[each.name]) for each in event.witnesses))
-    except (OSError, ValueError, KeyError) as error:
-        raise WitnessesError(
-            f"it is not known where this event's witnesses are ({error!r}): start the ledger once with the event file, "
-            "and stop it again"
-        ) from None
-
-
-@dataclass(slots=True)
-class _Asked:
-    """One witness, and what is known of it."""
-
-    witness: WitnessOfEvent
-    key: WitnessKey
-    size: int | None = None  # up to which it has cosigned; None = it was not asked yet
-    cosigned: Checkpoint | None = None  # its newest since this start
-    failures: int = 0  # one after the other
-    trouble: str = ""
 
 
 class WitnessQuorum:
@@ -113,15 +66,14 @@ class WitnessQuorum:
         self._log = log
         self._verifier = verifier
         self._publish = publish
-        self._read = read
         self._required = event.required_witnesses
-        self._all = [_Asked(witness, WitnessKey.decode(witness.vkey)) for witness in event.witnesses]
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """How often each witness has said what: (name, outcome) → requests."""
+        self._all = [AskedWitness(witness, log, read, self.counts) for witness in event.witnesses]
         self._target: tuple[Checkpoint, bytes] | None = None  # with no signature but the log's
         self._lines: dict[WitnessKey, Signature] = {}  # on the target
         self._collected = asyncio.Event()
         self._withheld_since = 0.0
-        self.counts: Counter[tuple[str, str]] = Counter()
-        """How often each witness has said what: (name, outcome) → requests."""
         self.by_witness_s: dict[str, int] = {}
         """When each witness cosigned last, by name: unix seconds on its clock."""
         self.cosigned_s: int | None = None
@@ -234,11 +186,11 @@ class WitnessQuorum:
                 tasks.create_task(self._follow(asked, WitnessClient(asked.witness, session)))
             tasks.create_task(self._keep_publishing())
 
-    async def _follow(self, asked: _Asked, client: WitnessClient) -> None:
+    async def _follow(self, asked: AskedWitness, client: WitnessClient) -> None:
         while not self._refused:
             try:
                 if asked.size is None:
-                    await self._learn(asked, client)
+                    await asked.learn(client)
                 if not self._may_sign():
                     await asyncio.sleep(LOOK_EVERY_S)
                     continue
@@ -246,8 +198,10 @@ class WitnessQuorum:
                 if asked.cosigned == checkpoint:
                     await asyncio.sleep(LOOK_EVERY_S)
                     continue
-                line = await self._cosign(asked, client, checkpoint, note)
+                line = await asked.cosign(client, checkpoint, note)
             except NotCosignedError as error:
+                if isinstance(error, OtherHistoryError):
+                    self._stop(error.sentence)
                 self._note(asked, error)
                 pause_s = min(FIRST_RETRY_S * 2**asked.failures, LONGEST_RETRY_S)
                 asked.failures += 1
@@ -275,70 +229,7 @@ class WitnessQuorum:
             self._withheld_since = time.monotonic()
         return self._target
 
-    async def _learn(self, asked: _Asked, client: WitnessClient) -> None:
-        """Find out up to where a witness has cosigned, with what was signed and shown already."""
-        checkpoint, note = self._log.published.signed
-        try:
-            await self._ask(asked, client, AddCheckpoint(0, (), note))
-            asked.size = checkpoint.size
-        except ConflictError as conflict:
-            self._believe(asked, conflict.size)
-
-    def _believe(self, asked: _Asked, size: int) -> None:
-        """Take note of what a witness says that it has cosigned.
-
-        Raises:
-            NotCosignedError: more than there is here.
-        """
-        here = self._log.checkpoint.size
-        if size > here:
-            self._stop(
-                f"witness {asked.witness.name} ({asked.witness.operated_by}) has cosigned {size} entries of this log, "
-                f"and here it has {here}: this data directory is older than the log, as after restoring an old backup. "
-                "Go on with the newest one"
-            )
-            raise NotCosignedError(Verdict.CONFLICT.label, f"it has seen {size} entries, more than there are here")
-        asked.size = size
-
-    async def _cosign(self, asked: _Asked, client: WitnessClient, checkpoint: Checkpoint, note: bytes) -> Signature:
-        for _ in range(CONFLICTS_LIMIT):
-            old = asked.size or 0
-            if old > checkpoint.size:
-                # Of a later state than the one that the others are still asked for: they will come to it.
-                raise NotCosignedError(Verdict.CONFLICT.label, f"it is at {old} entries already")
-            proof = await self._proof(old, checkpoint.size)
-            try:
-                line = await self._ask(asked, client, AddCheckpoint(old, proof, note))
-            except ConflictError as conflict:
-                self._believe(asked, conflict.size)
-                continue
-            except NotCosignedError as error:
-                if error.outcome == Verdict.INCONSISTENT.label:
-                    self._stop(
-                        f"witness {asked.witness.name} ({asked.witness.operated_by}) has cosigned another history of "
-                        f"this log than the one here: it was forked at or before entry {old}. Find the data directory "
-                        "that the witness has seen, and go on with that one"
-                    )
-                raise
-            asked.size = checkpoint.size
-            return line
-        raise NotCosignedError(Verdict.CONFLICT.label, "it says another size each time")
-
-    async def _proof(self, old: int, new: int) -> tuple[bytes, ...]:
-        proof: list[tuple[bytes, ...]] = []
-        await self._read(lambda: proof.append(self._log.consistency_proof(old, new)))
-        return proof[0]
-
-    async def _ask(self, asked: _Asked, client: WitnessClient, request: AddCheckpoint) -> Signature:
-        try:
-            line = await client.cosign(request)
-        except NotCosignedError as error:
-            self.counts[asked.witness.name, error.outcome] += 1
-            raise
-        self.counts[asked.witness.name, Verdict.COSIGNED.label] += 1
-        return line
-
-    def _note(self, asked: _Asked, error: NotCosignedError) -> None:
+    def _note(self, asked: AskedWitness, error: NotCosignedError) -> None:
         if asked.trouble.partition(":")[0] != error.outcome:
             _log.warning("witness %s does not cosign: %s", asked.witness.name, error)
         asked.trouble = str(error)

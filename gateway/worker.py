@@ -14,8 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +23,7 @@ import uvloop
 from aiohttp import web
 
 from counters.cells import Cells
-from counters.clock import Clock, SimulatedClock, WallClock
+from counters.clock import WallClock
 from counters.event import Event, EventFileError, load_event
 from counters.ledger_clock import ClockWatch
 from counters.registry import SeatRegistry
@@ -51,19 +50,19 @@ from gateway.log_output import begin_logging
 from gateway.loop_lag import LoopLag
 from gateway.mendable import EXIT_CODE, CannotServeError
 from gateway.networks import Networks, NetworksError, read_networks
-from gateway.processes import allow_many_files, end_tasks, stop_when_told
+from gateway.processes import allow_many_files, end_tasks, first_of, stop_when_told
 from gateway.relay import LedgerRelay
 from gateway.relay_batches import RelayBatches
 from gateway.remembered import Remembered
 from gateway.retaining import Retaining
 from gateway.seats import SeatLease, Seats
-from gateway.settings import GatewaySettings
 from gateway.steering import SteeringFollower, Told
 from gateway.stopping import DRAIN_S, LAST_READ_S, moving_s
 from gateway.tracing import OFF, Tracing, begin_tracing
 from gateway.traffic import Traffic, trusted_proxies
 from gateway.viewer_api import ViewerApi
 from gateway.viewing_token import TokenKeys
+from gateway.worker_config import MOVE_ON, READY, WorkerConfig, open_clock
 from gateway.worker_counters import CELLS, MEASURES
 from gateway.worker_line import WorkerLine, WorkerState
 from gateway.worker_measures import WorkerMeasures
@@ -76,32 +75,9 @@ SWEEP_S: Final = 5.0
 LISTEN_BACKLOG: Final = 4096
 SEATS_PATIENCE_S: Final = 3.0
 """A starting worker waits this long for its first seats; then it serves those who have joined already."""
-READY: Final = "ready"
-"""Name of the file in the worker's folder that says that it serves, to whoever looks from outside."""
 REFUSED_PAUSE_S: Final = 5.0
 """Between two tries when the ledger refuses a worker that serves already."""
-MOVE_ON: Final = signal.SIGUSR1
-"""The signal that says that another worker has this one's place. Not SIGHUP, which a terminal sends to all at once."""
 _log = logging.getLogger("turnout.worker")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class WorkerConfig(GatewaySettings):
-    """What the supervisor tells a worker: the gateway's settings, completed, and which of its workers this one is."""
-
-    worker: str  # 16 hex digits: this incarnation
-    listen_fd: int
-    live_file: str
-    epoch: float = 0.0  # of the gateway's wall clock (counters.clock); 0 = the worker reads the host's itself
-    event_sha256: str = ""  # of the event that the gateway runs; "" = whatever the file says
-    seats_first: bool = False  # whether it serves only once it has seats: another, who has some, serves meanwhile
-
-
-def open_clock(clock_file: str, epoch: float = 0.0) -> Clock:
-    """Return the simulated clock in a file; without one the wall clock of an epoch, or as it is read now."""
-    if clock_file:
-        return SimulatedClock(Path(clock_file))
-    return WallClock(epoch) if epoch else WallClock.start()
 
 
 def _retaining(event: Event, secrets: Secrets) -> Retaining:
@@ -326,15 +302,6 @@ class Worker:
                 lag_s=self._lag.take(),
             )
         )
-
-
-async def first_of(*waited_for: Awaitable[object]) -> None:
-    """Wait until one of these is over; tasks among them go on, the rest is cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in waited_for]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task, one in zip(tasks, waited_for, strict=True):
-        if task is not one:
-            task.cancel()
 
 
 async def _run(config: WorkerConfig, event: Event, secrets: Secrets, tracing: Tracing) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 
-from gateway.worker import MOVE_ON, WorkerConfig
+from gateway.worker_config import MOVE_ON, WorkerConfig
 from gateway.worker_line import WorkerHeard, WorkerState
 
 

@@ -4,7 +4,6 @@ A heartbeat is in it when its 204 came back, a view when its 201 did, a scan whe
 recount knows people by their index in the plan and minutes by their number since 1970; every rule of the certificate is
 written down here a second time, from the words of docs and standards and not from the code in `counters`, over plain
 sorted arrays of (person, minute) instead of bitmaps. Where certificate and truth differ, one of the two is wrong.
-
 """
 
 from collections.abc import Collection, Mapping

@@ -21,7 +21,7 @@ from counters.spool_lock import read_lock
 from deploy import embedded_redis
 from deploy.embedded_redis import Role, ServerProgram
 from gateway.settings import GatewaySettings, LedgerSettings
-from gateway.worker import READY
+from gateway.worker_config import READY
 from tests.gateway.commands import CERTAIN_S, children_of, living, port_of
 from tests.gateway.serving import Answer, ask, until
 

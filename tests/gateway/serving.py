@@ -41,7 +41,8 @@ from gateway.door_keeper import DoorKeeper
 from gateway.settings import LedgerSettings
 from gateway.tracing import OFF, Tracing
 from gateway.viewing_token import TokenKeys, ViewingToken
-from gateway.worker import Worker, WorkerConfig
+from gateway.worker import Worker
+from gateway.worker_config import WorkerConfig
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from counters.clock import SimulatedClock
 from counters.event import load_event
 from counters.secrets import load_or_create_secrets
 from gateway.viewing_token import TokenKeys, ViewingToken
-from gateway.worker import READY, WorkerConfig
+from gateway.worker_config import READY, WorkerConfig
 from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import NO_LEDGER, NO_REDIS, NOW, Connection, parse_answers, request_bytes, until
 

@@ -21,7 +21,8 @@ from counters.ledger.note import Signature, Signer, parse_note
 from counters.ledger.witness import Witness
 from counters.ledger.witness_protocol import SIZE_TYPE, AddCheckpoint, Verdict
 from gateway import witness_client
-from gateway.witness_quorum import WitnessesError, WitnessQuorum
+from gateway.witness_addresses import WitnessesError
+from gateway.witness_quorum import WitnessQuorum
 
 LOG = Signer("log.example/expo", bytes(range(32)))
 NOW = 1_700_000_000
