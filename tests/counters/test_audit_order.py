@@ -16,9 +16,9 @@ from counters.event import Audit, Event, Simulation, WitnessOfEvent
 from counters.ledger.cosignature import cosign, with_cosignatures, witness_key
 from counters.ledger.note import NoteError, Signer, sign_note
 from counters.trust_policy import TrustPolicy
+from tests.counters.ledger_at_hand import EVENT, LedgerAtHand
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_roll_sealing import OVER, held, rolls, seal
-from tests.counters.test_sealing import EVENT, LedgerAtHand
 
 ROUND_AT = int(OVER) + 3600
 WITNESSES = [Signer(f"witness-{number}.example", bytes(range(number, 32 + number))) for number in (1, 2)]

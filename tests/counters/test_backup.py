@@ -16,8 +16,8 @@ from counters.log_entries import certificate_entry
 from counters.retained_tokens import RetainedTokens
 from counters.tokens_file import pack
 from tests.counters.fragile_disk import CrashError, FaultyDisk
+from tests.counters.ledger_at_hand import EVENT, A, LedgerAtHand, bundle, presence
 from tests.counters.synthetic import SIGNER
-from tests.counters.test_sealing import EVENT, A, LedgerAtHand, bundle, presence
 from tests.counters.worker_at_hand import NINE
 
 

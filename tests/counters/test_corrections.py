@@ -12,9 +12,9 @@ from counters.certificate import certificate_entries
 from counters.corrections import REASON_LIMIT_CHARS, CorrectionError, read_reason, superseded_by
 from counters.log_entries import LogEntryError, read_log
 from counters.verify import Report, verify
+from tests.counters.ledger_at_hand import A, LedgerAtHand
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_issuing import minute
-from tests.counters.test_sealing import A, LedgerAtHand
 from tests.counters.worker_at_hand import NINE
 
 REASON = "a scanner of gate B handed in its scans of the second day"

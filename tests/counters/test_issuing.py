@@ -4,8 +4,8 @@ from pathlib import Path
 
 from counters import issuing
 from counters.verify import verify
+from tests.counters.ledger_at_hand import A, LedgerAtHand, bundle, presence
 from tests.counters.synthetic import SIGNER
-from tests.counters.test_sealing import A, LedgerAtHand, bundle, presence
 from tests.counters.worker_at_hand import NINE
 
 

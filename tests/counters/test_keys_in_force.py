@@ -15,8 +15,8 @@ from counters.issuer_keys import thumbprint
 from counters.key_changes import change_key
 from counters.keys_in_force import LEEWAY_S, IssuerKeys, KeyChange, KeyChangeError, adding, retiring
 from counters.log_entries import LogEntryError, read_log
+from tests.counters.ledger_at_hand import EVENT, LedgerAtHand, bundle, presence
 from tests.counters.synthetic import KEY
-from tests.counters.test_sealing import EVENT, LedgerAtHand, bundle, presence
 from tests.counters.worker_at_hand import NINE
 
 OLD = thumbprint(KEY)

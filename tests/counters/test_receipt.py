@@ -17,9 +17,9 @@ from counters.receipt import FIRST_LINE, ReceiptError, is_receipt, issue, read_r
 from counters.roll_leaf import RollLeaf
 from counters.trust_policy import TrustPolicy
 from counters.verify_receipt import verify_receipt
+from tests.counters.ledger_at_hand import EVENT
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_roll_sealing import OVER, held, rolls, seal
-from tests.counters.test_sealing import EVENT
 from tests.counters.worker_at_hand import NINE, a_join
 
 POLICY = TrustPolicy.decode(f"log {SIGNER.verifier.encode()}\nquorum none\n")

@@ -21,10 +21,10 @@ from counters.roll_leaf import LEAF_BYTES
 from counters.roll_tree import SealedRoll
 from counters.verify import verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk, crash, full, listing
+from tests.counters.ledger_at_hand import EVENT, LedgerAtHand
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_audit_order import AUDITOR, ROUND_AT, VALUE
 from tests.counters.test_roll_sealing import OVER, held, rolls, seal
-from tests.counters.test_sealing import EVENT, LedgerAtHand
 
 Fault = Callable[[], NoReturn]
 ALL_WAYS = tuple(itertools.product((False, True), (crash, full)))

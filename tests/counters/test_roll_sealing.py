@@ -24,8 +24,8 @@ from counters.log_entries import LogEntryError, certificate_entry, read_log
 from counters.sealing import event_entry
 from counters.verify import Report, verify
 from tests.counters.fragile_disk import CrashError, FaultyDisk
+from tests.counters.ledger_at_hand import COMMITMENT, EVENT, A, LedgerAtHand, bundle, journal, presence
 from tests.counters.synthetic import SIGNER, THUMBPRINT
-from tests.counters.test_sealing import COMMITMENT, EVENT, A, LedgerAtHand, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE
 from tests.counters.worker_at_hand import a_join as join_of_any_issuer
 

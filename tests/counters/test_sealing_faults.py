@@ -38,8 +38,8 @@ from counters.sealing import Sealer
 from counters.secrets import bind_to_log, load_or_create_secrets, require_log
 from counters.steering import Change
 from tests.counters.fragile_disk import CrashError, FragileDisk, full, listing
+from tests.counters.ledger_at_hand import EVENT, A, B, bundle, journal, presence
 from tests.counters.synthetic import KEY
-from tests.counters.test_sealing import EVENT, A, B, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE, a_join
 
 FIRST: Final = bundle(NINE, (presence(NINE, {1, 2, 3}), journal(NINE, [a_join(1), a_join(2, category="staff")])), A)

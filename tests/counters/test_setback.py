@@ -16,8 +16,8 @@ from counters.sealing import Sealer
 from counters.setback import SETBACK_FILE, SKIPPED_BLOCKS, Setback, declare_restored
 from counters.sighting import Claim, Sighting
 from tests.counters.fragile_disk import CrashError, FaultyDisk
+from tests.counters.ledger_at_hand import COMMITMENT, EVENT, A, B, LedgerAtHand, bundle, presence
 from tests.counters.synthetic import SIGNER
-from tests.counters.test_sealing import COMMITMENT, EVENT, A, B, LedgerAtHand, bundle, presence
 from tests.counters.worker_at_hand import NINE
 
 

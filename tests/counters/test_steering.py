@@ -3,9 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,18 +31,11 @@ from counters.steering import (
     revocations_file,
     view_text,
 )
-from tests.counters.test_sealing import EVENT, LedgerAtHand, bundle
+from tests.counters.ledger_at_hand import EVENT, LedgerAtHand, bundle
 from tests.counters.worker_at_hand import NINE
 
 VIEW = 0x0123456789ABCDEF
 PLAIN = Steering(0, 30, frozenset())
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[LedgerAtHand]:
-    ledger = LedgerAtHand(tmp_path / "data")
-    yield ledger
-    ledger.sealer.close()
 
 
 def revoked_files(ledger: LedgerAtHand) -> list[dict[str, Any]]:

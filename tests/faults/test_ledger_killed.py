@@ -33,7 +33,7 @@ from counters.secrets import load_secrets
 from counters.segment import WINDOW_S
 from gateway.development_issuer import load_event_creating_keys
 from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH, signed_headers
-from tests.counters.test_sealing import presence
+from tests.counters.ledger_at_hand import presence
 from tests.faults.parts import LedgerPart
 from tests.faults.rig import STARTS_AT, WINDOW
 from tests.gateway.conftest import EVENT_FILE

@@ -16,9 +16,9 @@ from gateway import receipts_api, roll_keeper
 from gateway.ledger_thread import LedgerThread
 from gateway.receipts_api import Receipts
 from gateway.roll_keeper import RollKeeper
+from tests.counters.ledger_at_hand import EVENT, LedgerAtHand
 from tests.counters.synthetic import SIGNER
 from tests.counters.test_roll_sealing import OVER, held, rolls
-from tests.counters.test_sealing import EVENT, LedgerAtHand
 
 if TYPE_CHECKING:
     from counters.roll_tree import RollTree

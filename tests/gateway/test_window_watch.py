@@ -10,7 +10,7 @@ import pytest
 from counters.newest_window import EITHER, EVENT, NewestWindow
 from gateway import window_watch
 from gateway.window_watch import WindowWatch
-from tests.counters.test_sealing import LedgerAtHand, bundle, journal, presence
+from tests.counters.ledger_at_hand import LedgerAtHand, bundle, journal, presence
 from tests.counters.worker_at_hand import NINE, a_join
 
 PATIENCE_S = 180.0
