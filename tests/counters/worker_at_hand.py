@@ -32,6 +32,8 @@ SESSIONS: Final = (1, 3, 700)
 CELLS: Final = ("beat.playing", "refused.beat.token_forged", "refused.join.token_forged", "refused.beat.disk_full")
 DIGEST: Final = "ab" * 32
 WORKER: Final = "00000000000000a1"
+FIRST, MORE = 5, 7
+"""Records in the first chunk of a window, and in another, where the fixture `small_chunks` says so."""
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
-"""An event file with a development issuer, for tests of the gateway: real keys, real tickets."""
+"""An event file with a development issuer, for tests of the gateway: real keys, real tickets; a worker that serves."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from counters.event import Event
+from counters.event import Event, load_event
 from counters.live import SketchStore
 from counters.registry import SeatRegistry
 from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from gateway.development_issuer import DevelopmentIssuer, load_event_creating_keys
+from tests.gateway.serving import Serving, serving
 
 PATIENCE_S = 180.0
 """With a Redis that is there: only what hangs takes so long."""
@@ -79,6 +81,12 @@ def simulated_event_file(event_file: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def simulated(simulated_event_file: Path) -> Event:
+    """What is in that file."""
+    return load_event(simulated_event_file)
+
+
+@pytest.fixture(scope="session")
 def event(event_file: Path) -> Event:
     return load_event_creating_keys(event_file, event_file.parent / "development-issuer")
 
@@ -99,3 +107,19 @@ def redis(redis_program: ServerProgram, tmp_path: Path) -> Iterator[EmbeddedRedi
     """A real server on a unix socket, which the test may kill."""
     with EmbeddedRedis(tmp_path / "redis", Role.REGISTRY, redis_program) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def pair(event_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, Serving]]:
+    """The same worker twice, with the door and without it; secrets and clock are shared."""
+    folder = tmp_path_factory.mktemp("pair")
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it logs every malformed request with a traceback
+    with serving(event_file, folder) as door, serving(event_file, folder, with_door=False) as plain:
+        yield door, plain
+    logging.getLogger("aiohttp.server").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def served(pair: tuple[Serving, Serving]) -> Serving:
+    """The worker that has the door."""
+    return pair[0]

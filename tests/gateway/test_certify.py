@@ -28,11 +28,6 @@ WITNESS = WitnessOfEvent("news", "news.example+0+AA==", "The news", "http://127.
 
 
 @pytest.fixture
-def simulated(simulated_event_file: Path) -> Event:
-    return load_event(simulated_event_file)
-
-
-@pytest.fixture
 def running(simulated_event_file: Path, tmp_path: Path) -> Iterator[RunningLedger]:
     with ledger(simulated_event_file, tmp_path / "data") as service:
         assert service.jump(NOW).status == 200

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import uvloop
 
-from counters.event import Event, load_event
+from counters.event import Event
 from gateway import gateway_name
 from gateway.gateway_name import NAME_TAKEN, claim_name, spool_id
 from gateway.ledger_client import (
@@ -34,11 +34,6 @@ TAKEN = LedgerRefusedError("the name is taken", NAME_TAKEN)
 def running(simulated_event_file: Path, tmp_path: Path) -> Iterator[RunningLedger]:
     with ledger(simulated_event_file, tmp_path) as service:
         yield service
-
-
-@pytest.fixture
-def simulated_event(simulated_event_file: Path) -> Event:
-    return load_event(simulated_event_file)
 
 
 class Says:
@@ -80,7 +75,7 @@ def test_nothing_else_that_a_ledger_says_or_does_not_say_keeps_a_gateway_from_st
 
 
 def test_a_second_gateway_of_a_name_ends_before_it_has_a_worker(
-    running: RunningLedger, simulated_event: Event, simulated_event_file: Path, tmp_path: Path,
+    running: RunningLedger, simulated: Event, simulated_event_file: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(gateway_name, "NAME_PATIENCE_S", 0.0)
@@ -100,10 +95,10 @@ def test_a_second_gateway_of_a_name_ends_before_it_has_a_worker(
 
     async def second() -> int:
         async with LedgerClient(running.url, running.secrets) as first:
-            await first.steering(GatewayName("g", FIRST, simulated_event.digest), 0, "")
-        return await Watched(config, simulated_event, running.secrets, holdings, Tracing()).run(with_parent=False)
+            await first.steering(GatewayName("g", FIRST, simulated.digest), 0, "")
+        return await Watched(config, simulated, running.secrets, holdings, Tracing()).run(with_parent=False)
 
-    holdings = Holdings.take(config, simulated_event.digest)
+    holdings = Holdings.take(config, simulated.digest)
     try:
         with pytest.raises(CannotServeError, match="give this one another --name"):
             uvloop.run(second())
@@ -114,9 +109,9 @@ def test_a_second_gateway_of_a_name_ends_before_it_has_a_worker(
     assert started == []
 
 
-def test_seats_are_granted_to_the_spool_that_has_the_name(running: RunningLedger, simulated_event: Event) -> None:
+def test_seats_are_granted_to_the_spool_that_has_the_name(running: RunningLedger, simulated: Event) -> None:
     def worker(number: int, instance: str) -> WorkerName:
-        return WorkerName(f"{number:016x}", "g", simulated_event.digest, instance)
+        return WorkerName(f"{number:016x}", "g", simulated.digest, instance)
 
     async def ask() -> None:
         async with LedgerClient(running.url, running.secrets) as client:

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 
 from counters import canonical_json
 from counters.announcements import Announcements
-from counters.event import Event, load_event
+from counters.event import Event
 from counters.issuer_keys import thumbprint
 from counters.keys_in_force import IssuerKeys, KeyChange, adding, retiring
 from counters.log_entries import read_log
@@ -46,11 +46,6 @@ def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory
     with ledger(simulated_event_file, tmp_path_factory.mktemp("keys")) as service:
         service.jump(NOW)
         yield service
-
-
-@pytest.fixture(scope="module")
-def simulated(simulated_event_file: Path) -> Event:
-    return load_event(simulated_event_file)
 
 
 def change(running: RunningLedger, **asked: Any) -> Answer:

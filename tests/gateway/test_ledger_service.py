@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from counters.attendee import SEATS_PER_BLOCK
 from counters.clock import SimulatedClock
-from counters.event import Event, load_event
+from counters.event import Event
 from counters.handover import HandOver, WorkerReport
 from counters.log_key import load_or_create_signer
 from counters.secrets import Secrets
@@ -58,11 +58,6 @@ ORGANISER_ONLY = [
 def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
     with ledger(simulated_event_file, tmp_path_factory.mktemp("ledger")) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def simulated(simulated_event_file: Path) -> Event:
-    return load_event(simulated_event_file)
 
 
 def signed(running: RunningLedger, path: str, body: bytes, secrets: Secrets | None = None) -> Answer:

@@ -43,11 +43,6 @@ def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory
         yield service
 
 
-@pytest.fixture(scope="module")
-def simulated(simulated_event_file: Path) -> Event:
-    return load_event(simulated_event_file)
-
-
 def claimed(running: RunningLedger, event: Event, claim: str, mac_of: str | None = None) -> tuple[int, str]:
     """Ask for steering with a claim, under the MAC of another one; return status and reason."""
     asked = {"event_sha256": event.digest, "pseudonym_key_sha256": running.secrets.pseudonym_commitment}

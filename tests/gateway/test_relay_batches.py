@@ -226,7 +226,7 @@ def test_when_the_disk_fills_within_a_batch_the_rest_is_refused_line_by_line_for
     monkeypatch.setattr(spool, "FIRST_CHUNK_RECORDS", 3)
     gate.clock.at = NINE + 60
     disk.fill()
-    gate.tally._spares.prepare()
+    gate.tally.prepare()
     disk.free()
     lines = [good(1)[0] + b" a", *good(5), b"no token"]
     gate.tally.advance()
