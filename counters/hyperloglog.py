@@ -51,7 +51,6 @@ MAX_RANK: Final = RANK_BITS + 1
 
 PACKED_BYTES: Final = REGISTERS * 6 // 8
 HEADER_BYTES: Final = 16
-DENSE_BYTES: Final = HEADER_BYTES + PACKED_BYTES
 
 STANDARD_ERROR: Final = 1.04 / math.sqrt(REGISTERS)
 """Relative standard error of one sketch: 0.008125."""

@@ -68,8 +68,3 @@ def flags_of(ids: tuple[str, ...] | list[str]) -> Flags:
     for each in ids:
         flags |= by_id[each]
     return flags
-
-
-def first_reason(filters: int) -> TrafficReason | None:
-    """Return the reason under which a join with these `filters` is taken out; None for one without a flag."""
-    return next((reason for reason in REASONS if filters & reason.flag), None)

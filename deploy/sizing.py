@@ -17,8 +17,6 @@ HEARTBEAT_CPU_S: Final = 19.7e-6
 """Of a worker, one heartbeat, behind a proxy that ends TLS (docs/performance.md, TLS: kept connection)."""
 JOIN_CPU_S: Final = 240e-6
 """Of a worker, one join with an ES256 ticket: 230 µs, and 10 µs for traffic flags and the retained ticket (Joins)."""
-SWITCH_CPU_S: Final = 82.5e-6
-"""Of a worker, one join by viewing token, to another session (Joins)."""
 PROXY_CPU_S: Final = 35.6e-6
 """Of nginx, one heartbeat on a kept TLS 1.3 connection (TLS)."""
 HANDSHAKE_CPU_S: Final = 562e-6

@@ -70,13 +70,11 @@ WINDOWS_COMPARED: Final = summed_increase(m.WINDOWS_COMPARED)
 # What players and scanners ask, and what they are told.
 REQUESTS: Final = at_work(summed_rate(m.HTTP_REQUESTS, "route"), "route")
 REQUESTS_BY_CODE: Final = at_work(summed_rate(m.HTTP_REQUESTS, "code"), "code")
-REQUESTS_FAILED: Final = summed_rate(m.HTTP_REQUESTS, "route", "code", code=_SERVER_ERRORS)
 REQUESTS_FAILED_SHARE: Final = Query(
     lambda of: f"(sum({of.rate(m.HTTP_REQUESTS, code=_SERVER_ERRORS)}) or vector(0)) / sum({of.rate(m.HTTP_REQUESTS)})"
 )
 REQUEST_P99: Final = Query(lambda of: of.quantile(0.99, m.HTTP_DURATION, ("route",)))
 HEARTBEATS: Final = summed_rate(m.HEARTBEATS)
-HEARTBEATS_ACCEPTED: Final = summed_rate(m.HEARTBEATS, outcome=one_of(*m.HEARTBEAT_OUTCOMES))
 HEARTBEATS_REFUSED: Final = summed_rate(m.HEARTBEATS, "outcome", outcome=none_of(*m.HEARTBEAT_OUTCOMES))
 HEARTBEATS_REFUSED_WHY: Final = at_work(HEARTBEATS_REFUSED, "outcome")
 HEARTBEATS_BY_STATE: Final = summed_rate(m.HEARTBEATS, "outcome", outcome=one_of(*m.HEARTBEAT_OUTCOMES))

@@ -1,8 +1,14 @@
 """Invalid traffic: the closed list of reasons and their bits."""
 
+import random
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from counters.invalid_traffic import IDS, REASONS, Flags, first_reason, flags_of
+from counters.invalid_attendees import reasons_of
+from counters.invalid_traffic import IDS, REASONS, Flags, flags_of
+from tests.counters.synthetic import event_of
 
 
 def test_bits_keep_their_meaning_because_sealed_journals_hold_them() -> None:
@@ -16,10 +22,11 @@ def test_bits_keep_their_meaning_because_sealed_journals_hold_them() -> None:
 
 
 def test_a_join_with_several_flags_goes_under_the_first_reason_of_the_list() -> None:
-    assert first_reason(0) is None
-    both = first_reason(Flags.IMPOSSIBLE_RATE | Flags.DECLARED_BOT)
-    assert both is not None
-    assert both.id == "declared-bot"
+    event = event_of(random.Random(1))
+    event = replace(event, counting=replace(event.counting, exclude_traffic=IDS))
+    filters = np.array([0, Flags.IMPOSSIBLE_RATE | Flags.DECLARED_BOT], np.uint32)
+    under = {reason: joins.tolist() for reason, joins in reasons_of(event, filters)}
+    assert under == dict.fromkeys(IDS, [False, False]) | {"declared-bot": [False, True]}
 
 
 def test_reasons_are_named_by_their_ids() -> None:
