@@ -9,7 +9,8 @@ import click
 
 from counters.event import Event, load_event
 from gateway.check_lines import say
-from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, Failure, explained
+from gateway.command_line import EVENT_FILE, Failure, explained
+from gateway.running_ledger_options import organisers_ledger
 
 
 @click.command("issuer-key")
@@ -20,12 +21,7 @@ from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, Fai
 @click.option("--retire", metavar="THUMBPRINT", help="The key's RFC 7638 thumbprint; --show lists them.")
 @click.option("--reason", default="", help="Why, in a line; everybody can read it in the log.")
 @click.option("--show", is_flag=True, help="Only show the keys: those in force, and those that were.")
-@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True,
-              help="The ledger's data directory, which says where it is and holds secrets.json.")  # fmt: skip
-@click.option("--ledger", "ledger_url", type=HTTP_URL, default="",
-              help="The ledger, or a gateway, http://… Default: what --data says.")  # fmt: skip
-@click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
+@organisers_ledger()
 @explained
 def issuer_key(event_file: Path, data: Path, **asked: Any) -> None:
     """Add a key of an issuer, or retire one, while the event runs.

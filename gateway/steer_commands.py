@@ -7,17 +7,13 @@ import click
 
 from counters.event import load_event
 from gateway.check_lines import say
-from gateway.command_line import DEFAULT_DATA, EVENT_FILE, FOLDER, HTTP_URL, explained
+from gateway.command_line import EVENT_FILE, explained
+from gateway.running_ledger_options import organisers_ledger
 
 
 @click.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
-@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True,
-              help="The ledger's data directory, which says where it is and holds secrets.json.")  # fmt: skip
-@click.option("--ledger", "ledger_url", type=HTTP_URL, default="",
-              help="The ledger, or a gateway, http://… Default: what --data says.")  # fmt: skip
-@click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
+@organisers_ledger()
 @click.option(
     "--interval", "interval_s", type=int, help="Seconds between two heartbeats of a player from now on, 5 to 54."
 )
@@ -51,12 +47,7 @@ def steer(event_file: Path, data: Path, **asked: Any) -> None:
 @click.command()
 @click.argument("event_file", metavar="EVENT.toml", type=EVENT_FILE)
 @click.option("--gateway", required=True, help="Name of the gateway in the evidence: its --name, or its host's name.")
-@click.option("--data", type=FOLDER, default=DEFAULT_DATA, show_default=True,
-              help="The ledger's data directory, which says where it is and holds secrets.json.")  # fmt: skip
-@click.option("--ledger", "ledger_url", type=HTTP_URL, default="",
-              help="The ledger, http://… Default: what --data says.")  # fmt: skip
-@click.option("--secrets", "secrets_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="secrets.json of the ledger, for the organiser key. Default: the one in --data.")  # fmt: skip
+@organisers_ledger("The ledger")
 @click.option("--force", is_flag=True, help="Even if the gateway was heard a moment ago.")
 @explained
 def retire(event_file: Path, data: Path, **asked: Any) -> None:
