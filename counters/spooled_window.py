@@ -61,7 +61,7 @@ def read_window(paths: list[Path]) -> WindowSpool:
         SpoolError: the first chunk cannot be read.
     """
     first = read_header(paths[0])
-    if not first.registers_at:
+    if first.chunk or not first.registers_at:
         raise SpoolError(f"{paths[0]} is not the first chunk of its window")
     parts: list[Records] = []
     synced_until_ms = first.synced_until_ms

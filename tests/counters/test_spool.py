@@ -268,6 +268,17 @@ def test_counters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
             read_back(worker.folder)
 
 
+def test_a_first_chunk_that_says_it_is_another_is_refused(tmp_path: Path) -> None:
+    with WorkerAtHand(tmp_path, sessions=(1,)) as worker:
+        worker.beat(1)
+        path = worker.folder / f"w{NINE}-000"
+    raw = bytearray(path.read_bytes())
+    raw[10] = 1  # the chunk's number
+    path.write_bytes(raw)
+    with pytest.raises(SpoolError, match="not the first chunk"):
+        read_back(worker.folder)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_or_shortened_chunk_is_read_or_refused_by_a_spool_error(
