@@ -1,22 +1,16 @@
 """The ledger's HTTP interface: gateways with the event's secret hand over, the organiser asks, anyone reads the log."""
 
-import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
 from counters.attendee import SEATS_PER_BLOCK
-from counters.clock import SimulatedClock
 from counters.event import Event
-from counters.handover import HandOver, WorkerReport
-from counters.log_key import load_or_create_signer
+from counters.handover import HandOver
 from counters.secrets import Secrets
 from gateway.ledger_client import (
     DIGEST_HEADER,
@@ -34,19 +28,15 @@ from gateway.ledger_client import (
     signed_headers,
 )
 from gateway.ledger_metrics import ROUTES
+from tests.gateway.handing_over import WORKER, promise, signed, wish
 from tests.gateway.serving import (
     NO_LEDGER,
     NOW,
-    Answer,
-    Connection,
     RunningLedger,
     ask,
     ledger,
-    request_bytes,
-    until,
 )
 
-WORKER = "00000000000000a1"
 ORGANISER_ONLY = [
     ("GET", "/v1/events/expo/attendance"),
     ("POST", "/v1/events/expo/certificates"),
@@ -58,29 +48,6 @@ ORGANISER_ONLY = [
 def running(simulated_event_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
     with ledger(simulated_event_file, tmp_path_factory.mktemp("ledger")) as service:
         yield service
-
-
-def signed(running: RunningLedger, path: str, body: bytes, secrets: Secrets | None = None) -> Answer:
-    return running.ask("POST", path, body, signed_headers(secrets or running.secrets, "POST", path, body))
-
-
-def wish(event: Event, running: RunningLedger, **changes: object) -> bytes:
-    plain = {
-        "worker": WORKER,
-        "gateway": "g",
-        "event_sha256": event.digest,
-        "pseudonym_key_sha256": running.secrets.pseudonym_commitment,
-        "blocks": 1,
-        "after": -1,
-    }
-    return orjson.dumps(plain | changes)
-
-
-def promise(event: Event, window: int, worker: str = WORKER, *, ended: bool = True) -> bytes:
-    return HandOver(event.digest, "g", window, (WorkerReport(worker, window + 60, ended),), ()).encode()
-
-
-# Gateways.
 
 
 def test_seats_are_granted_once(running: RunningLedger, simulated: Event) -> None:
@@ -181,9 +148,6 @@ def test_the_client_tells_a_refusal_from_an_outage(running: RunningLedger, simul
     uvloop.run(ask())
 
 
-# Anyone.
-
-
 def test_the_log_is_served_as_tlog_tiles(running: RunningLedger, simulated: Event) -> None:
     checkpoint = running.ask("GET", "/log/checkpoint")
     assert checkpoint.status == 200
@@ -282,9 +246,6 @@ def test_live_numbers_without_redis_are_stale_and_not_an_error(running: RunningL
     assert (answer.status, answer.json["stale"], answer.json["numbers"]) == (200, True, [])
 
 
-# The organiser.
-
-
 @pytest.mark.parametrize(("method", "path"), ORGANISER_ONLY)
 def test_what_is_the_organisers_needs_the_organisers_key(running: RunningLedger, method: str, path: str) -> None:
     for key, status, reason in (
@@ -340,9 +301,6 @@ def test_a_method_that_an_address_does_not_take_is_405_and_says_which_it_does(ru
     assert "POST" in answer.headers["allow"]
 
 
-# The simulated clock, and the whole way.
-
-
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b'{"now": 1700000000}', b'{"now": "2023-11-19T10:00:00"}', b'{"now": "soon"}', b"null",
@@ -351,101 +309,6 @@ def test_a_method_that_an_address_does_not_take_is_405_and_says_which_it_does(ru
 def test_the_clock_takes_no_other_time_than_a_later_one(running: RunningLedger, body: bytes) -> None:
     answer = running.organise("POST", "/v1/simulation/clock", body)
     assert (answer.status, answer.reason) == (400, "body_malformed")
-
-
-def test_a_real_events_clock_cannot_be_set(event_file: Path, tmp_path: Path) -> None:
-    with ledger(event_file, tmp_path) as service:
-        answer = service.jump(NOW)
-        assert (answer.status, answer.reason) == (404, "not_found")
-
-
-def test_windows_are_sealed_as_time_goes_on_and_a_certificate_is_issued(
-    simulated_event_file: Path, simulated: Event, tmp_path: Path
-) -> None:
-    with ledger(simulated_event_file, tmp_path) as service:
-        assert [leaf["type"] for leaf in service.leaves()] == ["event"]
-        assert service.leaves()[0]["simulated"] is True
-        assert service.jump(NOW).json == {"now": simulated.iso(NOW)}
-        # Nobody holds seats, so nobody is waited for: ten scheduled minutes have passed.
-        until(lambda: len(service.windows()) == 10, "ten windows are sealed")
-        issued = service.organise("POST", "/v1/events/expo/certificates")
-        assert issued.status == 201
-        name = issued.json["id"]
-        certificate = service.ask("GET", f"/v1/events/expo/certificates/{name}")
-        assert certificate.headers["content-type"].startswith("application/json")
-        assert json.loads(certificate.body)["simulated"] is True
-        proof = service.ask("GET", f"/v1/events/expo/certificates/{name}.tlog-proof")
-        assert proof.headers["content-type"].startswith("text/plain")
-        for suffix, begins in ((".pdf", b"%PDF-"), (".xlsx", b"PK"), (".zip", b"PK")):
-            file = service.ask("GET", f"/v1/events/expo/certificates/{name}{suffix}")
-            assert (file.status, file.body[: len(begins)]) == (200, begins)
-            assert f'filename="expo-{name}{suffix}"' in file.headers["content-disposition"]
-        listed = service.ask("GET", "/v1/events/expo/certificates").json["certificates"]
-        assert listed == [{"id": name, "superseded_by": None}]
-        assert service.leaves()[name]["certificate_sha256"] == issued.json["certificate_sha256"]
-
-
-def test_a_worker_that_holds_seats_is_waited_for(simulated_event_file: Path, simulated: Event, tmp_path: Path) -> None:
-    with ledger(simulated_event_file, tmp_path) as service:
-        start = int(simulated.sessions[0].starts_at.timestamp())
-        assert service.jump(start).status == 200
-        signed(service, GRANT_PATH, wish(simulated, service))
-        assert service.jump(start + 60).status == 200
-        assert service.windows() == {}
-        signed(service, HAND_OVER_PATH, promise(simulated, start, ended=False))
-        until(lambda: len(service.windows()) == 1, "the window is sealed once its worker has reported")
-        assert service.windows()[simulated.iso(start)]["missing"] == []
-
-
-def test_a_stop_does_not_wait_for_a_clock_that_waits(
-    simulated_event_file: Path, simulated: Event, tmp_path: Path
-) -> None:
-    with ledger(simulated_event_file, tmp_path) as service:
-        start = int(simulated.sessions[0].starts_at.timestamp())
-        service.jump(start)
-        signed(service, GRANT_PATH, wish(simulated, service))
-        waiting = Connection(service.port)
-        body = json.dumps({"now": simulated.iso(start + 7200)}).encode()
-        key = {"Authorization": f"Bearer {service.secrets.organiser_key}"}
-        waiting.send(request_bytes("POST", "/v1/simulation/clock", body, key))
-        clock = SimulatedClock(tmp_path / "clock")
-        until(lambda: clock.now() == start + 7200, "the clock has jumped and its answer waits for 120 windows")
-        service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(30) == 0, service.said.read_text()
-        waiting.close()
-
-
-def test_a_restart_goes_on_with_the_same_log_and_one_ledger_at_a_time_has_it(
-    simulated_event_file: Path, tmp_path: Path
-) -> None:
-    with ledger(simulated_event_file, tmp_path) as service:
-        service.jump(NOW)
-        until(lambda: len(service.windows()) == 10, "ten windows are sealed")
-        before = service.leaves()
-        vkey = json.loads((tmp_path / "ledger.json").read_text())["log"]
-        with pytest.raises(AssertionError, match="is being written by process"), ledger(simulated_event_file, tmp_path):
-            pass
-    with ledger(simulated_event_file, tmp_path) as service:
-        assert service.leaves()[: len(before)] == before
-        assert json.loads((tmp_path / "ledger.json").read_text())["log"] == vkey
-
-
-def test_another_event_file_does_not_get_the_log(event_file: Path, simulated_event_file: Path, tmp_path: Path) -> None:
-    with ledger(simulated_event_file, tmp_path):
-        pass
-    with pytest.raises(AssertionError, match="another event file"), ledger(event_file, tmp_path):
-        pass
-
-
-def test_the_logs_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "ledger" / "log.key"
-    before = os.umask(0)
-    try:
-        signer = load_or_create_signer(path, "log.example/expo")
-    finally:
-        os.umask(before)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_or_create_signer(path, "log.example/another") == signer
 
 
 def test_a_tile_that_the_checkpoint_does_not_cover_is_not_served_though_it_is_there(running: RunningLedger) -> None:
