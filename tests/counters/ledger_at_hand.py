@@ -19,9 +19,7 @@ from counters.journal import Join
 from counters.ledger.reader import LogReader
 from counters.log_entries import SealedLog, read_log
 from counters.sealed_evidence import read_evidence_of
-from counters.sealing import (
-    Sealer,
-)
+from counters.sealing import Sealer
 from tests.counters.synthetic import SIGNER, event_of
 from tests.counters.worker_at_hand import NINE
 

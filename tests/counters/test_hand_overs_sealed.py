@@ -5,9 +5,7 @@ import pytest
 from counters.evidence_store import EvidenceStore
 from counters.handover import HandOver
 from counters.sealed_evidence import read_evidence_of
-from counters.sealing import (
-    EvidenceRefusedError,
-)
+from counters.sealing import EvidenceRefusedError
 from tests.counters.ledger_at_hand import EVENT, A, B, LedgerAtHand, bundle, event_lasting, presence
 from tests.counters.worker_at_hand import NINE
 

@@ -7,9 +7,7 @@ import pytest
 from counters import canonical_json
 from counters.log_entries import LogEntryError, read_log
 from counters.retirement import WORKERS_A_LEAF, retired_entries
-from counters.sealing import (
-    UnknownGatewayError,
-)
+from counters.sealing import UnknownGatewayError
 from tests.counters.ledger_at_hand import EVENT, A, B, LedgerAtHand, bundle, presence
 from tests.counters.worker_at_hand import NINE
 

@@ -13,12 +13,7 @@ from counters import evidence
 from counters.expected_reports import GRACE_S
 from counters.ledger.writer_folder import LogLockedError
 from counters.log_entries import certificate_entry
-from counters.sealing import (
-    GROUP,
-    OtherEventError,
-    Sealer,
-    event_entry,
-)
+from counters.sealing import GROUP, OtherEventError, Sealer, event_entry
 from tests.counters.ledger_at_hand import (
     COMMITMENT,
     EVENT,

@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from counters.tally import Accepted
-from tests.counters.worker_at_hand import (
-    FIRST,
-    MORE,
-    NINE,
-    HandClock,
-    WorkerAtHand,
-    read_back,
-)
+from tests.counters.worker_at_hand import FIRST, MORE, NINE, HandClock, WorkerAtHand, read_back
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 

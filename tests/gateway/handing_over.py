@@ -5,13 +5,8 @@ import orjson
 from counters.event import Event
 from counters.handover import HandOver, WorkerReport
 from counters.secrets import Secrets
-from gateway.ledger_client import (
-    signed_headers,
-)
-from tests.gateway.serving import (
-    Answer,
-    RunningLedger,
-)
+from gateway.ledger_client import signed_headers
+from tests.gateway.serving import Answer, RunningLedger
 
 WORKER = "00000000000000a1"
 

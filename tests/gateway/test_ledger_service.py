@@ -29,13 +29,7 @@ from gateway.ledger_client import (
 )
 from gateway.ledger_metrics import ROUTES
 from tests.gateway.handing_over import WORKER, promise, signed, wish
-from tests.gateway.serving import (
-    NO_LEDGER,
-    NOW,
-    RunningLedger,
-    ask,
-    ledger,
-)
+from tests.gateway.serving import NO_LEDGER, NOW, RunningLedger, ask, ledger
 
 ORGANISER_ONLY = [
     ("GET", "/v1/events/expo/attendance"),

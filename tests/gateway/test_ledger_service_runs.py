@@ -10,18 +10,9 @@ import pytest
 from counters.clock import SimulatedClock
 from counters.event import Event
 from counters.log_key import load_or_create_signer
-from gateway.ledger_client import (
-    GRANT_PATH,
-    HAND_OVER_PATH,
-)
+from gateway.ledger_client import GRANT_PATH, HAND_OVER_PATH
 from tests.gateway.handing_over import promise, signed, wish
-from tests.gateway.serving import (
-    NOW,
-    Connection,
-    ledger,
-    request_bytes,
-    until,
-)
+from tests.gateway.serving import NOW, Connection, ledger, request_bytes, until
 
 
 def test_a_real_events_clock_cannot_be_set(event_file: Path, tmp_path: Path) -> None:

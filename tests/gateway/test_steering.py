@@ -13,12 +13,7 @@ from counters.event import Event
 from counters.keys_in_force import IssuerKeys
 from counters.secrets import Secrets
 from counters.steering import REVOKED_LIMIT, Steering, view_text
-from gateway.ledger_client import (
-    STEERING_PATH,
-    GatewayName,
-    LedgerClient,
-    signed_headers,
-)
+from gateway.ledger_client import STEERING_PATH, GatewayName, LedgerClient, signed_headers
 from tests.gateway.serving import NOW, Answer, RunningLedger, ledger
 
 STEERING = "/v1/events/expo/steering"

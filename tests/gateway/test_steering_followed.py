@@ -12,12 +12,7 @@ from counters.event import Event
 from counters.keys_in_force import IssuerKeys
 from counters.steering import Steering
 from gateway import steering as steering_module
-from gateway.ledger_client import (
-    GatewayName,
-    InForce,
-    LedgerRefusedError,
-    LedgerUnavailableError,
-)
+from gateway.ledger_client import GatewayName, InForce, LedgerRefusedError, LedgerUnavailableError
 from gateway.mendable import CannotServeError
 from gateway.steering import STEERING_FILE, SteeringFollower, SteeringKeeper, Told, decode
 from tests.gateway.serving import NOW
