@@ -16,6 +16,7 @@ from counters.beacon import DRAND
 from counters.event_canonical import as_tables, write
 from counters.event_file import check_sealed, read
 from counters.event_problems import EventFileError, MissingDevelopmentKeys, MissingKeys, Problem
+from counters.segment import WINDOW_S
 
 __all__ = [
     "Audit",
@@ -33,8 +34,6 @@ __all__ = [
     "load_event",
 ]
 
-WINDOW_S: Final = 60
-"""A window is one clock minute."""
 CANONICAL_LIMIT_BYTES: Final = 60_000
 """Leaf 0 holds the canonical form and a few hundred bytes more; a tlog entry is at most 65,535 bytes."""
 EARLY_SCAN_S: Final = 60 * 60

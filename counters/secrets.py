@@ -28,6 +28,8 @@ from typing import Any, Final
 from counters.disk import DISK, Disk
 from counters.durable_file import read_or_create, write_durably
 
+SECRETS_FILE: Final = "secrets.json"
+"""In the ledger's data directory."""
 KEY_BYTES: Final = 32
 GENERATIONS_LIMIT: Final = 200
 """The generation of a viewing token's key is one byte in the token: its key id."""

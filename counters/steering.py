@@ -169,8 +169,8 @@ def revocations_file(event_sha256: str, salt: bytes, change: Change) -> bytes | 
             "version": VERSION,
             "event_sha256": event_sha256,
             "salt": salt.hex(),
-            "revoked": _listed(change.revoke),
-            "restored": _listed(change.restore),
+            "revoked": listed(change.revoke),
+            "restored": listed(change.restore),
         }
     )
 
@@ -192,9 +192,10 @@ def read_revocations(event_sha256: str, data: bytes) -> Change:
     return change
 
 
-def _listed(ids: Revoked) -> dict[str, list[Any]]:
-    listed = Steering(0, 0, ids)
-    return {"seats": listed.seats, "views": listed.views}
+def listed(ids: Revoked) -> dict[str, list[Any]]:
+    """Return seats and views as they stand in JSON, each ascending."""
+    steering = Steering(0, 0, ids)
+    return {"seats": steering.seats, "views": steering.views}
 
 
 def _read_list(listed: dict[str, Any]) -> Revoked:

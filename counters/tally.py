@@ -23,12 +23,12 @@ from counters.cells import Cells
 from counters.clock import Clock
 from counters.disk_room import DiskRoom
 from counters.open_window import OpenWindow
+from counters.segment import WINDOW_S
 from counters.spares import Spares
 from counters.spool import BACKGROUND, REGISTERS, SKETCHES, Chunk, Registers, SpoolIdentity
 from counters.uniques import Uniques
 
 BUCKET_S: Final = 10
-WINDOW_S: Final = 60
 SYNC_EVERY_S: Final = 1.0
 """Power loss costs at most what was accepted since the last sync (DESIGN.md §5)."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from counters.event import Event
-from counters.secrets import load_or_create_secrets
+from counters.secrets import SECRETS_FILE, load_or_create_secrets
 from deploy.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from gateway.development_issuer import FOLDER, DevelopmentIssuerError, load_event_creating_keys
 from gateway.ledger_service import open_event_clock
@@ -60,7 +60,7 @@ class AllInOne:
         except DevelopmentIssuerError as error:
             raise UpError(str(error)) from None
         self._data.mkdir(parents=True, exist_ok=True)
-        secrets = load_or_create_secrets(self._data / "secrets.json")
+        secrets = load_or_create_secrets(self._data / SECRETS_FILE)
         open_event_clock(event, self._data)  # makes a simulated event's clock before anybody reads it
         try:
             with (
@@ -141,7 +141,7 @@ class AllInOne:
     def _gateway(self, event: Event, redis_url: str, ledger_url: str) -> "Iterator[subprocess.Popen[bytes]]":
         settings = GatewaySettings.sharing(
             self._settings,
-            secrets_file=str(self._data / "secrets.json"),
+            secrets_file=str(self._data / SECRETS_FILE),
             spool=str(self._data / "spool"),
             registry_url=redis_url,
             ledger_url=ledger_url,

@@ -16,7 +16,7 @@ from counters.ledger.note import Signer
 from counters.ledger.writer_folder import LogLockedError
 from counters.log_key import load_signer
 from counters.sealing import Sealer
-from counters.secrets import load_secrets
+from counters.secrets import SECRETS_FILE, load_secrets
 from counters.setback import Setback
 from gateway.ledger_service import open_event_clock
 
@@ -47,7 +47,7 @@ def at_rest(event: Event, data: Path) -> Iterator[AtRest]:
         SetBackError: nothing may be added to it.
     """
     signer, now = load_signer(data), open_event_clock(event, data).now()
-    commitment = load_secrets(data / "secrets.json").pseudonym_commitment
+    commitment = load_secrets(data / SECRETS_FILE).pseudonym_commitment
     sealer = Sealer(data, event, commitment, signer, now)
     try:
         if why := Setback(data, sealer).why():

@@ -31,13 +31,13 @@ def attendees(event_file: Path, data: Path, output: Path, own_list: Path | None,
       turnout attendees my-event.toml --join ticket-shop.csv -o with-names.parquet
     """
     from counters.evidence_store import EvidenceError
-    from counters.secrets import load_secrets
+    from counters.secrets import SECRETS_FILE, load_secrets
     from gateway.receipt_commands import roll_with_minutes
     from gateway.report import ReportError
     from gateway.report.attendees import read_own_list, write_attendees
     from gateway.sealed_log import SealedLogError
 
-    event, secrets = load_event(event_file), load_secrets(data / "secrets.json")
+    event, secrets = load_event(event_file), load_secrets(data / SECRETS_FILE)
     try:
         roll = roll_with_minutes(event, data)
         own = None

@@ -22,7 +22,7 @@ from counters.retained_tokens import FOLDER as TOKENS
 from counters.retained_tokens import RetainedTokens
 from counters.roll_opening import Opening, open_leaves
 from counters.sealing import OtherEventError
-from counters.secrets import load_secrets
+from counters.secrets import SECRETS_FILE, load_secrets
 from gateway.at_rest import AtRest, SetBackError, running_or_at_rest
 from gateway.mendable import RunningLedgerError
 from gateway.running_ledger import LONG_PATIENCE_S, RunningLedger
@@ -132,7 +132,7 @@ def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | Non
     except (RollError, EvidenceError, OSError) as error:
         raise AuditCommandError(str(error)) from None
     leaves, hashes = open_leaves(tree, of.positions())
-    kept = tokens or RetainedTokens(data / TOKENS, load_secrets(data / "secrets.json").audit_key)
+    kept = tokens or RetainedTokens(data / TOKENS, load_secrets(data / SECRETS_FILE).audit_key)
     found = {position: kept.get(leaves[position][16:48]) for position in of.positions()}
     opening = Opening(
         event_sha256=log.event.digest,
@@ -151,7 +151,7 @@ def open_draw(data: Path, number: int | None, output: Path, tokens: Tokens | Non
 
 def write_pseudonym_key(data: Path, path: Path) -> None:
     """Write the pseudonym key for an auditor, alone, mode 0600: hex."""
-    write_durably(path, load_secrets(data / "secrets.json").pseudonym_key.hex().encode() + b"\n", mode=0o600)
+    write_durably(path, load_secrets(data / SECRETS_FILE).pseudonym_key.hex().encode() + b"\n", mode=0o600)
 
 
 def _draw(audits: AuditTrail, number: int | None) -> DrawEntry:

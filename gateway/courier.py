@@ -23,9 +23,9 @@ from counters.clock import Clock
 from counters.event import Event
 from counters.evidence import Coverage, SegmentHead
 from counters.handover import HandOver, WorkerReport, accepted_nothing, coverage, unreadable, window_segments
+from counters.segment import WINDOW_S
 from counters.spool import SpoolError
 from counters.spooled_window import WindowSpool, read_window
-from counters.tally import WINDOW_S
 from gateway.flusher import Flusher
 from gateway.ledger_client import LedgerClient, LedgerRefusedError, LedgerUnavailableError
 from gateway.outgoing import Outgoing, OutgoingFile

@@ -36,10 +36,11 @@ from counters.live import (
     bucket_key,
     uniques_key,
 )
+from counters.segment import WINDOW_S
 from counters.spool import SpoolError, open_registers
 from counters.spool_tail import Row, WindowTail, rows_of
 from counters.spooled_window import WindowSpool
-from counters.tally import BUCKET_S, WINDOW_S
+from counters.tally import BUCKET_S
 from counters.uniques import SESSION_SHARDS, UniquesTail
 from gateway.worker_folders import WorkerFolder, WorkerFolders
 from metrics.catalogue import FLUSH_BUCKETS_S

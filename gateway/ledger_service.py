@@ -28,7 +28,7 @@ from counters.live import LivePoller
 from counters.live_counts import live_document
 from counters.log_key import LOG_KEY, load_or_create_signer
 from counters.sealing import OtherEventError, Sealer
-from counters.secrets import Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
+from counters.secrets import SECRETS_FILE, Secrets, SecretsError, bind_to_log, load_or_create_secrets, require_log
 from counters.setback import Setback
 from counters.trust_policy import POLICY_FILE, policy_of
 from gateway.audit_api import AuditApi
@@ -61,7 +61,6 @@ from gateway.window_watch import WindowWatch
 from gateway.witness_addresses import WitnessesError, remember_addresses
 from gateway.witness_quorum import FIRST_ANSWER_S, WitnessQuorum
 
-SECRETS_FILE: Final = "secrets.json"
 LOOK_EVERY_S: Final = 0.01
 UNSEALED_LIMIT: Final = 32
 """A jump of the simulated clock waits while more windows than this are unsealed."""

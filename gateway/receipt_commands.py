@@ -35,7 +35,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
     from counters.durable_file import write_durably
     from counters.evidence_store import EvidenceError
     from counters.log_key import load_signer
-    from counters.secrets import load_secrets
+    from counters.secrets import SECRETS_FILE, load_secrets
     from gateway.ledger_service import open_event_clock
     from gateway.problems import Refused
     from gateway.receipts_api import issue_receipt
@@ -47,7 +47,7 @@ def receipt(event_file: Path, data: Path, output: Path, subject: str, issuer_id:
         raise Failure("say whose receipt: either --subject or --seat")
     try:
         roll = roll_with_minutes(event, data)
-        secrets = load_secrets(data / "secrets.json")
+        secrets = load_secrets(data / SECRETS_FILE)
         who = seat if seat is not None else pseudonym_of(event, secrets, issuer_id, subject)
         note = issue_receipt(event, load_signer(data), roll, who, open_event_clock(event, data).now())
     except (EvidenceError, SealedLogError, Refused, ValueError) as refused:

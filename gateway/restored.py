@@ -13,7 +13,7 @@ from counters.ledger.writer_folder import LogLockedError, require_rest
 from counters.log_entries import LogEntryError, read_event
 from counters.log_key import load_signer
 from counters.sealing import OtherEventError, Sealer
-from counters.secrets import load_secrets
+from counters.secrets import SECRETS_FILE, load_secrets
 from counters.setback import Restored, Setback, declare_restored
 from gateway.ledger_service import open_event_clock
 from gateway.witness_addresses import WitnessesError, with_addresses
@@ -54,7 +54,7 @@ class Ledger:
             RestoredError: a ledger runs on them, or they are damaged.
         """
         now = open_event_clock(self.event, self.data).now()
-        commitment = load_secrets(self.data / "secrets.json").pseudonym_commitment
+        commitment = load_secrets(self.data / SECRETS_FILE).pseudonym_commitment
         try:
             sealer = Sealer(self.data, self.event, commitment, load_signer(self.data), now)
         except LogLockedError as error:

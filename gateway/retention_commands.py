@@ -22,8 +22,8 @@ def retention(event_file: Path, data: Path) -> None:
     """
     from counters.retained_tokens import FOLDER as TOKENS
     from counters.retained_tokens import RetainedTokens
-    from counters.secrets import load_secrets
-    from gateway.ledger_service import SECRETS_FILE, open_event_clock
+    from counters.secrets import SECRETS_FILE, load_secrets
+    from gateway.ledger_service import open_event_clock
     from gateway.token_keeper import expired
 
     event = load_event(event_file)

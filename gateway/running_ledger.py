@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from counters.event import Event
-from counters.secrets import load_secrets
+from counters.secrets import SECRETS_FILE, load_secrets
 from gateway.mendable import RunningLedgerError
 from gateway.no_answer import why_no_answer
 from gateway.reasons import Reason
 
-SECRETS_FILE: Final = "secrets.json"
 ADDRESS_FILE: Final = "ledger.json"
-"""Both in the ledger's data directory."""
+"""In the ledger's data directory, while it runs."""
 PATIENCE_S: Final = 30.0
 LONG_PATIENCE_S: Final = 1800.0
 """For what reads all evidence: an event of 40 million attendees takes up to ten minutes to certify."""

@@ -26,6 +26,7 @@ from counters.steering import (
     Steering,
     SteeringError,
     SteeringLeaf,
+    listed,
     read_interval,
     read_seat,
     read_view,
@@ -117,8 +118,8 @@ class Asked:
         return {
             "changed": {
                 "interval_s": changed.interval_s,
-                "revoked": _listed(changed.revoke),
-                "restored": _listed(changed.restore),
+                "revoked": listed(changed.revoke),
+                "restored": listed(changed.restore),
             },
             "tokens": [{"seat": token.seat, "view": view_text(token.view_id)} for token in self.tokens],
         }
@@ -179,14 +180,9 @@ def in_force(event: Event, steering: Steering) -> dict[str, Any]:
         "event": event.id,
         "number": steering.number,
         "interval_s": steering.interval_s,
-        "revoked": _listed(steering.revoked),
+        "revoked": listed(steering.revoked),
         "revoked_limit": REVOKED_LIMIT,
     }
-
-
-def _listed(ids: Revoked) -> dict[str, list[Any]]:
-    listed = Steering(0, 0, ids)
-    return {"seats": listed.seats, "views": listed.views}
 
 
 def announced(event: Event, changes: Iterable[SteeringLeaf]) -> Announcements:

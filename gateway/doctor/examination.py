@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from counters.event import Event
-from counters.secrets import SecretsError, load_secrets
+from counters.secrets import SECRETS_FILE, SecretsError, load_secrets
 from deploy.sizing import EVIDENCE_BYTES, SPOOL_RECORD_BYTES, TICKET_BYTES, Audience, Needs, needs_of
 from gateway.doctor import greeting, host, keeping, others, programme, redis_server
 from gateway.doctor.finding import Finding, ok, unknown
@@ -71,7 +71,7 @@ class Examination:
         match settings:
             case UpSettings():
                 data = Path(settings.data)
-                yield from keeping.secrets(data / "secrets.json")
+                yield from keeping.secrets(data / SECRETS_FILE)
                 yield from keeping.log(data, event, settings.log_origin)
                 yield keeping.embedded_redis()
                 yield self._spool(data / "spool")
@@ -84,7 +84,7 @@ class Examination:
                 yield from self._crowd(settings.workers, settings.trusted_proxies)
             case LedgerSettings():
                 data = Path(settings.data)
-                yield from keeping.secrets(data / "secrets.json")
+                yield from keeping.secrets(data / SECRETS_FILE)
                 yield from keeping.log(data, event, settings.log_origin)
                 yield self._evidence(data)
                 yield from keeping.extras()

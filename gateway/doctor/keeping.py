@@ -15,7 +15,7 @@ from counters.ledger.log import LogError, LogReader
 from counters.ledger.note import NoteError, Signer
 from counters.ledger.writer_folder import log_begun
 from counters.log_key import LOG_KEY
-from counters.secrets import SecretsError, bound_log, load_secrets
+from counters.secrets import SECRETS_FILE, SecretsError, bound_log, load_secrets
 from deploy.embedded_redis import EmbeddedRedisError, find_server
 from gateway.doctor.finding import Finding, fail, ok, warn
 from gateway.settings import default_origin
@@ -87,7 +87,7 @@ def log(data: Path, event: Event | None, log_origin: str) -> Iterator[Finding]:
         first = LogReader(data / "log", signer.verifier).entry(0)
         leaf: Any = json.loads(first)
         of_event = str(leaf["event_sha256"])
-        bound = bound_log(data / "secrets.json")
+        bound = bound_log(data / SECRETS_FILE)
     except (OSError, NoteError, LogError, ValueError, KeyError, TypeError) as error:
         yield fail("log", f"{data} cannot be read as a ledger's: {error}",
                    "Restore it whole from a backup (docs/backup.md).")  # fmt: skip

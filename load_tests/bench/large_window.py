@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from counters.cells import Cells
 from counters.event import load_event
+from counters.segment import WINDOW_S
 from counters.spool import SpoolIdentity
 from counters.spool_lock import create_worker_folder
-from counters.tally import BUCKET_S, WINDOW_S, Accepted, Tally
+from counters.tally import BUCKET_S, Accepted, Tally
 
 FIRST_SEAT: Final = 1 << 26
 """Far above the seats of whoever joins meanwhile."""
