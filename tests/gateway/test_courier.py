@@ -301,7 +301,7 @@ def test_that_a_worker_ended_with_its_disk_full_at_a_minutes_turn_is_told(
         with worker_of(running, simulated_event_file) as ended:
             name = ended.worker.config.worker
             beat(ended, 1)
-            ended.call(lambda: monkeypatch.setattr(ended.worker.tally, "_take_spare", full))
+            ended.call(lambda: monkeypatch.setattr(ended.worker.tally._spares, "take_window", full))
             next_window(ended)
             assert list(window_chunks(ended.worker.folder)) == [WINDOW]
             living.call(living.worker.tally.advance)
