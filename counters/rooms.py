@@ -20,10 +20,11 @@ from typing import Final
 import numpy as np
 
 from counters import hyperloglog
-from counters.event import WINDOW_S, Event
+from counters.event import Event
 from counters.hyperloglog import RANK_SHIFT, REGISTER_MASK, Registers
 from counters.journal import Direction, Scan
 from counters.live_counts import WHOLE_EVENT
+from counters.segment import WINDOW_S
 
 Passage = tuple[bytes, int]
 """An attendee's pseudonym, and a scan of theirs as a number."""
