@@ -20,8 +20,8 @@ from counters.journal_segment import journal_segments
 from counters.log_entries import LogEntryError, read_log
 from counters.reckoning import reckon
 from counters.segment import SegmentHead
+from tests.counters.ledger_at_hand import EVENT, A, LedgerAtHand
 from tests.counters.synthetic import fixed_world, seal, world_of
-from tests.counters.test_sealing import EVENT, A, LedgerAtHand
 from tests.counters.test_window_leaf import excluded_so_far
 from tests.counters.worker_at_hand import NINE, a_join
 
