@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final, NoReturn
 import pytest
 from hypothesis import settings
 
+from counters.scratch import scratch_folder
 from deploy.embedded_redis import EmbeddedRedisError, ServerProgram, find_server
 
 # How long an example takes says something of the machine, and is no matter of right and wrong.
@@ -21,6 +23,33 @@ Absent = Callable[[str], NoReturn]
 
 LONG: Final = ("faults", "load_tests", "end_to_end", "test_verifier_page.py", "test_tampering.py")
 """Folders and files that take a minute rather than a second: begun last, one of them would be waited for alone."""
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+ROOM_BYTES: Final = 4 << 30
+"""Several times what all tests together write at one time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let temporary files be in memory where it has room: tens of thousands are synced, and a disk takes its time.
+
+    They go with the tests. To look at what a failed test has written, name a folder: TMPDIR=/var/tmp make test.
+    """
+    if "TMPDIR" in os.environ or not _has_room(MEMORY):
+        return
+    tempfile.tempdir = str(MEMORY)
+    with ExitStack() as stack:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(stack.enter_context(scratch_folder("turnout-tests-")))
+        config.add_cleanup(stack.pop_all().close)
+
+
+def _has_room(memory: Path) -> bool:
+    try:
+        disk = os.statvfs(memory)
+    except OSError:
+        return False
+    # Some tests start what they have written, which a container may forbid there.
+    return disk.f_bavail * disk.f_frsize >= ROOM_BYTES and not disk.f_flag & os.ST_NOEXEC
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -160,4 +160,6 @@ class FragileDisk(FaultyDisk):
 
 def listing(directory: Path) -> dict[str, bytes | None]:
     """What is in a directory: contents of files, None for directories."""
-    return {path.name: None if path.is_dir() else path.read_bytes() for path in directory.iterdir()}
+    return {
+        path.name: None if path.is_dir() else path.read_bytes() for path in directory.iterdir() if not path.is_symlink()
+    }
