@@ -98,8 +98,12 @@ def test_password_and_database_are_those_of_the_url(start_redis: StartRedis) -> 
 
     with_link(server.url, protect)
     with_link(f"unix://:s3cret%2F%40@{path}?db=3", read)
+    async def open_up(link: RedisLink) -> None:
+        await link.send([("CONFIG", "SET", "requirepass", "")])
+
     with_link(f"unix://:wrong@{path}", shut_out)
     with_link(server.url, shut_out)
+    with_link(f"unix://:s3cret%2F%40@{path}", open_up)  # otherwise it can only be killed, after ten seconds
 
 
 def test_a_pipeline_given_up_leaves_no_reply_to_the_next(start_redis: StartRedis) -> None:
