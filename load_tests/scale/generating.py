@@ -18,7 +18,8 @@ import multiprocessing
 import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import BitMap
 
-from counters import evidence
+from counters import canonical_json, evidence, left_out
 from counters.clock import SimulatedClock
 from counters.event import Event, load_event
 from counters.evidence import Coverage, JournalSegment, PresenceSegment, SegmentHead, SessionPresence
@@ -37,7 +38,8 @@ from counters.rule_ids import KNOWN_RULES
 from counters.sealing import event_entry
 from counters.secrets import Secrets, bind_to_log, load_or_create_secrets
 from counters.software import SOFTWARE
-from counters.window_leaf import StoredSegment, build_leaf, build_manifest, merge_presence
+from counters.window_leaf import VERSION as LEAF_VERSION
+from counters.window_leaf import StoredSegment, build_leaf, build_manifest, count_journals, merge_presence
 from load_tests.scale.crowd_in_windows import Crowd, bitmap
 from load_tests.scale.expected import numbers
 from load_tests.scale.journals import Joins, scan_rows, scans_by_window, segment
@@ -148,6 +150,9 @@ def _count(work: tuple[People, int, int]) -> tuple[list[Visits], Truth]:
 
 # The second pass.
 
+_Leaf = tuple[bytes, Mapping[int, int]]
+"""A leaf of version 1, and how many views its window leaves out, by session number."""
+
 
 class _Windows:
     """The evidence of a run of windows. Owned by one process."""
@@ -170,13 +175,13 @@ class _Windows:
             self._before = merge_presence(self._presence(begin))
         self._first, self._end = first, end
 
-    def leaves(self) -> Iterator[bytes]:
+    def leaves(self) -> Iterator[_Leaf]:
         """Write the evidence of each window; yield its leaf."""
         for window in range(self._first, self._end):
             self._crowd.step(window)
             yield self._leaf(window)
 
-    def _leaf(self, window: int) -> bytes:
+    def _leaf(self, window: int) -> _Leaf:
         journals = list(self._journals(window))
         presence = self._presence(window)
         segments: list[PresenceSegment | JournalSegment] = [*presence, *journals]
@@ -188,13 +193,16 @@ class _Windows:
         at = self._people.programme.unix_s(window)
         manifest = build_manifest(self._event, at, stored, (), SOFTWARE, merged=merged)
         self._put(manifest.encode())
-        leaf = build_leaf(self._event, at, segments, self._before, self._staff, manifest, merged=merged)
+        counted = count_journals(journals, self._staff)
+        leaf = build_leaf(
+            self._event, at, segments, self._before, self._staff, manifest, merged=merged, counted=counted
+        )
         # The crowd goes on with the very sets of this window.
         self._before = {
             number: SessionPresence(number, one.playing.copy(), one.background.copy(), one.attendees, one.views)
             for number, one in merged.items()
         }
-        return leaf
+        return leaf, counted.left_out
 
     def _put(self, data: bytes) -> tuple[str, int]:
         digest = hashlib.sha256(data).hexdigest()
@@ -256,8 +264,18 @@ def _staff_until(place: Place, people: People, window: int) -> BitMap:
     return staff
 
 
-def _seal(work: tuple[Place, People, int, int]) -> list[bytes]:
+def _seal(work: tuple[Place, People, int, int]) -> list[_Leaf]:
     return list(_Windows(*work).leaves())
+
+
+def _with_sums(event: Event, leaves: Iterable[_Leaf]) -> Iterator[bytes]:
+    """Let each leaf say how many views were left out so far, which who makes a stretch of them cannot know."""
+    so_far = Counter[int]()
+    for leaf, views_left_out in leaves:
+        so_far.update(views_left_out)
+        yield canonical_json.encode(
+            {**json.loads(leaf), "version": LEAF_VERSION, "left_out": left_out.told(event, so_far)}
+        )
 
 
 # The log.
@@ -273,7 +291,7 @@ def gateway_id(gateway: int) -> str:
     return f"gateway-{gateway + 1}"
 
 
-def _write_log(place: Place, people: People, leaves: list[bytes]) -> None:
+def _write_log(place: Place, people: People, leaves: Iterable[_Leaf]) -> None:
     event, data, programme = load_event(place.event_file), place.data, people.programme
     over = programme.unix_s(programme.windows - 1) + WINDOW_S
     seed = hashlib.sha256(struct.pack("<q", people.seed)).digest()
@@ -305,7 +323,7 @@ def _write_log(place: Place, people: People, leaves: list[bytes]) -> None:
     (data / "ledger" / "reports.jsonl").write_text(json.dumps(report, separators=(",", ":")) + "\n")
     first = event_entry(event, secrets.pseudonym_commitment, event.iso(programme.unix_s(0) - 24 * 3600))
     with Log.open(data / "log", signer) as log:
-        entries = [first, *leaves]
+        entries = [first, *_with_sums(event, leaves)]
         for at in range(0, len(entries), GROUP):
             log.append(entries[at : at + GROUP])
     bind_to_log(data / "secrets.json", first)

@@ -98,6 +98,7 @@ def test_password_and_database_are_those_of_the_url(start_redis: StartRedis) -> 
 
     with_link(server.url, protect)
     with_link(f"unix://:s3cret%2F%40@{path}?db=3", read)
+
     async def open_up(link: RedisLink) -> None:
         await link.send([("CONFIG", "SET", "requirepass", "")])
 
