@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -95,12 +96,16 @@ class RunningLedger:
             self.url + path, body, headers
         )
         try:
+            return self._answer(request, patience_s)
+        except (OSError, ValueError, HTTPException) as error:
+            raise SilentLedgerError(self.url + path, why_no_answer(error)) from None
+
+    def _answer(self, request: urllib.request.Request, patience_s: float) -> bytes:
+        try:
             with urllib.request.urlopen(request, timeout=patience_s) as answer:  # noqa: S310
                 return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise self._refusal(error.code, error.read()) from None
-        except (OSError, ValueError) as error:
-            raise SilentLedgerError(self.url + path, why_no_answer(error)) from None
+        except urllib.error.HTTPError as refusal:
+            raise self._refusal(refusal.code, refusal.read()) from None
 
     def _refusal(self, status: int, body: bytes) -> LedgerRefusesError:
         try:
