@@ -57,7 +57,7 @@ class RoomKeeper:
         if not self._gates:
             return
         loop = asyncio.get_running_loop()
-        self._shared.add(self._rooms.take(await loop.run_in_executor(self._thread, self._own)))
+        await loop.run_in_executor(self._thread, self._take_own)
         heard = await self._shared.exchange(self._rooms.everybody)
         # In the thread: a gateway that begins hears of everybody at once.
         await loop.run_in_executor(self._thread, self._rooms.take, heard)
@@ -92,8 +92,11 @@ class RoomKeeper:
         await asyncio.to_thread(self._thread.shutdown)
         await self._shared.close()
 
-    def _own(self) -> list[Passage]:
-        """Return the scans that workers of this host wrote down since the last call."""
+    def _take_own(self) -> None:
+        """Take in the scans that workers of this host wrote down since the last call.
+
+        They are in the log when this ends: whoever waits for it may be told to stop meanwhile, and calls once more.
+        """
         with self._lock:
             there = [
                 folder.path / f"w{window}.journal" for folder in self._folders.recent() for window in folder.windows
@@ -102,7 +105,7 @@ class RoomKeeper:
                 self._read_on(path)
             self._read = {path: self._read.get(path, 0) for path in there}
             fresh, self._fresh = self._fresh, []
-        return fresh
+        self._shared.add(self._rooms.take(fresh))
 
     def _read_on(self, path: Path) -> None:
         read = self._read.get(path, 0)

@@ -1,6 +1,8 @@
 """The room keeper: scans in the workers' journals show in the rooms of every gateway, and are lost with no file."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +19,7 @@ from deploy.embedded_redis import EmbeddedRedis, Role, ServerProgram
 from gateway.room_keeper import RoomKeeper
 from gateway.worker_folders import WorkerFolders
 from tests.counters.worker_at_hand import NINE, HandClock, WorkerAtHand, a_join, a_scan
+from tests.gateway.serving import PATIENCE_S
 from tests.gateway.test_flusher import EVENT as WITHOUT_GATES
 
 FIRST, *OTHERS = WITHOUT_GATES.sessions
@@ -104,6 +107,33 @@ def test_a_scan_of_the_moment_before_its_journal_is_deleted_is_in_the_room(clien
         journal.unlink()
         await host.share()
         assert people(client) == 2
+
+    with_hosts(client, tmp_path, test)
+
+
+def test_a_scan_that_was_just_being_read_as_a_gateway_was_told_to_stop_is_in_the_room(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, stopped = threading.Event(), threading.Event()
+
+    async def test(host: Host) -> None:
+        host.scan(7)
+        recent = host.folders.recent
+
+        def slowly() -> Any:
+            reading.set()
+            stopped.wait(PATIENCE_S)
+            return recent()
+
+        monkeypatch.setattr(host.folders, "recent", slowly)
+        sharing = asyncio.create_task(host.share())
+        await asyncio.to_thread(reading.wait, PATIENCE_S)
+        sharing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sharing
+        stopped.set()
+        await host.share()
+        assert people(client) == 1
 
     with_hosts(client, tmp_path, test)
 
