@@ -83,14 +83,29 @@ def set_of(seats: npt.NDArray[np.uint32]) -> BitMap:
 def views_opened(journals: Iterable[JournalSegment], excluded: BitMap) -> Opened:
     """Return how many views the joins of a window opened; a view counts once."""
     counted, left_out = list[Records](), list[Records]()
-    for journal in journals:
-        joins = journal.joins[journal.joins["view"] != 0]
-        if excluded and (barred := set_of(joins["seat"]) & excluded):
-            out = np.isin(joins["seat"], np.frombuffer(barred.to_array(), np.uint32))
-            left_out.append(joins[out])
-            joins = joins[~out]
-        counted.append(joins)
+    for joins in map(_opening, journals):
+        out = _are_of(excluded, joins)
+        left_out.append(joins[out])
+        counted.append(joins[~out] if out.any() else joins)
     return Opened(_counted(counted), _counted(left_out))
+
+
+def views_left_out(journals: Iterable[JournalSegment], excluded: BitMap) -> Mapping[int, int]:
+    """Return `Opened.left_out` alone: where nobody is excluded, as nearly everywhere, it costs nothing."""
+    return _counted(joins[_are_of(excluded, joins)] for joins in map(_opening, journals)) if excluded else {}
+
+
+def _opening(journal: JournalSegment) -> Records:
+    """Return the joins of a journal that opened a view."""
+    opening: Records = journal.joins[journal.joins["view"] != 0]
+    return opening
+
+
+def _are_of(seats: BitMap, joins: Records) -> npt.NDArray[np.bool_]:
+    """Return which joins are of these seats."""
+    if not (seats and (here := set_of(joins["seat"]) & seats)):
+        return np.zeros(len(joins), bool)
+    return np.isin(joins["seat"], np.frombuffer(here.to_array(), np.uint32))
 
 
 def _counted(parts: Iterable[Records]) -> dict[int, int]:

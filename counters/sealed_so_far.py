@@ -15,7 +15,7 @@ from counters.audit_entries import AuditTrail
 from counters.corrections import CertificateLeaf, CorrectionLeaf, read_correction
 from counters.event import Event
 from counters.evidence import JournalSegment, PresenceSegment, SessionPresence
-from counters.exclusions_so_far import ExclusionsSoFar, views_opened
+from counters.exclusions_so_far import ExclusionsSoFar, views_left_out
 from counters.gaps import has_gap
 from counters.keys_in_force import TYPE as ISSUER_KEY
 from counters.keys_in_force import IssuerKeys, KeyLeaf
@@ -134,7 +134,7 @@ class SealedSoFar:
         journals = journals_of(self._decoded(file.sha256) for file in manifest.evidence if file.kind == "journal")
         self._exclusions.add(journals)
         if leaf["type"] == "window":
-            self._exclusions.leave_out(views_opened(journals, self._exclusions.excluded).left_out)
+            self._exclusions.leave_out(views_left_out(journals, self._exclusions.excluded))
             self.window = int(datetime.fromisoformat(leaf["window"]).timestamp())
             self.attendees = {row["session"]: row["present"] for row in leaf["totals"] if row["channel"] == "online"}
             self._last, self._presence = manifest, None
