@@ -12,8 +12,9 @@ was present online or a view was opened:
     views       views opened in the window
 
 All of them without attendees of excluded categories (as the journals sealed so far know them) and without guests. How
-many views that has left out so far, by session, stands beside them in `left_out`, in steps (counters.left_out). A row
-whose present (or, with nobody present, views) is 1 … suppress_below − 1 carries "suppressed": true and null counts.
+many views that has left out so far, by session, stands beside them in `left_out`, in steps (counters.left_out); a leaf
+that would be too long for the log does without, and is of version 1. A row whose present (or, with nobody present,
+views) is 1 … suppress_below − 1 carries "suppressed": true and null counts.
 """
 
 import hashlib
@@ -264,35 +265,36 @@ def build_leaf(
     totals = window_totals(event, present, before, excluded, counted.views)
     digests = {(row.session, row.sketch): row.sha256 for row in manifest.registers}
     shown = {row["session"] for row in totals if "suppressed" not in row}
-    told = {} if views_left_out is None else {"left_out": left_out.told(event, views_left_out)}
-    entry = canonical_json.encode(
-        {
-            "type": "window",
-            "version": VERSION if told else 1,
-            "event_sha256": event.digest,
-            "window": event.iso(window),
-            "window_s": WINDOW_S,
-            "interval_s": manifest.interval_s,
-            "scheduled": [session.id for session in event.scheduled(window)],
-            "totals": totals,
-            **told,
-            "scans": dict(counted.scans),
-            "refusals": _refusal_counts(_presence(segments)),
-            "sketches": [
-                {
-                    "session": session,
-                    "sketch": sketch,
-                    "registers_sha256": digests[session, sketch],
-                    "estimate": hyperloglog.estimate(registers) if session in shown else None,
-                }
-                for session, sketch, registers in _sketches(event, present)
-            ],
-            "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
-            "missing": list(manifest.missing),
-            "simulated": event.simulated,
-            "software": manifest.software,
-        }
-    )
+    leaf: dict[str, Any] = {
+        "type": "window",
+        "version": 1,
+        "event_sha256": event.digest,
+        "window": event.iso(window),
+        "window_s": WINDOW_S,
+        "interval_s": manifest.interval_s,
+        "scheduled": [session.id for session in event.scheduled(window)],
+        "totals": totals,
+        "scans": dict(counted.scans),
+        "refusals": _refusal_counts(_presence(segments)),
+        "sketches": [
+            {
+                "session": session,
+                "sketch": sketch,
+                "registers_sha256": digests[session, sketch],
+                "estimate": hyperloglog.estimate(registers) if session in shown else None,
+            }
+            for session, sketch, registers in _sketches(event, present)
+        ],
+        "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+        "missing": list(manifest.missing),
+        "simulated": event.simulated,
+        "software": manifest.software,
+    }
+    if views_left_out is not None:
+        telling = leaf | {"version": VERSION, "left_out": left_out.told(event, views_left_out)}
+        if len(entry := canonical_json.encode(telling)) <= ENTRY_LIMIT_BYTES:
+            return entry
+    entry = canonical_json.encode(leaf)
     if len(entry) > ENTRY_LIMIT_BYTES:
         raise LeafError(f"the leaf of {event.iso(window)} has {len(entry)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
     return entry

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counters import canonical_json, evidence, left_out
+from counters import canonical_json, evidence, left_out, window_leaf
 from counters.evidence_store import EvidenceError
 from counters.handover import HandOver, WorkerReport
 from counters.journal_segment import journal_segments
@@ -153,6 +153,27 @@ def test_a_ledger_that_begins_again_goes_on_with_what_it_left_out(tmp_path: Path
     leaves = sorted(log.windows.items())
     assert [leaf.left_out and leaf.left_out["opening"] for _, leaf in leaves] == [2, 3, 4]
     assert len(log.late) == 1
+    reckon(log, ledger.sealer.evidence.get, rebuild=True)
+    ledger.sealer.close()
+
+
+def test_a_leaf_that_would_be_too_long_with_it_does_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be no leaf otherwise, and no window after it had one: what it says grows as long as the event lasts."""
+    event = replace(EVENT, counting=replace(EVENT.counting, exclude_categories=("staff",), suppress_below=1))
+    ledger = LedgerAtHand(tmp_path / "data", event)
+    for window in range(NINE, NINE + 240, 60):
+        joins = [a_join(1, category="staff", joined_at_ms=window * 1000, view=window)]
+        (segment,) = journal_segments(SegmentHead(event.digest, "gw-1", window, 30, ()), joins)
+        reports = (WorkerReport(A, window + 60, ended=False),)
+        ledger.now = window + 61
+        ledger.accept(HandOver(event.digest, "gw-1", window, reports, (evidence.encode(segment),)))
+        ledger.settle()
+        if window == NINE:
+            monkeypatch.setattr(window_leaf, "ENTRY_LIMIT_BYTES", len(ledger.entries()[-1]) - 1)
+        if window == NINE + 120:
+            monkeypatch.undo()
+    log = ledger.checked()
+    assert [leaf.left_out and leaf.left_out["opening"] for _, leaf in sorted(log.windows.items())] == [1, None, None, 4]
     reckon(log, ledger.sealer.evidence.get, rebuild=True)
     ledger.sealer.close()
 
