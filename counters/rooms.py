@@ -73,6 +73,10 @@ class Rooms:
             found[number] = hyperloglog.empty()
         return {WHOLE_EVENT: hyperloglog.merge(found.values())} | found
 
+    def over(self, now: float) -> bool:
+        """Return whether no room will ever have anybody in it again."""
+        return not self._open(now)
+
     def _open(self, now: float) -> set[int]:
         return {number for number, ends in self._ends.items() if now < ends}
 

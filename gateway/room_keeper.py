@@ -5,7 +5,7 @@ gateways of them through Redis and hears theirs (counters.shared_scans), and wri
 (counters.rooms). What could not be sent waits here, and in the journals of windows that are not carried yet; so scans
 that were accepted while Redis was away show when it is back. Nothing here is counted for a certificate.
 
-An event without gates has no rooms, and asks Redis nothing.
+An event without gates has no rooms, and asks Redis nothing; nor does one whose last session with gates is over.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ class RoomKeeper:
         self._shared = SharedScans(live_url, event.id, os.urandom(8).hex())
         self._thread = ThreadPoolExecutor(1, "rooms")
         self._away = False
+        self._emptied = False
+        """Whether the rooms were emptied after the last session with gates."""
         # What follows is read and written in this one's thread and in the courier's, by whoever has the lock.
         self._lock = threading.Lock()
         self._read: dict[Path, int] = {}  # bytes, by journal
@@ -54,7 +56,8 @@ class RoomKeeper:
         Raises:
             LiveUnavailableError: Redis does not take or tell it; the next call goes on from there.
         """
-        if not self._gates:
+        over = self._rooms.over(self._clock.now())
+        if not self._gates or (over and self._emptied):
             return
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._take_own)
@@ -63,6 +66,8 @@ class RoomKeeper:
         await loop.run_in_executor(self._thread, self._rooms.take, heard)
         if not self._shared.behind:
             await self._shared.show(await loop.run_in_executor(self._thread, self._rooms.sketches, self._clock.now()))
+            # From here on no log is written again, and each goes a day after its last scan.
+            self._emptied = over
 
     async def share_or_say(self) -> str:
         """Share; return what kept it from being done, "" if nothing did."""

@@ -166,6 +166,24 @@ def test_when_the_session_is_over_the_room_is_empty(client: Any, tmp_path: Path)
     with_hosts(client, tmp_path, test)
 
 
+def test_when_the_last_session_with_gates_is_over_pseudonyms_are_not_written_again(client: Any, tmp_path: Path) -> None:
+    async def test(host: Host) -> None:
+        host.scan(7)
+        await host.share()
+        assert client.keys("*:onsite}:log:*")
+        host.clock.at = datetime.timestamp(FIRST.ends_at)
+        await host.share()
+        client.flushall()  # as when a log has been there for a day
+        for _ in range(3):
+            await host.share()
+        assert not client.keys("*")
+        host.clock.at = datetime.timestamp(FIRST.starts_at)  # it was wrong
+        await host.share()
+        assert people(client) == 1
+
+    with_hosts(client, tmp_path, test)
+
+
 def test_an_event_without_gates_asks_redis_nothing(client: Any, tmp_path: Path) -> None:
     async def test(host: Host) -> None:
         client.config_resetstat()
