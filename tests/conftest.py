@@ -49,7 +49,7 @@ def _has_room(memory: Path) -> bool:
     except OSError:
         return False
     # Some tests start what they have written, which a container may forbid there.
-    return disk.f_bavail * disk.f_frsize >= ROOM_BYTES and not disk.f_flag & os.ST_NOEXEC
+    return disk.f_bavail * disk.f_frsize >= ROOM_BYTES and not disk.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

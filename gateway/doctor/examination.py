@@ -63,6 +63,7 @@ class Examination:
         settings, event = self._settings, self._event
         if event is not None:
             yield programme.times(event, time.time())
+            yield from programme.rooms(event)
             yield from programme.issuers(event, for_players=not isinstance(settings, UpSettings))
         elif getattr(settings, "event_file", None) == "":
             yield unknown("event", "no event file was named", "Name it behind the command: EVENT.toml")

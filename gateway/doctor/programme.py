@@ -1,5 +1,6 @@
 """The event file: when the event is, and the keys of its issuers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -11,6 +12,8 @@ from gateway.quantity import quantity
 
 FAR_S: Final = 30 * 86_400
 """An event a month away is more often a slip in its dates than a plan."""
+ROOMS: Final = 100
+"""Sessions watched in one minute that its leaf bears for certain: an entry of the log has at most 65,535 bytes."""
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 
@@ -37,6 +40,18 @@ def times(event: Event, now: float) -> Finding:
     if until_s > 0:
         return ok("event", f"{span}: it begins in {_long(until_s)}")
     return ok("event", f"{span}: it is on")
+
+
+def rooms(event: Event) -> Iterator[Finding]:
+    """Judge how many sessions are on in one minute, where they may be too many."""
+    on = Counter(window for session in event.sessions for window in event.session_windows(session))
+    if max(on.values()) > ROOMS:
+        yield fail(
+            "sessions at once",
+            f"{max(on.values())} sessions are on in one minute; a leaf of the log has room for some {ROOMS}, and a "
+            "minute without a leaf is not counted",
+            "Let small sessions that are on together share one, or count them as an event of their own.",
+        )
 
 
 def rest_s(event: Event, now: float) -> float:

@@ -219,6 +219,21 @@ def test_what_is_left_of_an_event_is_its_scheduled_minutes(event: Event) -> None
     assert programme.rest_s(event, starts + 1e6) == 0
 
 
+def test_more_sessions_at_once_than_a_leaf_bears_are_told(event: Event) -> None:
+    def many(count: int, *, apart: bool = False) -> Event:
+        first = event.sessions[0]
+        later = (first.ends_at - first.starts_at) * apart
+        sessions = [
+            replace(first, number=n, starts_at=first.starts_at + later * n, ends_at=first.ends_at + later * n)
+            for n in range(count)
+        ]
+        return replace(event, sessions=tuple(sessions))
+
+    assert list(programme.rooms(many(100))) == list(programme.rooms(many(101, apart=True))) == []
+    (finding,) = programme.rooms(many(101))
+    assert (finding.verdict, "101 sessions" in finding.detail) == (Verdict.FAIL, True)
+
+
 def test_issuers_keys_are_judged(event: Event) -> None:
     (issuer,) = event.issuers
     (key,) = issuer.keys
