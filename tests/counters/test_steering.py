@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -138,8 +139,9 @@ def test_a_change_is_a_leaf_that_anybody_can_read_and_names_nobody(ledger: Ledge
     entry = ledger.entries()[1]
     (leaf,) = ledger.checked().steering
     assert (leaf.number, leaf.at, leaf.interval_s, leaf.revoked_seats, leaf.revoked_views) == (1, NINE + 30, 45, 1, 1)
-    assert b"4711" not in entry
-    assert b"cdef" not in entry
+    shown = re.sub(rb"[0-9a-f]{64}", b"", entry)  # in a digest any four digits may stand
+    assert b"4711" not in shown
+    assert b"cdef" not in shown
     (document,) = revoked_files(ledger)
     assert document["revoked"] == {"seats": [4711], "views": ["0123456789abcdef"]}
     assert leaf.revocations_sha256 == hashlib.sha256(canonical_json.encode(document)).hexdigest()
