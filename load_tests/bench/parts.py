@@ -13,8 +13,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
-from load_tests.bench.servers import free_port
 from load_tests.http_client import Address
+from load_tests.ports import free_port
 from load_tests.scenario import Programme, read_programme
 from load_tests.server_process import TURNOUT, ServerFailedError, ServerProcess
 from load_tests.tickets import Issuer

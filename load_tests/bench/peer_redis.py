@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from load_tests.bench import processes
-from load_tests.bench.servers import free_port
+from load_tests.ports import free_port
 
 START_S: Final = 10.0
 PROGRAMS: Final = ("redis-server", "valkey-server")

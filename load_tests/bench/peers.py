@@ -20,8 +20,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from load_tests.bench import programs
-from load_tests.bench.servers import Server, free_port
+from load_tests.bench.servers import Server
 from load_tests.http_client import Address
+from load_tests.ports import free_port
 
 FILES: Final = Path(__file__).parent.parent / "peers"
 LISTEN_S: Final = 15.0

@@ -1,7 +1,6 @@
 """Turnout on loopback ports of its own, with valid tokens; and what a server is to the bench."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,14 +66,6 @@ class Turnout:
     running: Running  # addresses of ledger and metrics, the organiser's and the scanners' key
     event_file: Path
     issuer: Issuer  # signs tickets that the event accepts
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def session_id(number: int) -> str:

@@ -29,8 +29,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from load_tests.bench import peers, processes, programs, report, servers, table, wrk
-from load_tests.bench.servers import Server, free_port
+from load_tests.bench.servers import Server
 from load_tests.bench.spread import Spread, spread
+from load_tests.ports import free_port
 
 NAME: Final = "localhost"
 THREADS: Final = 8

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from tests.faults.parts import Part, free_port
+from load_tests.ports import free_port
+from tests.faults.parts import Part
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 

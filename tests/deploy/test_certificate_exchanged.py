@@ -5,8 +5,8 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from load_tests.ports import free_port
 from tests.deploy.load_balancers import Nginx, certificate
-from tests.faults.parts import free_port
 from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 

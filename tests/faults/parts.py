@@ -22,6 +22,7 @@ from deploy import embedded_redis
 from deploy.embedded_redis import Role, ServerProgram
 from gateway.settings import GatewaySettings, LedgerSettings
 from gateway.worker_config import READY
+from load_tests.ports import free_port
 from tests.gateway.commands import CERTAIN_S, children_of, living, port_of
 from tests.gateway.serving import Answer, ask, until
 
@@ -179,7 +180,7 @@ class LedgerPart(Part):
 
 
 class GatewayPart(Part):
-    """One gateway: a supervisor and its workers. After the first start it keeps its port."""
+    """One gateway: a supervisor and its workers. It keeps its port from start to start."""
 
     def __init__(self, folder: Path, config: GatewaySettings) -> None:
         super().__init__(config.gateway, folder)
@@ -187,7 +188,7 @@ class GatewayPart(Part):
         """A test that needs another replaces it before the start."""
         self.spool = Path(config.spool)
         self._ready_file = Path(config.ready_file)
-        self.port = 0
+        self.port = free_port()
         self._orphans: list[int] = []
 
     def start(self) -> None:
@@ -327,13 +328,6 @@ class RedisPart(Part):
             line.sendall(b"PING\r\n")
             return line.recv(64).startswith(b"+PONG")
         return False
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _is_worker(pid: int) -> bool:

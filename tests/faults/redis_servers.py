@@ -16,7 +16,8 @@ import redis as redis_client
 
 from deploy import embedded_redis
 from deploy.embedded_redis import ServerProgram
-from tests.faults.parts import RedisPart, free_port
+from load_tests.ports import free_port
+from tests.faults.parts import RedisPart
 from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 

@@ -21,10 +21,10 @@ from counters.rooms import Rooms, in_order
 from counters.shared_scans import SharedScans
 from deploy.embedded_redis import ServerProgram
 from gateway.development_issuer import load_event_creating_keys
+from load_tests.ports import free_port
 from tests.counters.test_onsite import EVENT as WITH_GATES
 from tests.counters.test_onsite import IN, scan
 from tests.faults.live_numbers import expected, until_live_is
-from tests.faults.parts import free_port
 from tests.faults.redis_servers import ClusterAtHand, Server, cluster_at_hand
 from tests.faults.rig import WINDOW, Rig
 from tests.gateway.commands import CERTAIN_S

@@ -11,8 +11,8 @@ import pytest
 from counters.redis_address import open_link
 from counters.redis_link import RedisLink
 from deploy.embedded_redis import ServerProgram
+from load_tests.ports import free_port
 from tests.faults.live_numbers import expected, until_live_is
-from tests.faults.parts import free_port
 from tests.faults.redis_servers import SERVICE, SentinelSet, sentinels_at_hand
 from tests.faults.rig import WINDOW, Rig
 from tests.gateway.commands import CERTAIN_S

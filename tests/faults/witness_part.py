@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import WitnessSettings
-from tests.faults.parts import Part, free_port
+from load_tests.ports import free_port
+from tests.faults.parts import Part
 from tests.gateway.commands import port_of
 from tests.gateway.serving import Answer, ask
 

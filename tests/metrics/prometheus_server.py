@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from load_tests.ports import free_port
 from metrics.catalogue import Process
-from tests.faults.parts import Part, free_port
+from tests.faults.parts import Part
 from tests.gateway.commands import CERTAIN_S
 from tests.gateway.serving import until
 
