@@ -14,7 +14,7 @@ Hand-worked, a promise for one worker, on one line: `{"event_sha256":"…","gate
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -193,18 +193,8 @@ def unreadable(
     worker: str, gateway: str, window: int, *, crashed: bool, clock_offset_ms: int | None = None
 ) -> Coverage:
     """Say that a worker accepted something in a window whose files cannot be read: it vouches for no moment of it."""
-    start_ms = window * 1000
-    return Coverage(
-        worker=worker,
-        gateway=gateway,
-        from_ms=start_ms,
-        until_ms=start_ms,
-        synced_until_ms=start_ms,
-        crashed=crashed,
-        records=0,
-        clock_offset_ms=clock_offset_ms,
-        unreadable=True,
-    )
+    row = _of_no_length(worker, gateway, window)
+    return replace(row, crashed=crashed, clock_offset_ms=clock_offset_ms, unreadable=True)
 
 
 def accepted_nothing(worker: str, gateway: str, window: int) -> Coverage:
@@ -212,6 +202,10 @@ def accepted_nothing(worker: str, gateway: str, window: int) -> Coverage:
 
     A worker that ends with its disk full may have closed its last window when that was over, and have opened no other.
     """
+    return _of_no_length(worker, gateway, window)
+
+
+def _of_no_length(worker: str, gateway: str, window: int) -> Coverage:
     start_ms = window * 1000
     return Coverage(
         worker=worker,

@@ -64,7 +64,13 @@ SEALING_LATE_OR_DOWN: Final = Query(
     )
 )
 """1 while a window waits for its leaf longer than it should, or nobody can say."""
-ERRORS: Final = Query(lambda of: f"sum{of.by(m.HTTP_REQUESTS, 'route')}({of.increase(m.HTTP_REQUESTS, code='500')})")
+
+
+def _came(metric: Metric, by: str, **labels: str) -> Query:
+    return Query(lambda of: f"sum{of.by(metric, by)}({of.increase(metric, **labels)})")
+
+
+ERRORS: Final = _came(m.HTTP_REQUESTS, "route", code="500")
 
 # Processes.
 SIMULATED: Final = largest(m.EVENT_INFO, "event", simulated="true")
@@ -73,15 +79,9 @@ WORKER_STARTS: Final = Query(
 )
 
 # What a gateway carries.
-FLUSH_FAILURES: Final = Query(
-    lambda of: f"sum{of.by(m.REDIS_FLUSH_FAILURES, 'instance')}({of.increase(m.REDIS_FLUSH_FAILURES)})"
-)
-REGISTRY_FAILURES: Final = Query(
-    lambda of: f"sum{of.by(m.REGISTRY_FAILURES, 'instance')}({of.increase(m.REGISTRY_FAILURES)})"
-)
-HANDOVERS_REFUSED: Final = Query(
-    lambda of: f"sum{of.by(m.HANDOVERS, 'instance')}({of.increase(m.HANDOVERS, outcome='refused')})"
-)
+FLUSH_FAILURES: Final = _came(m.REDIS_FLUSH_FAILURES, "instance")
+REGISTRY_FAILURES: Final = _came(m.REGISTRY_FAILURES, "instance")
+HANDOVERS_REFUSED: Final = _came(m.HANDOVERS, "instance", outcome="refused")
 LIVE_STALE: Final = largest(m.LIVE_STALE, "instance")
 SEATS_A_WORKER: Final = Query(
     lambda of: (
@@ -112,15 +112,9 @@ WINDOWS_WITH_GAPS: Final = Query(
     lambda of: f"round(max{of.by(m.LEDGER_WINDOWS_WITH_GAPS)}({of.increase(m.LEDGER_WINDOWS_WITH_GAPS)}))"
 )
 """Whole minutes, which `increase` makes fractions of as it extrapolates."""
-WITNESS_ASKED: Final = Query(
-    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS)})"
-)
-WITNESS_COSIGNED: Final = Query(
-    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS, outcome='cosigned')})"
-)
-WITNESS_CONTRADICTS: Final = Query(
-    lambda of: f"sum{of.by(m.LEDGER_COSIGNINGS, 'witness')}({of.increase(m.LEDGER_COSIGNINGS, outcome='inconsistent')})"
-)
+WITNESS_ASKED: Final = _came(m.LEDGER_COSIGNINGS, "witness")
+WITNESS_COSIGNED: Final = _came(m.LEDGER_COSIGNINGS, "witness", outcome="cosigned")
+WITNESS_CONTRADICTS: Final = _came(m.LEDGER_COSIGNINGS, "witness", outcome="inconsistent")
 WHOLE_EVENT: Final = "(whole event)"
 """Stands where a session's id would, which cannot have such characters."""
 PATHS_APART: Final = Query(
